@@ -1,0 +1,123 @@
+"""Tensor files by header: names, shapes and dtypes without the data; tensors one at a time, memory-mapped."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from oryx.errors import CheckpointError
+
+INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a checkpoint: where it is, its shape, its dtype as the file spells it."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in `path`.
+
+    Raises:
+        CheckpointError: the file is missing, or not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON ({error}).") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object.")
+    return content
+
+
+def list_shards(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint folder; every shard that its index names is there.
+
+    Raises:
+        CheckpointError: no weights, or shards that the index names are missing.
+    """
+    if (folder / INDEX).is_file():
+        names = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise CheckpointError(f"{folder} lacks the shards {', '.join(missing)} that {INDEX} names.")
+        if not names:
+            raise CheckpointError(f"{folder / INDEX} names no shard.")
+        return [folder / name for name in names]
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    raise CheckpointError(f"{folder} holds neither model.safetensors nor {INDEX}.")
+
+
+def read_headers(files: list[Path]) -> dict[str, Entry]:
+    """Entries of all tensors of safetensors files, without reading their data."""
+    entries: dict[str, Entry] = {}
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as handle:
+                for name in handle.keys():  # noqa: SIM118 (not a dict)
+                    piece = handle.get_slice(name)
+                    entries[name] = Entry(file, tuple(piece.get_shape()), piece.get_dtype())
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{file} is not a readable safetensors file ({error}).") from None
+    return entries
+
+
+def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
+    """(name, tensor) of one safetensors file, memory-mapped."""
+    with safe_open(file, framework="pt") as handle:
+        for name in handle.keys():  # noqa: SIM118 (not a dict)
+            yield name, handle.get_tensor(name)
+
+
+def read_pth(path: Path) -> dict[str, Tensor]:
+    """Tensors of a `.pth`, memory-mapped. Never unpickled: anything but tensors is refused.
+
+    Raises:
+        CheckpointError: missing, unreadable, or something other than named tensors inside.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing.") from None
+    except pickle.UnpicklingError:
+        raise CheckpointError(
+            f"{path} holds pickled code, not plain tensors, and was not loaded; only files that "
+            f"torch.load(weights_only=True) accepts are allowed."
+        ) from None
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is not a readable .pth file ({reason}).") from None
+    if isinstance(content, dict) and isinstance(content.get("state_dict", content.get("model")), dict):
+        content = content.get("state_dict", content.get("model"))
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"{path} holds something other than named tensors.")
+    return content
+
+
+def raise_mismatch(where: Path, unknown: list[str], missing: list[str], misshapen: list[str]) -> None:
+    """Raise one sentence that lists the keys, if there are any.
+
+    Raises:
+        CheckpointError: some key is unknown, missing or misshapen.
+    """
+    problems = [
+        f"{what} {', '.join(keys[:20])}{f' and {len(keys) - 20} more' if len(keys) > 20 else ''}"
+        for what, keys in (("unknown keys", unknown), ("missing keys", missing), ("misshapen keys", misshapen))
+        if keys
+    ]
+    if problems:
+        raise CheckpointError(f"{where} does not fit its config: {'; '.join(problems)}.")

@@ -1,0 +1,217 @@
+"""Published Oryx checkpoints, read as they are.
+
+Layouts: one folder that holds the language model and, or not, the tower; the tower else in `oryx_vit.pth`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig
+
+from oryx.checkpoints.files import (
+    Entry,
+    list_shards,
+    raise_mismatch,
+    read_headers,
+    read_json,
+    read_pth,
+    read_tensors,
+)
+from oryx.checkpoints.keymap import TOWER, UNUSED, reshape_in, to_native
+from oryx.config import OryxConfig, OryxVisionConfig
+from oryx.errors import CheckpointError
+
+PUBLISHED_TYPES = {"oryx_qwen": "qwen2", "oryx_llama": "llama"}
+TOWER_FILE = "oryx_vit.pth"
+TOWER_HUB_ID = "THUdyh/Oryx-ViT"
+# The published configs say nothing of the tower's heads; the method's head size is 72.
+HEAD_SIZE = 72
+# Settings of the outer model, which the language model's own config does not know.
+_NOT_TEXT = ("architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "auto_map", "_name_or_path")
+
+
+@dataclass
+class PublishedCheckpoint:
+    """A published folder, by headers: nothing of the weights is in memory until it is asked for.
+
+    Attributes:
+        folder: where config, tokenizer and language model are.
+        settings: the published `config.json`.
+        entries: published key -> entry, tower included, unused keys left out.
+        tower: tensors of a separate tower file by published key, memory-mapped; empty if the shards hold it.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    entries: dict[str, Entry]
+    tower: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: str | Path, vision_tower: str | Path | None = None) -> PublishedCheckpoint:
+        """Read headers and find the tower.
+
+        The tower is `vision_tower` if given, else the checkpoint's own, else `oryx_vit.pth` beside it, else where
+        `mm_vision_tower` of the config points.
+
+        Raises:
+            CheckpointError: a file is missing or unreadable, or there is no tower anywhere.
+        """
+        folder = Path(folder)
+        settings = read_json(folder / "config.json")
+        if settings.get("model_type") not in PUBLISHED_TYPES:
+            raise CheckpointError(
+                f"{folder / 'config.json'} has model_type {settings.get('model_type')!r}; a published Oryx "
+                f"checkpoint has {' or '.join(PUBLISHED_TYPES)}."
+            )
+        entries = read_headers(list_shards(folder))
+        tower: dict[str, Tensor] = {}
+        file = Path(vision_tower) if vision_tower else None
+        if file is None and not any(name.startswith(TOWER) for name in entries):
+            file = find_tower(folder, settings)
+        if file is not None:
+            entries = {name: entry for name, entry in entries.items() if not name.startswith(TOWER)}
+            file, tower = read_tower(file)
+            for name, tensor in tower.items():
+                dtype = str(tensor.dtype).removeprefix("torch.")
+                entries[name] = Entry(file, tuple(tensor.shape), dtype)
+        unused = [name for name in entries if UNUSED.fullmatch(name)]
+        of_tower = sorted({name.removeprefix(TOWER).split(".")[0] for name in unused if name.startswith(TOWER)})
+        if of_tower:
+            warnings.warn(f"{folder}: ignored what the method does not use in the tower: {of_tower}.", stacklevel=2)
+        entries = {name: entry for name, entry in entries.items() if name not in set(unused)}
+        return cls(folder, settings, entries, {name: tower[name] for name in tower if name in entries})
+
+    def config(self) -> OryxConfig:
+        """The native config: language model from the settings, tower from the shapes of its tensors.
+
+        Raises:
+            CheckpointError: the tensors that tell the tower's size are missing or misshapen.
+        """
+        shapes = {name.removeprefix(TOWER): e.shape for name, e in self.entries.items() if name.startswith(TOWER)}
+        sizes = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
+        for name, dims in sizes.items():
+            if name not in shapes:
+                raise CheckpointError(f"{self.folder}: the tower lacks {name}.")
+            if len(shapes[name]) != dims:
+                raise CheckpointError(f"{self.folder}: {name} has shape {shapes[name]}; {dims} dimensions are needed.")
+        width, channels, patch_size, _ = shapes["patch_embed.proj.weight"]
+        depth = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
+        compressor = self.entries.get("model.vision_resampler.vlm_query_projector.weight")
+        return build_config(
+            self.settings,
+            OryxVisionConfig(
+                hidden_size=width,
+                intermediate_size=shapes["blocks.0.mlp.fc1.weight"][0],
+                num_hidden_layers=depth,
+                num_attention_heads=self.settings.get("mm_vision_heads") or max(1, width // HEAD_SIZE),
+                num_channels=channels,
+                patch_size=patch_size,
+                position_grid_size=isqrt(shapes["pos_embed"][1]),
+            ),
+            compressor_dim=compressor.shape[0] if compressor else 256,
+        )
+
+    def check(self, expected: dict[str, tuple[int, ...]]) -> None:
+        """Compare with the native names and shapes that the model has.
+
+        Raises:
+            CheckpointError: listing keys that are unknown, missing or misshapen.
+        """
+        unknown, misshapen, seen = [], [], set()
+        for name, entry in self.entries.items():
+            target = to_native(name)
+            if target is None or target[0] not in expected:
+                unknown.append(name)
+                continue
+            native, reshape = target
+            seen.add(native)
+            try:
+                shape = reshape.shape_in(entry.shape)
+            except IndexError:
+                shape = entry.shape
+            if shape != expected[native]:
+                misshapen.append(f"{name} {list(entry.shape)} instead of {list(expected[native])}")
+        raise_mismatch(self.folder, unknown, sorted(set(expected) - seen), misshapen)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Native name -> tensor, memory-mapped: pages are read as the model copies them."""
+        state: dict[str, Tensor] = {}
+        for file in sorted({e.file for name, e in self.entries.items() if name not in self.tower}):
+            state.update(self.native_tensors(read_tensors(file)))
+        state.update(self.native_tensors(self.tower.items()))
+        return state
+
+    def native_tensors(self, tensors: Any) -> dict[str, Tensor]:
+        """Translate (published name, tensor) pairs, leaving out what is unused or replaced by the tower file."""
+        state: dict[str, Tensor] = {}
+        for name, tensor in tensors:
+            if name in self.entries and (name not in self.tower or self.tower[name] is tensor):
+                target = to_native(name)
+                if target is not None:
+                    state[target[0]] = reshape_in(tensor, target[1])
+        return state
+
+
+def text_config(settings: dict[str, Any]) -> PreTrainedConfig:
+    """The language model's config from published settings."""
+    text = {key: value for key, value in settings.items() if key not in _NOT_TEXT and not key.startswith("mm_")}
+    if text.get("rope_scaling", ...) is None:
+        del text["rope_scaling"]
+    return AutoConfig.for_model(PUBLISHED_TYPES[settings["model_type"]], **text)
+
+
+def build_config(settings: dict[str, Any], vision: OryxVisionConfig, compressor_dim: int = 256) -> OryxConfig:
+    """Native config from published settings (a `config.json`) and a tower config."""
+    dtype = settings.get("torch_dtype") or settings.get("dtype")
+    return OryxConfig(
+        vision_config=vision, text_config=text_config(settings), compressor_dim=compressor_dim, dtype=dtype
+    )
+
+
+def find_tower(folder: Path, settings: dict[str, Any]) -> Path:
+    """The separate tower file: beside the checkpoint, else where the config points ("oryx_vit:PATH").
+
+    Raises:
+        CheckpointError: neither is there; names the hub id that holds the tower.
+    """
+    beside = folder / TOWER_FILE
+    pointed = Path(str(settings.get("mm_vision_tower", "")).partition(":")[2])
+    for candidate in (beside, pointed, folder / pointed):
+        if candidate.is_file():
+            return candidate
+    raise CheckpointError(
+        f"{folder} holds no vision tower: put {TOWER_FILE} of {TOWER_HUB_ID} beside it, or pass its path "
+        f"as vision_tower (--vision-tower)."
+    )
+
+
+def read_tower(file: Path) -> tuple[Path, dict[str, Tensor]]:
+    """Tensors of a tower file (.pth or .safetensors, or a folder that holds oryx_vit.pth), by published key."""
+    if file.is_dir():
+        file = file / TOWER_FILE
+    if not file.is_file():
+        raise CheckpointError(f"the vision tower {file} is missing.")
+    if file.suffix == ".safetensors":
+        read_headers([file])
+        tensors = dict(read_tensors(file))
+    else:
+        tensors = read_pth(file)
+    return file, {TOWER + name.removeprefix(TOWER): tensor for name, tensor in tensors.items()}
+
+
+def expected_shapes(config: OryxConfig) -> dict[str, tuple[int, ...]]:
+    """Native name -> shape of every tensor that a model of `config` keeps on disk, without memory."""
+    from oryx.model.modeling import OryxForConditionalGeneration
+
+    with torch.device("meta"):
+        model = OryxForConditionalGeneration(config)
+    tied = set(model.all_tied_weights_keys) if config.tie_word_embeddings else set()
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if name not in tied}

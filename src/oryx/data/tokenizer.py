@@ -1,0 +1,48 @@
+"""The tokenizer of models that are trained from nothing here: words are tokens, bare words are spelled.
+
+A byte-level BPE whose every merge begins at a space or a capital letter. " circle" inside a sentence is one token,
+while an answer's first word is spelled letter by letter, so that reading a word that was never seen is spelling
+it, and nothing has to be learned about how a word was cut up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+_WORD = re.compile(r" ?[A-Za-z]+")
+PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+ROLES = ("system", "user", "assistant")
+
+
+def spelling_tokenizer(texts: Iterable[str], min_count: int = 2) -> PreTrainedTokenizerFast:
+    """A tokenizer with one token for each spaced or capitalised word that `texts` hold at least `min_count` times.
+
+    Any other text still works, as bytes. ChatML's marks and role names are added tokens.
+    """
+    counts = Counter(word for text in texts for word in _WORD.findall(text))
+    words = sorted(w for w, n in counts.items() if n >= min_count and (w[0] == " " or w[0].isupper()))
+    vocabulary = {token: index for index, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    merges: list[tuple[str, str]] = []
+    for word in words:
+        symbols = word.replace(" ", "Ġ")
+        for end in range(2, len(symbols) + 1):
+            if symbols[:end] not in vocabulary:
+                vocabulary[symbols[:end]] = len(vocabulary)
+                merges.append((symbols[: end - 1], symbols[end - 1]))
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens([AddedToken(role, single_word=True, normalized=False) for role in ROLES])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=[START, END],
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )

@@ -1,0 +1,21 @@
+"""One exception tree. Each message is one sentence: what is wrong, and what is allowed."""
+
+
+class OryxError(Exception):
+    """Base of everything that Oryx raises about its input. The command line exits with 2 on it."""
+
+
+class ConfigError(OryxError):
+    """A setting, a dial or a recipe key that is unknown or out of range."""
+
+
+class MediaError(OryxError):
+    """A picture, a video or a folder of views that cannot be read."""
+
+
+class AlignmentError(OryxError):
+    """Visuals, their placeholders and their features do not belong together."""
+
+
+class CheckpointError(OryxError):
+    """A checkpoint with unknown, missing, misshapen or unsafe contents."""

@@ -1,0 +1,239 @@
+"""`oryx.load`: a model and its processor from a name, a folder or a hub id, native or published."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, GenerationConfig
+
+from oryx.checkpoints.files import list_shards, raise_mismatch, read_headers, read_json
+from oryx.checkpoints.published import PUBLISHED_TYPES, TOWER_FILE, PublishedCheckpoint, expected_shapes, text_config
+from oryx.config import OryxConfig
+from oryx.errors import CheckpointError, ConfigError
+from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.processing.processor import OryxProcessor
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+# Below this many parameters float32 on a CPU costs little memory and is never slower.
+SMALL_MODEL = 500_000_000
+
+
+def load(
+    name: str | Path = "nano",
+    dtype: str | torch.dtype = "auto",
+    device: str | torch.device = "auto",
+    vision_tower: str | Path | None = None,
+    attn_implementation: str | None = None,
+) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
+    """Model (in eval mode) and processor of `name`.
+
+    Args:
+        name: "nano" (shipped with this package), a folder in the native or a published layout, or a hub id.
+        dtype: "auto" is the checkpoint's own on an accelerator; on a CPU float32, unless the model is large and
+            the CPU multiplies bfloat16 natively.
+        device: "auto" is the accelerator if there is one, else the CPU.
+        vision_tower: the tower's file, for a published checkpoint that holds none.
+        attn_implementation: "eager", "sdpa", or "flash_attention_2" where installed.
+
+    Raises:
+        CheckpointError: nothing readable under that name, or its tensors do not fit its config.
+        ConfigError: an unknown dtype or device.
+    """
+    folder = resolve_folder(name)
+    model_type = read_json(folder / "config.json").get("model_type")
+    where = resolve_device(device)
+    kwargs: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
+    if model_type in PUBLISHED_TYPES:
+        model, processor = load_published(folder, dtype, where, vision_tower, **kwargs)
+    elif model_type == OryxConfig.model_type:
+        model, processor = load_native(folder, dtype, where, **kwargs)
+    else:
+        known = ", ".join([OryxConfig.model_type, *PUBLISHED_TYPES])
+        raise CheckpointError(f"{folder / 'config.json'} has model_type {model_type!r}; allowed: {known}.")
+    return model.to(where).eval(), processor
+
+
+def load_native(
+    folder: Path, dtype: str | torch.dtype, device: torch.device, **kwargs: Any
+) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
+    """A folder that `save_pretrained` or `oryx convert` wrote, checked key by key."""
+    try:
+        config = OryxConfig.from_pretrained(folder)
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder / 'config.json'} is not a valid config ({error}).") from None
+    expected = expected_shapes(config)
+    found = {key: entry.shape for key, entry in read_headers(list_shards(folder)).items()}
+    raise_mismatch(
+        folder,
+        unknown=sorted(set(found) - set(expected) - _tied_names(config)),
+        missing=sorted(set(expected) - set(found)),
+        misshapen=[
+            f"{key} {list(shape)} instead of {list(expected[key])}"
+            for key, shape in found.items()
+            if key in expected and shape != expected[key]
+        ],
+    )
+    processor = native_processor(folder)
+    chosen = resolve_dtype(dtype, config.dtype, device, expected)
+    with _quiet():
+        model = OryxForConditionalGeneration.from_pretrained(folder, dtype=chosen, **kwargs)
+    return model, processor
+
+
+def load_published(
+    folder: Path,
+    dtype: str | torch.dtype,
+    device: torch.device,
+    vision_tower: str | Path | None = None,
+    **kwargs: Any,
+) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
+    """A published folder, its shards memory-mapped and translated by the key table."""
+    opened = PublishedCheckpoint.open(folder, _resolve_tower(vision_tower))
+    config = opened.config()
+    expected = expected_shapes(config)
+    opened.check(expected)
+    processor = published_processor(folder)
+    config.image_token_id = processor.image_token_id
+    chosen = resolve_dtype(dtype, config.dtype, device, expected)
+    with _quiet():
+        model = OryxForConditionalGeneration.from_pretrained(
+            None, config=config, state_dict=opened.state_dict(), dtype=chosen, **kwargs
+        )
+    model.generation_config = generation_config(processor)
+    return model, processor
+
+
+def native_processor(folder: Path) -> OryxProcessor:
+    try:
+        return OryxProcessor.from_pretrained(folder)
+    except (OSError, ValueError, ImportError) as error:
+        raise CheckpointError(f"{folder} holds no readable processor ({_first_line(error)}).") from None
+
+
+def published_processor(folder: Path) -> OryxProcessor:
+    """The processor of a published folder: its tokenizer, the published resize rule and prompt.
+
+    Raises:
+        CheckpointError: no tokenizer, or one whose package is not installed.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=text_config(read_json(folder / "config.json")))
+    except ImportError:
+        raise CheckpointError(
+            f"{folder} has a SentencePiece tokenizer (tokenizer.model); install oryx-mllm[yi] to read it."
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        slow = (folder / "tokenizer.model").is_file() and "sentencepiece" in str(error).lower()
+        hint = "; install oryx-mllm[yi]" if slow else ""
+        raise CheckpointError(f"{folder} holds no readable tokenizer ({_first_line(error)}){hint}.") from None
+    return OryxProcessor(tokenizer)
+
+
+def generation_config(processor: OryxProcessor) -> GenerationConfig:
+    """Greedy decoding that stops at the tokenizer's end of turn."""
+    tokenizer = processor.tokenizer
+    return GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+        do_sample=False,
+    )
+
+
+def resolve_folder(name: str | Path) -> Path:
+    """The local folder of "nano", a folder, or a hub id (fetched into the hub's cache).
+
+    Raises:
+        CheckpointError: there is no such folder or hub id, or "nano" is not in this build.
+    """
+    if str(name) == "nano":
+        folder = Path(str(files("oryx") / "assets" / "nano"))
+        if not (folder / "config.json").is_file():
+            raise CheckpointError("this build of oryx ships no nano weights; name a folder or a hub id.")
+        return folder
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_file():
+        raise CheckpointError(f"{folder} is a file; a model is a folder with config.json, or a hub id.")
+    text = str(name)
+    if text.count("/") != 1 or text.startswith((".", "/", "~")):
+        raise CheckpointError(f"{text} is neither nano, nor an existing folder, nor a hub id (owner/name).")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(text, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", TOWER_FILE]))
+    except Exception as error:  # the hub's client raises a dozen unrelated types
+        raise CheckpointError(f"{text} is no local folder and the hub did not give it ({_first_line(error)}).") from None
+
+
+def _resolve_tower(vision_tower: str | Path | None) -> Path | None:
+    """A local file or folder, or a hub id that holds `oryx_vit.pth`."""
+    if vision_tower is None or Path(vision_tower).exists():
+        return Path(vision_tower) if vision_tower else None
+    if str(vision_tower).count("/") == 1 and not str(vision_tower).endswith((".pth", ".safetensors")):
+        return resolve_folder(vision_tower)
+    raise CheckpointError(f"the vision tower {vision_tower} is missing.")
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """ "auto", or anything that `torch.device` takes and this machine has."""
+    if device == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator if accelerator is not None else torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {device} cannot be used here ({_first_line(error)}).") from None
+    return chosen
+
+
+def resolve_dtype(
+    dtype: str | torch.dtype,
+    stored: str | torch.dtype | None,
+    device: torch.device,
+    shapes: dict[str, tuple[int, ...]],
+) -> torch.dtype:
+    """The dtype to compute in; see `load`."""
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype {dtype!r} is unknown; allowed: {', '.join(DTYPES)}.")
+    if dtype != "auto":
+        return getattr(torch, dtype)
+    if isinstance(stored, str):
+        stored = getattr(torch, stored, None)
+    stored = stored or torch.float32
+    if device.type != "cpu":
+        return stored
+    num_parameters = sum(torch.Size(shape).numel() for shape in shapes.values())
+    native_bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported() if torch.backends.mkldnn.is_available() else False
+    return stored if num_parameters >= SMALL_MODEL and native_bfloat16 else torch.float32
+
+
+def _tied_names(config: OryxConfig) -> set[str]:
+    return {"language_model.lm_head.weight"} if config.tie_word_embeddings else set()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+
+
+class _quiet:  # noqa: N801 (a context manager used as a word)
+    """No progress bar and no load report: keys were checked before."""
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging
+
+        self.logging = logging
+        self.level = logging.get_verbosity()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        self.logging.set_verbosity(self.level)
+        self.logging.enable_progress_bar()

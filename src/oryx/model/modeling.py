@@ -1,0 +1,320 @@
+"""The whole model: patches and text in, logits out, over any causal language model of `transformers`.
+
+Legend: B sequences, T text positions, N visuals, G views, P packed patches, V compressed tokens, S visual
+positions, E language-model width. Data flows patches_PC -> features_PD -> tokens_VE -> embeds_SE -> (B, T, E).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+)
+from transformers.generation import GenerationMixin
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.modeling_utils import PreTrainedModel
+
+from oryx.config import OryxConfig, OryxVisionConfig
+from oryx.errors import AlignmentError, ConfigError
+from oryx.model.compressor import DynamicCompressor
+from oryx.model.layout import span_index
+from oryx.model.projector import Projector
+from oryx.model.sampling import PaddedVocabulary
+from oryx.model.vision import OryxVisionModel
+
+VISUAL_KEYS = ("patches", "grids", "compressions", "visual_lengths", "visual_kinds")
+IGNORE_INDEX = -100
+
+
+class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """OryxViT, dynamic compressor, projector and a causal LM that keeps its own head and logit rules."""
+
+    config_class = OryxConfig
+    base_model_prefix = "language_model"
+    main_input_name = "input_ids"
+    input_modalities = ("image", "video", "text")
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ["Block", "DynamicCompressor", "Projector"]  # noqa: RUF012
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+
+    def __init__(self, config: OryxConfig) -> None:
+        super().__init__(config)
+        self.vision_tower = OryxVisionModel._from_config(config.vision_config)
+        self.compressor = DynamicCompressor(config)
+        self.projector = Projector(config)
+        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Projector):
+            for mark in (module.begin, module.newline, module.separator, module.end):
+                nn.init.normal_(mark, std=mark.numel() ** -0.5)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.language_model.set_output_embeddings(new_embeddings)
+
+    def encode_views(self, patches: Tensor, grids: Tensor, compressions: Tensor) -> Tensor:
+        """Tower, compressor and projector: (P, C) uint8 -> (V, E), view by view, row by row.
+
+        `grids` (G, 2) in patches, `compressions` (G,). Long videos call this chunk by chunk.
+        """
+        sizes = grids.tolist()
+        features_PD = self.vision_tower(patches.to(self.device), sizes)
+        return self.projector(self.compressor(features_PD, sizes, compressions.tolist()))
+
+    def arrange_visuals(
+        self,
+        tokens_VE: Tensor,
+        grids: Tensor,
+        compressions: Tensor,
+        visual_lengths: Tensor,
+        visual_kinds: Tensor,
+    ) -> tuple[Tensor, list[int]]:
+        """Tokens of all views -> embeddings (S, E) of all visual positions, and how many each visual has (N,)."""
+        index_S, spans = span_index(
+            grids.tolist(), compressions.tolist(), visual_lengths.tolist(), visual_kinds.tolist()
+        )
+        return self.projector.arrange(tokens_VE, index_S), spans
+
+    def get_visual_embeds(
+        self,
+        patches: Tensor,
+        grids: Tensor,
+        compressions: Tensor,
+        visual_lengths: Tensor,
+        visual_kinds: Tensor,
+    ) -> tuple[Tensor, list[int]]:
+        """All visuals of a batch in one packed pass: embeddings (S, E), and positions of each visual (N,)."""
+        tokens_VE = self.encode_views(patches, grids, compressions)
+        return self.arrange_visuals(tokens_VE, grids, compressions, visual_lengths, visual_kinds)
+
+    def fuse(self, input_ids: Tensor, visual_embeds: Tensor | None, spans: list[int] | None = None) -> Tensor:
+        """Text embeddings (B, T, E) with `visual_embeds` (S, E) at the placeholders.
+
+        The placeholder is never looked up, so its id may lie outside the vocabulary. `spans` (N,) lets a mismatch
+        name its visual.
+
+        Raises:
+            AlignmentError: placeholders and visual embeddings differ in number, or a visual is torn apart.
+        """
+        is_visual_BT = input_ids == self.config.image_token_id
+        embeds_BTE = self.get_input_embeddings()(input_ids.masked_fill(is_visual_BT, 0))
+        if visual_embeds is None:
+            if is_visual_BT.any():
+                raise AlignmentError(
+                    f"the text has {int(is_visual_BT.sum())} visual positions, but no visual was given."
+                )
+            return embeds_BTE
+        check_alignment(is_visual_BT, spans or [len(visual_embeds)], exact_runs=spans is not None)
+        visual_embeds = visual_embeds.to(embeds_BTE.device, embeds_BTE.dtype)
+        return embeds_BTE.masked_scatter(is_visual_BT[..., None], visual_embeds)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        patches: Tensor | None = None,
+        grids: Tensor | None = None,
+        compressions: Tensor | None = None,
+        visual_lengths: Tensor | None = None,
+        visual_kinds: Tensor | None = None,
+        visual_embeds: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """One step of the language model over text and visuals.
+
+        Args:
+            input_ids: (B, T), with `config.image_token_id` at every visual position.
+            attention_mask: (B, T). Packed rows carry restarting `position_ids` (B, T) instead.
+            labels: (B, T), -100 where unsupervised; shifted here. While training, logits exist at supervised
+                positions only and `out.logits` is None; otherwise they are (B, T, vocab).
+            patches: (P, 3 p p) uint8, all views of the batch packed, with `grids` (G, 2) in patches,
+                `compressions` (G,), `visual_lengths` (N,) views of each visual and `visual_kinds` (N,).
+            visual_embeds: (S, E) instead of `patches`: what `get_visual_embeds` or `oryx.encode` returned.
+            num_items_in_batch: what the summed loss is divided by; the number of supervised positions if None.
+
+        Raises:
+            AlignmentError: visuals and their placeholders do not belong together.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise AlignmentError("give exactly one of input_ids and inputs_embeds.")
+        if input_ids is not None:
+            spans = None
+            if patches is not None:
+                if visual_embeds is not None:
+                    raise AlignmentError("give patches or visual_embeds, not both.")
+                visual_embeds, spans = self.get_visual_embeds(
+                    patches, grids, compressions, visual_lengths, visual_kinds
+                )
+            inputs_embeds = self.fuse(input_ids, visual_embeds, spans)
+            if visual_embeds is None and self.training and torch.distributed.is_initialized():
+                inputs_embeds = inputs_embeds + self._dummy_visual().to(inputs_embeds.dtype)
+        inputs: dict[str, Any] = {
+            "inputs_embeds": inputs_embeds,
+            "attention_mask": attention_mask,
+            "position_ids": position_ids,
+            "past_key_values": past_key_values,
+            **kwargs,
+        }
+        if labels is None:
+            return self.language_model(**inputs, logits_to_keep=logits_to_keep)
+        targets_BT = F.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
+        if self.training:
+            supervised_BT = targets_BT != IGNORE_INDEX
+            with logits_only_at(self.get_output_embeddings(), supervised_BT):
+                outputs = self.language_model(**inputs)
+            outputs.loss = cross_entropy(outputs.logits[0], targets_BT[supervised_BT], num_items_in_batch)
+            outputs.logits = None
+            return outputs
+        outputs = self.language_model(**inputs)
+        outputs.loss = cross_entropy(outputs.logits.flatten(0, 1), targets_BT.flatten(), num_items_in_batch)
+        if isinstance(logits_to_keep, Tensor):
+            outputs.logits = outputs.logits[:, logits_to_keep]
+        elif logits_to_keep:
+            outputs.logits = outputs.logits[:, -logits_to_keep:]
+        return outputs
+
+    def _dummy_visual(self) -> Tensor:
+        """Zero that touches every vision weight: a rank without a visual must still join its collectives."""
+        rows = 1
+        patch = torch.zeros(rows, self.vision_tower.patch_embed.proj.in_features, dtype=torch.uint8)
+        grids, ones = torch.ones(rows, 2, dtype=torch.long), torch.ones(rows, dtype=torch.long)
+        embeds, _ = self.get_visual_embeds(patch, grids, ones, ones, torch.zeros_like(ones))
+        return embeds.sum() * 0
+
+    # --- generation -------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+        """`GenerationMixin.generate`, with the visuals encoded once, however many steps and beams follow."""
+        config = kwargs.get("generation_config") or self.generation_config
+        if kwargs.get("prefill_chunk_size", getattr(config, "prefill_chunk_size", None)):
+            raise ConfigError("prefill_chunk_size is not supported: visuals are placed in one prefill.")
+        if kwargs.get("patches") is not None:
+            visuals = {key: kwargs.pop(key) for key in VISUAL_KEYS}
+            kwargs["visual_embeds"], _ = self.get_visual_embeds(**visuals)
+        return super().generate(inputs, **kwargs)
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, visual_embeds: Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Visuals enter with the first step; without a cache, with every step."""
+        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        if kwargs.get("is_first_iteration") or not kwargs.get("use_cache", True):
+            inputs["visual_embeds"] = visual_embeds
+        return inputs
+
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: Tensor | None = None,
+        **model_kwargs: Any,
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Repeat each row, and each row's share of `visual_embeds` (S, E), which has no batch dimension."""
+        visual_embeds = model_kwargs.pop("visual_embeds", None)
+        if visual_embeds is not None and input_ids is not None and expand_size > 1:
+            shares = (input_ids == self.config.image_token_id).sum(1).tolist()
+            rows = visual_embeds.split(shares)
+            visual_embeds = torch.cat([row for row in rows for _ in range(expand_size)])
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(
+            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **model_kwargs
+        )
+        if visual_embeds is not None:
+            model_kwargs["visual_embeds"] = visual_embeds
+        return input_ids, model_kwargs
+
+    def _get_logits_processor(self, *args: Any, **kwargs: Any) -> Any:
+        """The placeholder may lie outside the vocabulary, where processors that look ids up would fail."""
+        processors = super()._get_logits_processor(*args, **kwargs)
+        return PaddedVocabulary(processors, self.config.image_token_id)
+
+
+@contextmanager
+def logits_only_at(head: nn.Module, where_BT: Tensor) -> Iterator[None]:
+    """Inside, `head` sees (1, K, E): the K positions of `where_BT`. The model's own logit rules still apply."""
+
+    def select(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (args[0][where_BT][None], *args[1:])
+
+    handle = head.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, num_items: Tensor | int | None = None) -> Tensor:
+    """Summed cross-entropy in float32 over `num_items`, by default the number of supervised targets."""
+    total = F.cross_entropy(logits.float(), targets.to(logits.device), ignore_index=IGNORE_INDEX, reduction="sum")
+    if num_items is None:
+        num_items = (targets != IGNORE_INDEX).sum().clamp(min=1)
+    return total / num_items
+
+
+def check_alignment(is_visual_BT: Tensor, spans: list[int], exact_runs: bool) -> None:
+    """Every run of placeholders must be filled by whole visuals.
+
+    Args:
+        spans: positions of each visual (N,), in order.
+        exact_runs: False where `spans` is only a total.
+    """
+    num_places, num_given = int(is_visual_BT.sum()), sum(spans)
+    if num_places != num_given:
+        listed = ", ".join(map(str, spans[:8])) + (", ..." if len(spans) > 8 else "")
+        raise AlignmentError(
+            f"the text has {num_places} visual positions, but {len(spans)} visuals bring {num_given} ({listed})."
+        )
+    if not exact_runs:
+        return
+    # A run ends where the next position is text, or with its row.
+    ends_BT = is_visual_BT & ~F.pad(is_visual_BT[:, 1:], (0, 1), value=False)
+    filled = is_visual_BT.flatten().cumsum(0)[ends_BT.flatten()].tolist()
+    borders, total = [], 0
+    for span in spans:
+        total += span
+        borders.append(total)
+    torn = sorted(set(filled) - set(borders))
+    if torn:
+        visual = next(index for index, border in enumerate(borders) if border > torn[0])
+        raise AlignmentError(
+            f"visual {visual} needs {spans[visual]} adjoining positions, but a run of placeholders ends inside it."
+        )
+
+
+AutoModel.register(OryxVisionConfig, OryxVisionModel, exist_ok=True)
+AutoModel.register(OryxConfig, OryxForConditionalGeneration, exist_ok=True)
+AutoModelForImageTextToText.register(OryxConfig, OryxForConditionalGeneration, exist_ok=True)
+AutoModelForMultimodalLM.register(OryxConfig, OryxForConditionalGeneration, exist_ok=True)
+
+from oryx.model import published  # noqa: E402, F401 (registers the published layouts, which need this class)

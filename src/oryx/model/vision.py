@@ -1,0 +1,160 @@
+"""OryxViT: packed patches of any number of views in, one feature for each patch out.
+
+Legend: P packed patches, C values in a patch, D width, H heads, d head size, G views.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import PreTrainedModel
+
+from oryx.config import OryxVisionConfig
+from oryx.errors import AlignmentError
+from oryx.model.attention import choose_attention
+from oryx.model.layout import Packing, pack_by_length
+
+Rotation = tuple[Tensor, Tensor]
+
+
+class PatchEmbed(nn.Module):
+    """uint8 patches -> features. Normalised in float32 to [-1, 1], then cast, so half precision loses nothing."""
+
+    def __init__(self, config: OryxVisionConfig) -> None:
+        super().__init__()
+        self.proj = nn.Linear(config.num_channels * config.patch_size**2, config.hidden_size)
+
+    def forward(self, patches_PC: Tensor) -> Tensor:
+        pixels = (patches_PC.float() / 255 - 0.5) / 0.5
+        return self.proj(pixels.to(self.proj.weight.dtype))
+
+
+class PositionTable(nn.Module):
+    """A learned square table, resized bilinearly (`align_corners=False`) to each view's grid."""
+
+    def __init__(self, config: OryxVisionConfig) -> None:
+        super().__init__()
+        self.size = config.position_grid_size
+        self.weight = nn.Parameter(torch.empty(self.size**2, config.hidden_size))
+
+    def forward(self, grids: list[list[int]]) -> Tensor:
+        """(P, D) positions of all views, in order."""
+        table = self.weight.view(self.size, self.size, -1).permute(2, 0, 1)[None].float()
+        resized: dict[tuple[int, int], Tensor] = {}
+        for height, width in grids:
+            if (height, width) not in resized:
+                grid = F.interpolate(table, size=(height, width), mode="bilinear", align_corners=False)
+                resized[height, width] = grid[0].flatten(1).T
+        return torch.cat([resized[height, width] for height, width in grids]).to(self.weight.dtype)
+
+
+def axial_rotation(grids: list[list[int]], head_dim: int, theta: float, device: torch.device) -> Rotation:
+    """Cosine and sine (P, 1, d) of axial rotary positions: half of a head turns with the row, half with the column."""
+    frequencies = theta ** -(torch.arange(0, head_dim // 2, 2, dtype=torch.float32) / (head_dim // 2))
+    tables: dict[tuple[int, int], Tensor] = {}
+    for height, width in grids:
+        if (height, width) not in tables:
+            rows = torch.arange(height, dtype=torch.float32)[:, None, None] * frequencies
+            columns = torch.arange(width, dtype=torch.float32)[None, :, None] * frequencies
+            shape = (height, width, len(frequencies))
+            angles = torch.cat([rows.expand(shape), columns.expand(shape)], dim=-1)
+            tables[height, width] = angles.flatten(0, 1)
+    angles = torch.cat([tables[height, width] for height, width in grids]).to(device)
+    angles = torch.cat([angles, angles], dim=-1)[:, None]
+    return angles.cos(), angles.sin()
+
+
+def rotate(x_PHd: Tensor, rotation: Rotation) -> Tensor:
+    cosine, sine = rotation
+    first, second = x_PHd.chunk(2, dim=-1)
+    turned = torch.cat([-second, first], dim=-1)
+    return x_PHd * cosine.to(x_PHd.dtype) + turned * sine.to(x_PHd.dtype)
+
+
+class Attention(nn.Module):
+    def __init__(self, config: OryxVisionConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, x_PD: Tensor, packing: Packing, rotation: Rotation | None) -> Tensor:
+        heads = (3, self.config.num_attention_heads, self.config.head_dim)
+        q, k, v = self.qkv(x_PD).unflatten(-1, heads).unbind(1)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
+        attend = choose_attention(self.config._attn_implementation, q)
+        return self.proj(attend(q, k, v, packing).flatten(1))
+
+
+class MLP(nn.Module):
+    def __init__(self, config: OryxVisionConfig) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.act = ACT2FN[config.hidden_act]
+        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, x_PD: Tensor) -> Tensor:
+        return self.fc2(self.act(self.fc1(x_PD)))
+
+
+class Block(GradientCheckpointingLayer):
+    def __init__(self, config: OryxVisionConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attn = Attention(config)
+        self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = MLP(config)
+
+    def forward(self, x_PD: Tensor, packing: Packing, rotation: Rotation | None) -> Tensor:
+        x_PD = x_PD + self.attn(self.norm1(x_PD), packing, rotation)
+        return x_PD + self.mlp(self.norm2(x_PD))
+
+
+class OryxVisionModel(PreTrainedModel):
+    """The tower. No class token, no final norm, no head (published)."""
+
+    config_class = OryxVisionConfig
+    main_input_name = "patches"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ["Block"]  # noqa: RUF012
+
+    def __init__(self, config: OryxVisionConfig) -> None:
+        super().__init__(config)
+        self.patch_embed = PatchEmbed(config)
+        self.pos_embed = PositionTable(config) if config.position_embedding == "learned" else None
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, PositionTable):
+            nn.init.normal_(module.weight, std=self.config.initializer_range)
+
+    def forward(self, patches: Tensor, grids: Tensor | list[list[int]]) -> Tensor:
+        """Features (P, D) of `patches` (P, C) uint8, where view g holds the next h * w of them, `grids` (G, 2)."""
+        sizes: list[list[int]] = grids.tolist() if isinstance(grids, Tensor) else grids
+        lengths = [height * width for height, width in sizes]
+        if sum(lengths) != len(patches):
+            raise AlignmentError(f"grids {sizes} hold {sum(lengths)} patches, but {len(patches)} were given.")
+        x_PD = self.patch_embed(patches)
+        rotation = None
+        if self.pos_embed is not None:
+            x_PD = x_PD + self.pos_embed(sizes)
+        else:
+            rotation = axial_rotation(sizes, self.config.head_dim, self.config.rope_theta, x_PD.device)
+        packing = pack_by_length(lengths)
+        if packing.order is not None:
+            order = packing.order.to(x_PD.device)
+            x_PD = x_PD[order]
+            rotation = rotation and (rotation[0][order], rotation[1][order])
+        for block in self.blocks:
+            x_PD = block(x_PD, packing, rotation)
+        return x_PD if packing.inverse is None else x_PD[packing.inverse.to(x_PD.device)]
