@@ -1,0 +1,6 @@
+"""Synthetic training data, drawn on the fly: words, objects, scenes and short videos, with questions and answers."""
+
+from oryx.data.synthetic.sample import Sample
+from oryx.data.synthetic.source import SKILLS, Source, make_source
+
+__all__ = ["SKILLS", "Sample", "Source", "make_source"]

@@ -1,0 +1,130 @@
+"""Wordings of questions about objects, and their exact answers. The first wording of each kind is the model card's."""
+
+import random
+
+PLACES = ("top left", "top right", "center", "bottom left", "bottom right")  # in reading order
+DIRECTIONS = ("left", "right", "up", "down")
+
+Turn = tuple[str, str]
+
+WORDINGS: dict[str, tuple[str, ...]] = {
+    "color": (
+        "What color is the object?",
+        "What is the color of the object?",
+        "Which color does the object have?",
+        "What colour is the object?",
+        "Name the color of the object.",
+    ),
+    "shape": (
+        "What shape is the object?",
+        "What is the shape of the object?",
+        "Which shape does the object have?",
+        "Name the shape of the object.",
+    ),
+    "where": (
+        "Where is the object?",
+        "In which part of the image is the object?",
+        "What is the position of the object?",
+    ),
+    "color_of_shape": (
+        "What color is the {shape}?",
+        "What is the color of the {shape}?",
+        "What colour is the {shape}?",
+    ),
+    "shape_of_color": (
+        "What shape is the {color} object?",
+        "What is the shape of the {color} object?",
+        "Which shape is {color}?",
+    ),
+    "where_is": (
+        "Where is the {color} {shape}?",
+        "In which part of the image is the {color} {shape}?",
+        "What is the position of the {color} {shape}?",
+    ),
+    "what_at": (
+        "What is at the {place}?",
+        "Which object is at the {place}?",
+        "What do you see at the {place}?",
+        "Name the object at the {place}.",
+    ),
+    "count": (
+        "How many objects are there?",
+        "How many objects are in the image?",
+        "How many objects do you see?",
+        "Count the objects.",
+    ),
+    "count_color": (
+        "How many {color} objects are there?",
+        "How many {color} objects are in the image?",
+        "How many objects are {color}?",
+        "Count the {color} objects.",
+    ),
+    "count_shape": (
+        "How many {shapes} are there?",
+        "How many {shapes} are in the image?",
+        "Count the {shapes}.",
+    ),
+    "describe": (
+        "Describe the image.",
+        "Describe the picture.",
+        "What is in the image?",
+        "What do you see?",
+    ),
+    "first": (
+        "What comes first?",
+        "What is shown first?",
+        "Which object comes first?",
+        "What is the first object?",
+    ),
+    "last": (
+        "What comes last?",
+        "What is shown last?",
+        "Which object comes last?",
+        "What is the last object?",
+    ),
+    "after": (
+        "What comes after the {color} {shape}?",
+        "What is shown after the {color} {shape}?",
+        "What comes next after the {color} {shape}?",
+        "Which object follows the {color} {shape}?",
+    ),
+    "before": (
+        "What comes before the {color} {shape}?",
+        "What is shown before the {color} {shape}?",
+        "Which object comes before the {color} {shape}?",
+    ),
+    "describe_video": (
+        "Describe the video.",
+        "What happens in the video?",
+        "What do you see in the video?",
+    ),
+    "direction": (
+        "Which direction does the object move?",
+        "In which direction does the object move?",
+        "Where does the object move?",
+        "Which way does the object go?",
+        "What direction is the object moving?",
+    ),
+}
+
+
+def ask(rng: random.Random, wordings: str, **words: str) -> str:
+    """One wording of `wordings`, a key of WORDINGS, with its words filled in; the first one most often."""
+    choices = WORDINGS[wordings]
+    text = choices[0] if rng.random() < 0.3 else rng.choice(choices)
+    return text.format(**words) if words else text
+
+
+def plural(shape: str) -> str:
+    """ "circles", "crosses"."""
+    return shape + ("es" if shape.endswith("s") else "s")
+
+
+def with_article(phrase: str) -> str:
+    """ "a red circle", "an orange star"."""
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
+def listed(phrases: list[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(phrases[:-1]), phrases[-1]]) if len(phrases) > 1 else phrases[0]

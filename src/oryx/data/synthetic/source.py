@@ -1,0 +1,63 @@
+"""Endless samples of the named skills: `source[i]` depends on the seed and on i alone."""
+
+import random
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from oryx.data.synthetic.sample import Sample
+from oryx.data.synthetic.scenes import ObjectSettings, Scenes, SceneSettings
+from oryx.data.synthetic.settings import SkillSettings, did_you_mean, parse_settings
+from oryx.data.synthetic.text import Words, WordsSettings
+from oryx.errors import ConfigError
+
+
+class Skill(Protocol):
+    """Something that draws samples; its only randomness is the generator it is given."""
+
+    def draw(self, rng: random.Random) -> Sample: ...
+
+
+# Skill name -> its settings, and what draws it.
+SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
+    "words": (WordsSettings, Words),
+    "object": (ObjectSettings, Scenes),
+    "scene": (SceneSettings, Scenes),
+}
+
+
+class Source:
+    """An endless sequence of samples, without state: safe to share out to workers, to resume, to pickle."""
+
+    def __init__(self, skills: Mapping[str, tuple[float, Skill]], seed: int) -> None:
+        self.seed = seed
+        self.skills = dict(skills)
+        self._weights = [weight for weight, _ in self.skills.values()]
+        self._drawers = [skill for _, skill in self.skills.values()]
+
+    def __getitem__(self, index: int) -> Sample:
+        """Sample `index` (0 or more), of a skill chosen by weight."""
+        if index < 0:
+            raise IndexError(f"A source has no end to count from: index {index} must be 0 or more.")
+        rng = random.Random(f"{self.seed} {index}")  # text, so that all its bits are mixed into the state
+        return rng.choices(self._drawers, self._weights)[0].draw(rng)
+
+
+def make_source(skills: Mapping[str, Mapping[str, Any]], seed: int) -> Source:
+    """A source from skill name -> {"weight": float, ...the skill's settings}, as a recipe gives them.
+
+    The weights are relative, and 1 where left out. Raises `ConfigError` for an unknown skill or setting (naming
+    the nearest known), a value out of range, or fonts that are not installed.
+    """
+    if not skills:
+        raise ConfigError(f"A source needs at least one skill of: {', '.join(SKILLS)}.")
+    made: dict[str, tuple[float, Skill]] = {}
+    for name, given in skills.items():
+        if name not in SKILLS:
+            raise ConfigError(f"Unknown skill {name!r}{did_you_mean(name, SKILLS)}.")
+        settings = dict(given)
+        weight = settings.pop("weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
+            raise ConfigError(f"Skill {name!r}: weight is {weight!r}; it must be a number above 0.")
+        settings_type, drawer = SKILLS[name]
+        made[name] = (float(weight), drawer(parse_settings(settings_type, name, settings)))
+    return Source(made, seed)

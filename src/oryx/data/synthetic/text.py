@@ -1,0 +1,166 @@
+"""The skill `words`: read one rendered word."""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+from oryx.data.marks import Mark
+from oryx.data.synthetic.drawing import RGB, Background, any_color, brightness, textured
+from oryx.data.synthetic.fonts import FontFile, choose_fonts, load_font
+from oryx.data.synthetic.sample import Sample, converse, image_visual, whole_between
+from oryx.data.synthetic.settings import SkillSettings, number, one_of, some_of, whole_range
+from oryx.data.synthetic.words import DICTIONARY_LENGTHS, draw_word
+from oryx.errors import ConfigError
+
+QUESTIONS = (
+    "What does the text say?",
+    "Read the text.",
+    "What is written here?",
+    "Read the word.",
+    "What word is this?",
+    "What does it say?",
+)
+
+_MIN_CONTRAST = 100.0  # difference in brightness, of 255
+_CLEARANCE = 0.6  # ems between a letter's centre and a background mark
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordsSettings(SkillSettings):
+    """Settings of `words`; all sizes in pixels."""
+
+    letters: tuple[int, int] = whole_range(1, 12, (3, 6))
+    """Letters per word."""
+    words: str = one_of("mixed", "random", "dictionary")
+    """Random letters, words of the list (3 to 6 letters), or half and half."""
+    word_split: str = one_of("train", "test")
+    """Which words: one string in ten is kept for "test" and never drawn in "train"."""
+    fonts: str | Sequence[str] = "train"
+    """ "train", "test", or a list of family names, where "default" is Pillow's own font."""
+    font_folders: Sequence[str] = ()
+    """Folders of font files besides the system's."""
+    num_fonts: int = number(1, 10_000, 10_000)
+    """Use only the first so many of these fonts (the plain ones come first)."""
+    font_size: tuple[int, int] = whole_range(6, 400, (14, 32))
+    """Pixels per em."""
+    margin: tuple[int, int] = whole_range(0, 500, (2, 8))
+    """Empty space around the text's ink, on each side."""
+    canvas_extra: tuple[int, int] = whole_range(0, 2000, (0, 0))
+    """More canvas, drawn for height and width apart; the text lies anywhere in it."""
+    colors: str = one_of("varied", "plain")
+    """Black on white, or any two colours with good contrast."""
+    background: str = one_of("varied", "flat")
+    """One colour, or also gradients, noise, clouds and faint stripes."""
+    rotation: float = number(0.0, 45.0, 0.0)
+    """The text is turned by up to so many degrees either way."""
+    detail: tuple[str, ...] = some_of(("high", "low"), ("high",))
+    """Detail of the image, each sample draws one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shortest, longest = DICTIONARY_LENGTHS
+        if self.words == "dictionary" and not shortest <= self.letters[0] <= self.letters[1] <= longest:
+            raise ConfigError(
+                f"Setting 'letters' is {self.letters!r}; with words: dictionary it must lie in {shortest} to {longest}."
+            )
+
+
+class Words:
+    """Draws samples of `words`. Raises `ConfigError` when made if the fonts asked for are not installed."""
+
+    def __init__(self, settings: WordsSettings) -> None:
+        self.settings = settings
+        self.fonts: list[FontFile] = choose_fonts(settings.fonts, settings.num_fonts, settings.font_folders)
+
+    def draw(self, rng: random.Random) -> Sample:
+        """One picture of one word, one question, the bare word as answer."""
+        s = self.settings
+        word = draw_word(rng, s.letters, s.words, s.word_split)
+        size = whole_between(rng, s.font_size)
+        font = load_font(rng.choice(self.fonts).path, size)
+        angle = rng.uniform(-s.rotation, s.rotation) if s.rotation else 0.0
+        mask, centers = _render(font, word, angle)
+        height, width = mask.height + 2 * whole_between(rng, s.margin), mask.width + 2 * whole_between(rng, s.margin)
+        height, width = height + whole_between(rng, s.canvas_extra), width + whole_between(rng, s.canvas_extra)
+        top = rng.randint(*_slack(height - mask.height, s.margin[0]))
+        left = rng.randint(*_slack(width - mask.width, s.margin[0]))
+        ink, background = _choose_colors(rng, s.colors == "varied", s.background == "varied")
+        image = background.paint(rng, height, width)
+        image.paste(ink, (left, top), mask)
+        marks = None
+        if s.marks:
+            points = [(top + y, left + x) for y, x in centers]
+            marks = [Mark(0, y / height, x / width, letter) for (y, x), letter in zip(points, word, strict=True)]
+            marks += background_marks(rng, height, width, len(word), points, _CLEARANCE * size)
+        visual = image_visual(image, rng.choice(s.compression), rng.choice(s.detail), marks)
+        question = QUESTIONS[0] if rng.random() < 0.3 else rng.choice(QUESTIONS)
+        return Sample("words", [visual], converse([(question, word)]))
+
+
+def background_marks(
+    rng: random.Random,
+    height: int,
+    width: int,
+    num_marks: int,
+    keep_off: Sequence[tuple[float, float]],
+    clearance: float,
+    view: int = 0,
+) -> list[Mark]:
+    """Up to `num_marks` marks "." at random places at least `clearance` pixels from each (y, x) of `keep_off`."""
+    marks: list[Mark] = []
+    for _ in range(4 * num_marks):
+        y, x = rng.random() * height, rng.random() * width
+        if all((y - py) ** 2 + (x - px) ** 2 >= clearance**2 for py, px in keep_off):
+            marks.append(Mark(view, y / height, x / width, "."))
+            if len(marks) == num_marks:
+                break
+    return marks
+
+
+def _render(
+    font: ImageFont.FreeTypeFont, word: str, angle: float
+) -> tuple[Image.Image, list[tuple[float, float]]]:
+    """The word's ink as a mask ("L", cut to the ink's box) and each letter's centre (y, x) in it.
+
+    A letter's centre is half the height of an x above the line, and the middle of its ink across.
+    """
+    left, top, right, bottom = (math.floor(v) if k < 2 else math.ceil(v) for k, v in enumerate(font.getbbox(word, anchor="ls")))  # fmt: skip
+    mask = Image.new("L", (max(1, right - left), max(1, bottom - top)), 0)
+    ImageDraw.Draw(mask).text((-left, -top), word, fill=255, font=font, anchor="ls")
+    middle = font.getbbox("x", anchor="ls")[1] / 2 - top
+    centers = []
+    for index, letter in enumerate(word):
+        ink = font.getbbox(letter, anchor="ls")
+        start = font.getlength(word[: index + 1]) - font.getlength(letter)
+        centers.append((middle, start + (ink[0] + ink[2]) / 2 - left))
+    if not angle:
+        return mask, centers
+    turned = mask.rotate(angle, Image.Resampling.BICUBIC, expand=True)
+    sin, cos = math.sin(math.radians(angle)), math.cos(math.radians(angle))
+    moved = []
+    for y, x in centers:  # Pillow turns counterclockwise around the middle
+        dy, dx = y - mask.height / 2, x - mask.width / 2
+        moved.append((turned.height / 2 + dy * cos - dx * sin, turned.width / 2 + dx * cos + dy * sin))
+    return turned, moved
+
+
+def _slack(free: int, margin: int) -> tuple[int, int]:
+    """Where the text's box may begin, given the free pixels and the least margin."""
+    return margin, max(margin, free - margin)
+
+
+def _choose_colors(rng: random.Random, varied_colors: bool, varied_background: bool) -> tuple[RGB, Background]:
+    """The ink's colour and a background, well apart in brightness."""
+    for _ in range(20):
+        plain = not varied_colors or rng.random() < 0.2
+        ink, paper = ((0, 0, 0), (255, 255, 255)) if plain else (any_color(rng), any_color(rng))
+        background = textured(rng, paper) if varied_background else Background(paper, paper, "flat")
+        lights = [brightness(background.first), brightness(background.second)]
+        if min(abs(brightness(ink) - light) for light in lights) >= _MIN_CONTRAST and (
+            (lights[0] < brightness(ink)) == (lights[1] < brightness(ink))
+        ):
+            return ink, background
+    return (0, 0, 0), Background((255, 255, 255), (255, 255, 255), "flat")

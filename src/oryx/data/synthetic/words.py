@@ -1,0 +1,46 @@
+"""Words to draw: from a list of English words, or random letters; split once and for all into train and test."""
+
+import functools
+import random
+import zlib
+from importlib import resources
+
+# Per mille in English text, the rare letters raised so that each is seen often enough to be learnt.
+_LETTERS = dict(zip("abcdefghijklmnopqrstuvwxyz",
+                    (75, 25, 35, 40, 95, 28, 28, 45, 65, 18, 22, 45, 32, 60, 65, 28, 17, 58, 58, 70, 32, 22, 28, 18, 28, 18)))  # fmt: skip
+_ALPHABET = tuple(_LETTERS)
+_WEIGHTS = tuple(_LETTERS.values())
+
+DICTIONARY_LENGTHS = (3, 6)
+
+
+def word_split_of(word: str) -> str:
+    """ "test" for every tenth string, by a hash that never changes; the rest, and all below 3 letters, "train"."""
+    return "test" if len(word) >= 3 and zlib.crc32(word.encode()) % 10 == 0 else "train"
+
+
+def draw_word(rng: random.Random, letters: tuple[int, int], kind: str, split: str) -> str:
+    """One lower-case word of `letters` (min, max), each length equally likely.
+
+    `kind` is "random", "dictionary" or "mixed" (half and half). `split` "train" never gives a word of "test" and the
+    other way round; below 3 letters there is one pool for both.
+    """
+    length = rng.randint(*letters)
+    shortest, longest = DICTIONARY_LENGTHS
+    listed = kind != "random" and shortest <= length <= longest
+    if listed and (kind == "dictionary" or rng.random() < 0.5):
+        return rng.choice(_dictionary()[split, length])
+    while True:
+        word = "".join(rng.choices(_ALPHABET, _WEIGHTS, k=length))
+        if length < shortest or word_split_of(word) == split:
+            return word
+
+
+@functools.cache
+def _dictionary() -> dict[tuple[str, int], tuple[str, ...]]:
+    """The words of words.txt by split and length."""
+    text = resources.files(__package__).joinpath("words.txt").read_text(encoding="ascii")
+    words: dict[tuple[str, int], list[str]] = {}
+    for word in text.split():
+        words.setdefault((word_split_of(word), len(word)), []).append(word)
+    return {key: tuple(value) for key, value in words.items()}
