@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Mark:
-    """`text` is seen at the point (y, x) of one view; the visual token that covers the point learns to say so."""
+    """`text` is seen at the point (y, x) of one view: the visual token there learns to say it."""
 
     view: int
     """Index of the frame. An image has only view 0: its native view, or its only one."""

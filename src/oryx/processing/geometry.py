@@ -1,7 +1,7 @@
 """The one home of sizes and counts: how large a view becomes, and how many visual tokens it costs.
 
-Processor, planner, server and tests all call this module, so a forecast made from a file's header equals what the
-model gets. It is plain integer arithmetic: nothing here decodes a pixel or needs torch. Heights come before widths.
+Processor, planner, server and tests all call this module, so a forecast made from a file's header equals
+what the model gets. Nothing here decodes a pixel or needs torch. Heights come before widths.
 """
 
 import math
@@ -23,7 +23,7 @@ Detail = Literal["high", "low"]
 
 @dataclass(frozen=True)
 class ResizeRule:
-    """How large views become; the defaults are the published rule. Sides are in pixels, areas in pixels squared."""
+    """How large views become, in pixels and square pixels; the defaults are the published rule."""
 
     patch_size: int = 16
     """Side of one patch."""
@@ -72,7 +72,7 @@ class ResizeRule:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "ResizeRule":
-        """A rule from saved numbers; what is left out keeps its default. An unknown key raises ConfigError."""
+        """A rule from saved numbers, defaults for the rest. An unknown key raises ConfigError."""
         known = [field.name for field in fields(cls)]
         for key in settings:
             if key not in known:
@@ -82,7 +82,7 @@ class ResizeRule:
 
 @dataclass(frozen=True)
 class View:
-    """One picture as the tower sees it. `height` and `width` are pixels after the resize, `grid` is in patches."""
+    """One picture as the tower sees it: pixels after the resize, and the grid (h, w) of patches."""
 
     height: int
     width: int
@@ -196,6 +196,25 @@ def num_visual_tokens(kind: int, views: Sequence[View]) -> int:
     return sum(view.num_tokens for view in views) + separators + 2
 
 
+def token_offset(kind: int, views: Sequence[View], view: int, y: float, x: float) -> int:
+    """Position, within a visual's span, of the token whose region covers a point.
+
+    Args:
+        kind: IMAGE or VIDEO.
+        views: the visual's views in order.
+        view: index of the frame; of an image only 0, which means its last (native, or only) view.
+        y, x: the point, 0 to 1 of the view's height and width.
+    """
+    if kind == IMAGE and view == 0:
+        view = len(views) - 1
+    elif kind == IMAGE or not 0 <= view < len(views):
+        raise ConfigError(f"there is no view {view} to mark: this visual has views 0 to {len(views) - 1}.")
+    rows, columns = views[view].token_grid
+    row, column = min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)
+    before = sum(earlier.num_tokens + 1 for earlier in views[:view])
+    return 1 + before + row * (columns + 1) + column
+
+
 def check_compression(compression: Any) -> int:
     """The ratio itself, or a ConfigError that lists the ratios there are."""
     if isinstance(compression, bool) or compression not in REGIONS:
@@ -219,7 +238,7 @@ def _fit(height: int, width: int, scale: float, multiple: int, area: int) -> tup
     width_out = int(width * scale / multiple) * multiple
     if height_out and width_out:
         return height_out, width_out
-    # The published rule makes an empty picture here. The long side gives back what the short one was lifted by.
+    # The published rule makes an empty picture here. Lifting the short side may not exceed the area.
     longest = max(multiple, area // multiple // multiple * multiple)
     return max(multiple, min(height_out, longest)), max(multiple, min(width_out, longest))
 

@@ -1,0 +1,292 @@
+"""Visuals to patches: opened, resized by the rule, and cut into packed `uint8` rows, one view at a time."""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from oryx.data.marks import Mark
+from oryx.errors import ConfigError, MediaError
+from oryx.processing.geometry import (
+    IMAGE,
+    VIDEO,
+    ResizeRule,
+    View,
+    check_compression,
+    frame_view,
+    icon_size,
+    image_views,
+    native_size,
+    nearest,
+    num_visual_tokens,
+)
+
+_COMMON = ("type", "compression", "max_pixels", "marks")
+_SOURCES = {
+    "image": ("image", "url", "path", "base64"),
+    "video": ("video", "url", "path"),
+    "views": ("views",),
+}
+_DIALS = {
+    "image": ("detail",),
+    "video": ("max_frames", "fps", "subtitles", "timestamps"),
+    "views": (),
+}
+# What OpenAI-style clients call the same parts.
+_ALIASES = {"image_url": "image", "input_image": "image", "video_url": "video"}
+
+FEW_FRAMES = 64
+"""Videos of up to this many frames are compressed 4x unless told otherwise, longer ones 16x."""
+
+
+@dataclass(frozen=True)
+class EncodedVisual:
+    """A visual ready for the tower. It may stand in for the visual dict it was made from."""
+
+    kind: int
+    """IMAGE or VIDEO (the layout of its tokens)."""
+    views: tuple[View, ...]
+    patches: np.ndarray | None
+    """(P, 3 * p * p) uint8, the views' patches in order; None if its embeddings are supplied instead."""
+    note: str = ""
+    """Lines for the prompt: frame times, subtitles."""
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def num_tokens(self) -> int:
+        """Positions of the visual in the sequence."""
+        return num_visual_tokens(self.kind, self.views)
+
+
+@dataclass(frozen=True)
+class VisualStream:
+    """An opened visual whose views are read, resized and cut one at a time."""
+
+    kind: int
+    num_views: int
+    """An upper bound for a video whose file may hold fewer frames than it says."""
+    views: Iterator[tuple[View, np.ndarray]]
+    """Pairs of a view and its (num_patches, 3 * p * p) uint8 patches."""
+    note: str = ""
+    marks: tuple[Mark, ...] = ()
+
+
+def visual_type(visual: Any) -> str:
+    """ "image", "video" or "views". An unknown type or key raises ConfigError with the nearest known one."""
+    if isinstance(visual, EncodedVisual):
+        return "image" if visual.kind == IMAGE else "video"
+    if not isinstance(visual, Mapping):
+        raise ConfigError(
+            f'a visual must be a dict such as {{"type": "image", "image": ...}}, not {type(visual).__name__}.'
+        )
+    name = visual.get("type") or next((name for name in _SOURCES if name in visual), None)
+    kind = _ALIASES.get(name, name) if isinstance(name, str) else name
+    if kind not in _SOURCES:
+        raise ConfigError(f"a visual's type cannot be {name!r}; {nearest(name, list(_SOURCES))}.")
+    known = (*_COMMON, *_SOURCES[kind], *_DIALS[kind], *([str(name)] if name != kind else []))
+    for key in visual:
+        if key not in known:
+            raise ConfigError(f"a visual of type {kind!r} has no key {key!r}; {nearest(key, known)}.")
+    return kind
+
+
+def with_dials(visual: Any, dials: Mapping[str, Any]) -> Any:
+    """The visual with each dial that its type has and that it does not set itself."""
+    if not dials or isinstance(visual, EncodedVisual):
+        return visual
+    kind = visual_type(visual)
+    known = (*_COMMON, *_DIALS[kind])
+    added = {key: value for key, value in dials.items() if key in known and visual.get(key) is None}
+    return {**visual, **added}
+
+
+def encode_visual(visual: Any, rule: ResizeRule) -> EncodedVisual:
+    """All patches of a visual dict; see `open_visual` for its errors."""
+    if isinstance(visual, EncodedVisual):
+        return visual
+    stream = open_visual(visual, rule)
+    views, patches = zip(*stream.views)
+    rows = patches[0] if len(patches) == 1 else np.concatenate(patches)
+    return EncodedVisual(stream.kind, tuple(views), rows, stream.note, stream.marks)
+
+
+def open_visual(visual: Mapping[str, Any], rule: ResizeRule) -> VisualStream:
+    """Opens a visual dict. Frames are decoded as they are asked for and not kept, so memory stays flat.
+
+    Raises:
+        ConfigError: an unknown key, a dial out of range, or a list of ratios unlike the number of frames.
+        MediaError: a source that is missing or cannot be read.
+    """
+    kind = visual_type(visual)
+    source = _source(visual, kind)
+    marks = tuple(visual.get("marks") or ())
+    if kind == "image":
+        views = _image_stream(source, visual, rule)
+        return VisualStream(IMAGE, 1 if visual.get("detail") == "low" else 2, views, marks=marks)
+    frames, num_frames, times = _open_frames(kind, source, visual)
+    ratios = _ratios(visual.get("compression"), num_frames)
+    stream = _frame_stream(frames, ratios, visual.get("max_pixels"), rule)
+    return VisualStream(VIDEO, num_frames, stream, _note(visual, source, times), marks)
+
+
+def patchify(image: Image.Image, patch_size: int) -> np.ndarray:
+    """(P, 3 * p * p) uint8 of an RGB picture whose sides are multiples of the patch size.
+
+    Rows are patches from left to right and top to bottom; a row is channel-major: (channel, y, x) flattened.
+    """
+    pixels = np.asarray(image)  # (h * p, w * p, 3)
+    height, width = pixels.shape[0] // patch_size, pixels.shape[1] // patch_size
+    grid = pixels.reshape(height, patch_size, width, patch_size, 3)
+    return grid.transpose(0, 2, 4, 1, 3).reshape(height * width, 3 * patch_size * patch_size)
+
+
+def _image_stream(
+    source: Any, visual: Mapping[str, Any], rule: ResizeRule
+) -> Iterator[tuple[View, np.ndarray]]:
+    from oryx.media.image import open_image
+
+    ratio = check_compression(_default(visual.get("compression"), 1))
+    max_pixels = visual.get("max_pixels")
+    image = open_image(source)
+    height, width = image.height, image.width
+    views = image_views(height, width, rule, ratio, _default(visual.get("detail"), "high"), max_pixels)
+    icon = icon_size(height, width, rule, max_pixels)
+    if icon is not None:
+        image = _resize(image, *icon)
+    native = _resize(image, *native_size(height, width, rule, ratio, max_pixels))
+    for index, view in enumerate(views):
+        # Both views come from the resized native one, as in the reference, even if only one is wanted.
+        yield (
+            view,
+            patchify(_resize(native, view.height, view.width) if index == 0 else native, rule.patch_size),
+        )
+
+
+def _frame_stream(
+    frames: Iterable[Image.Image], ratios: Iterable[int], max_pixels: int | None, rule: ResizeRule
+) -> Iterator[tuple[View, np.ndarray]]:
+    for frame, ratio in zip(frames, ratios):
+        view = frame_view(frame.height, frame.width, rule, ratio, max_pixels)
+        yield view, patchify(_resize(frame, view.height, view.width), rule.patch_size)
+
+
+def _resize(image: Image.Image, height: int, width: int) -> Image.Image:
+    # Pillow's default filter (bicubic) is part of the published rule. At equal sizes Pillow only copies.
+    return image if image.size == (width, height) else image.resize((width, height))
+
+
+def _open_frames(
+    kind: str, source: Any, visual: Mapping[str, Any]
+) -> tuple[Iterator[Image.Image], int, Sequence[float] | None]:
+    """Frames of a video or of a list, how many there are, and their times in seconds if they have any."""
+    from oryx.media.image import open_image
+
+    fps, max_frames = visual.get("fps"), _default(visual.get("max_frames"), FEW_FRAMES)
+    if isinstance(max_frames, bool) or not isinstance(max_frames, int) or max_frames < 1:
+        raise ConfigError(f"max_frames must be a whole number of at least 1, not {max_frames!r}.")
+    if fps is not None and (isinstance(fps, bool) or not isinstance(fps, int | float) or not fps > 0):
+        raise ConfigError(f"fps must be a number above 0, or None to spread the frames evenly, not {fps!r}.")
+    if kind == "views":
+        from oryx.media.views import list_views
+
+        source = list_views(source)
+    elif isinstance(source, np.ndarray) and source.ndim == 4:
+        source = [Image.fromarray(frame) for frame in source]
+    if kind == "views" or isinstance(source, list | tuple):
+        if not source:
+            raise MediaError(
+                f"the list of {'views' if kind == 'views' else 'frames'} is empty; it needs at least one."
+            )
+        times = [index / fps for index in range(len(source))] if fps and kind == "video" else None
+        return (open_image(frame) for frame in source), len(source), times
+    from oryx.media.video import open_clip
+
+    clip = open_clip(source, max_frames=max_frames, fps=fps)
+    pictures = (frame.image for frame in clip.frames)
+    first = next(pictures, None)
+    if first is None:
+        raise MediaError(f"{source} has no frame that can be decoded.")
+    return chain([first], pictures), clip.num_frames, clip.times
+
+
+def _ratios(compression: Any, num_frames: int) -> list[int]:
+    """One ratio per frame, from one for all, a list, or the default for so many frames."""
+    if compression is None:
+        compression = 4 if num_frames <= FEW_FRAMES else 16
+    if not isinstance(compression, list | tuple):
+        return [check_compression(compression)] * num_frames
+    if len(compression) != num_frames:
+        raise ConfigError(
+            f"compression lists {len(compression)} ratios for {num_frames} frames; give one per frame."
+        )
+    return [check_compression(ratio) for ratio in compression]
+
+
+def _note(visual: Mapping[str, Any], source: Any, times: Sequence[float] | None) -> str:
+    """Lines about a video for the prompt, if it asks for them."""
+    lines = []
+    if visual.get("timestamps"):
+        if times is None:
+            raise ConfigError("timestamps need a video file, or fps beside a list of frames.")
+        lines.append("Frames at " + ", ".join(f"{time:.1f} s" for time in times) + ".")
+    subtitles = visual.get("subtitles")
+    if subtitles:
+        from oryx.media.subtitles import read_subtitles
+
+        if subtitles is True:
+            subtitles = _subtitles_beside(source)
+        entries = read_subtitles(subtitles) if isinstance(subtitles, str | Path) else subtitles
+        lines.append("Subtitles:")
+        lines += [
+            entry if isinstance(entry, str) else f"[{entry.start:.1f} s] {entry.text}" for entry in entries
+        ]
+    return "\n".join(lines)
+
+
+def _subtitles_beside(source: Any) -> Path:
+    if isinstance(source, str | Path):
+        for suffix in (".srt", ".vtt"):
+            path = Path(source).with_suffix(suffix)
+            if path.is_file():
+                return path
+    raise MediaError(f"there is no .srt or .vtt file beside {source}; give its path as subtitles.")
+
+
+def _source(visual: Mapping[str, Any], kind: str) -> Any:
+    """The picture, path, bytes or list that a visual dict names, by whichever of its keys."""
+    name = visual.get("type")
+    keys = (*_SOURCES[kind], *([name] if name in _ALIASES else []))
+    found = [key for key in keys if visual.get(key) is not None]
+    if len(found) != 1:
+        raise ConfigError(
+            f"a visual of type {kind!r} needs exactly one of the keys {', '.join(_SOURCES[kind])}, "
+            f"not {', '.join(found) or 'none'}."
+        )
+    source = visual[found[0]]
+    if isinstance(source, Mapping):  # OpenAI's {"image_url": {"url": ...}}
+        source = source.get("url")
+    if found[0] == "base64":
+        return _decode_base64(source)
+    if isinstance(source, str):
+        if source.startswith("data:"):
+            return _decode_base64(source.partition(",")[2])
+        if source.startswith(("http://", "https://")):
+            raise MediaError(f"{source} is not fetched from the network: download it and give its path.")
+        return source.removeprefix("file://")
+    return source
+
+
+def _decode_base64(text: Any) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (TypeError, ValueError):
+        raise MediaError("a picture given as base64 text does not decode.") from None
+
+
+def _default(value: Any, default: Any) -> Any:
+    return default if value is None else value
