@@ -25,7 +25,7 @@ SHAPES = ("circle", "square", "triangle", "star", "cross", "ring")
 NUM_VARIANTS = 12
 
 _JITTER = 10
-_MIN_DISTANCE = 190.0  # of 765; white to pale yellow is about 290
+_MIN_DISTANCE = 210.0  # of 765; white to pale yellow is about 290
 _FLAT = ((255, 255, 255), (230, 230, 230), (200, 200, 200), (128, 128, 128), (60, 60, 60), (0, 0, 0))
 _TILE = 256
 
@@ -146,7 +146,9 @@ def _gray(values: np.ndarray) -> Image.Image:
 
 
 @functools.lru_cache(maxsize=16384)
-def shape_mask(shape: str, size: int, variant: int = 0) -> tuple[Image.Image, tuple[tuple[float, float], ...]]:
+def shape_mask(
+    shape: str, size: int, variant: int = 0
+) -> tuple[Image.Image, tuple[tuple[float, float], ...]]:
     """The mask ("L", size x size, antialiased) of a shape, and points well inside its ink.
 
     `variant` 0 is the plain form; 1 to NUM_VARIANTS - 1 are turned a little, and thicker or thinner. The points
@@ -208,7 +210,9 @@ def _outline(shape: str, style: _Style) -> list[tuple[float, float]]:
         points = [(-math.cos(k * 2 * math.pi / 3), math.sin(k * 2 * math.pi / 3)) for k in range(3)]
     elif shape == "star":
         radii = [1.0 if k % 2 == 0 else style.thickness for k in range(10)]
-        points = [(-r * math.cos(k * math.pi / 5), r * math.sin(k * math.pi / 5)) for k, r in enumerate(radii)]
+        points = [
+            (-r * math.cos(k * math.pi / 5), r * math.sin(k * math.pi / 5)) for k, r in enumerate(radii)
+        ]
     else:
         t = style.thickness
         arm = [(-t, t), (-1.0, t), (-1.0, -t)]  # the upper arm, turned four times

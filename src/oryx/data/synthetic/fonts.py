@@ -115,7 +115,9 @@ def choose_fonts(
     if isinstance(fonts, str):
         tables = {"train": TRAIN_FAMILIES, "test": TEST_FAMILIES}
         if fonts not in tables:
-            raise ConfigError(f"Setting 'fonts' is {fonts!r}; it must be train, test or a list of family names.")
+            raise ConfigError(
+                f"Setting 'fonts' is {fonts!r}; it must be train, test or a list of family names."
+            )
         chosen = _in_order(found, tables[fonts])
         if not chosen:
             raise ConfigError(
@@ -163,7 +165,9 @@ def load_font(path: str, size: int) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
-        raise ConfigError("This Pillow has no FreeType, which drawing text needs; install Pillow's own wheel.")
+        raise ConfigError(
+            "This Pillow has no FreeType, which drawing text needs; install Pillow's own wheel."
+        )
     return font
 
 

@@ -31,9 +31,7 @@ def image_visual(
     return visual if marks is None else {**visual, "marks": list(marks)}
 
 
-def video_visual(
-    frames: list[Image.Image], compression: int, marks: Sequence[Mark] | None
-) -> dict[str, Any]:
+def video_visual(frames: list[Image.Image], compression: int, marks: Sequence[Mark] | None) -> dict[str, Any]:
     """The visual dict of a list of frames; `marks` None leaves the key out."""
     visual: dict[str, Any] = {"type": "video", "video": frames, "compression": compression}
     return visual if marks is None else {**visual, "marks": list(marks)}

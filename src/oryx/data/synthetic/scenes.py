@@ -80,7 +80,9 @@ class DrawingSettings(SkillSettings):
                 f"{self.canvas[0] // 2}."
             )
         if self.background == "white" and set(self.colors) <= {"white"}:
-            raise ConfigError("Setting 'colors' has only white on a white background; it must hold another colour.")
+            raise ConfigError(
+                "Setting 'colors' has only white on a white background; it must hold another colour."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +126,7 @@ class Scenes:
             if attempt == 7:
                 free = False
             things = _arrange(rng, s, colors, height, width, number, free)
-            turns = _choose_turns(rng, _candidates(rng, things, height, width, s), whole_between(rng, s.turns))
+            turns = choose_turns(rng, _candidates(rng, things, height, width, s), whole_between(rng, s.turns))
             if turns:
                 break
         image = background.paint(rng, height, width)
@@ -135,14 +137,19 @@ class Scenes:
         return Sample(self.skill, [visual], converse(turns))
 
 
-def choose_colors(rng: random.Random, s: DrawingSettings) -> tuple[Background, dict[str, RGB]]:
-    """A background, and of the colours in use (name -> RGB) those that stand out on it: never none."""
+def choose_colors(
+    rng: random.Random, s: DrawingSettings, least: int = 2
+) -> tuple[Background, dict[str, RGB]]:
+    """A background, and of the colours in use (name -> RGB) those that stand out on it.
+
+    At least `least` of them if possible (all but one always is), and never none.
+    """
     for attempt in range(20):
         kind = s.background if attempt < 18 else "plain"
         background = draw_background(rng, kind)
         colors = {name: draw_color(rng, name, s.style == "varied") for name in s.colors}
         colors = {name: rgb for name, rgb in colors.items() if background.contrasts(rgb)}
-        if len(colors) >= min(2, len(s.colors)):
+        if len(colors) >= min(least, len(s.colors)):
             return background, colors
     for end in ((255, 255, 255), (0, 0, 0)):  # whatever the colour, one of the two is far from it
         background = Background(end, end, "flat")
@@ -154,11 +161,18 @@ def choose_colors(rng: random.Random, s: DrawingSettings) -> tuple[Background, d
 
 
 def make_thing(
-    rng: random.Random, s: DrawingSettings, colors: dict[str, RGB], color: str, y: float, x: float, size: int
+    rng: random.Random,
+    s: DrawingSettings,
+    colors: dict[str, RGB],
+    color: str,
+    y: float,
+    x: float,
+    size: int,
+    shape: str | None = None,
 ) -> Thing:
-    """An object of a given colour with a random shape, centred at (y, x)."""
+    """An object of a given colour centred at (y, x), of a random shape if none is given."""
     variant = rng.randrange(NUM_VARIANTS) if s.style == "varied" else 0
-    return Thing(rng.choice(s.shapes), color, y, x, size, variant, colors[color])
+    return Thing(shape or rng.choice(s.shapes), color, y, x, size, variant, colors[color])
 
 
 def object_size(rng: random.Random, s: DrawingSettings, height: int, width: int, most: float = 0.9) -> int:
@@ -167,9 +181,7 @@ def object_size(rng: random.Random, s: DrawingSettings, height: int, width: int,
     return max(s.min_object, round(min(most, between(rng, s.object_size)) * side))
 
 
-def place_center(
-    rng: random.Random, place: str, height: int, width: int, size: int
-) -> tuple[float, float]:
+def place_center(rng: random.Random, place: str, height: int, width: int, size: int) -> tuple[float, float]:
     """A centre (y, x) in pixels clearly in the named place, the object's box inside the picture."""
     if place == "center":
         return height * rng.uniform(0.45, 0.55), width * rng.uniform(0.45, 0.55)
@@ -227,11 +239,11 @@ def _arrange(
     """`number` objects that do not meet; one that finds no room is left out (the first always has room)."""
     names = list(colors)
     # In some pictures one colour prevails, so that counts of a colour go beyond one.
-    favourite = rng.choice(names) if rng.random() < 0.4 else None
+    favourite = rng.choice(names) if rng.random() < 0.5 else None
     places = rng.sample(PLACES, min(number, len(PLACES)))
     things: list[Thing] = []
     for index in range(number):
-        color = favourite if favourite and rng.random() < 0.6 else rng.choice(names)
+        color = favourite if favourite and rng.random() < 0.7 else rng.choice(names)
         place = "" if free else places[index]
         size = object_size(rng, s, height, width, most=0.9 if free or place == "center" else 0.5)
         for _ in range(16):
@@ -296,12 +308,14 @@ def _roughly_at(thing: Thing, place: str, height: int, width: int) -> bool:
     y, x = thing.y / height, thing.x / width
     if place == "center":
         return 0.33 < y < 0.67 and 0.33 < x < 0.67
-    return (y > 0.5) == place.startswith("bottom") and (x > 0.5) == place.endswith("right") and not (
-        0.42 < y < 0.58 and 0.42 < x < 0.58
+    return (
+        (y > 0.5) == place.startswith("bottom")
+        and (x > 0.5) == place.endswith("right")
+        and not (0.42 < y < 0.58 and 0.42 < x < 0.58)
     )
 
 
-def _choose_turns(rng: random.Random, candidates: dict[str, list[Turn]], number: int) -> list[Turn]:
+def choose_turns(rng: random.Random, candidates: dict[str, list[Turn]], number: int) -> list[Turn]:
     """Up to `number` turns: one of every kind in random order, then again of what is left."""
     piles = [rng.sample(turns, len(turns)) for turns in candidates.values() if turns]
     rng.shuffle(piles)

@@ -63,7 +63,9 @@ def parse_settings(cls: type[S], skill: str, given: Mapping[str, Any]) -> S:
     known = [item.name for item in fields(cls)]
     for key in given:
         if key not in known:
-            raise ConfigError(f"Skill {skill!r} has no setting {key!r}{did_you_mean(key, [*known, 'weight'])}.")
+            raise ConfigError(
+                f"Skill {skill!r} has no setting {key!r}{did_you_mean(key, [*known, 'weight'])}."
+            )
     try:
         return cls(**given)
     except ConfigError as error:

@@ -8,6 +8,12 @@ from oryx.data.synthetic.sample import Sample
 from oryx.data.synthetic.scenes import ObjectSettings, Scenes, SceneSettings
 from oryx.data.synthetic.settings import SkillSettings, did_you_mean, parse_settings
 from oryx.data.synthetic.text import Words, WordsSettings
+from oryx.data.synthetic.videos import (
+    VideoDirection,
+    VideoDirectionSettings,
+    VideoOrder,
+    VideoOrderSettings,
+)
 from oryx.errors import ConfigError
 
 
@@ -22,6 +28,8 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
     "words": (WordsSettings, Words),
     "object": (ObjectSettings, Scenes),
     "scene": (SceneSettings, Scenes),
+    "video_order": (VideoOrderSettings, VideoOrder),
+    "video_direction": (VideoDirectionSettings, VideoDirection),
 }
 
 

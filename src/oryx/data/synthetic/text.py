@@ -83,8 +83,14 @@ class Words:
         font = load_font(rng.choice(self.fonts).path, size)
         angle = rng.uniform(-s.rotation, s.rotation) if s.rotation else 0.0
         mask, centers = _render(font, word, angle)
-        height, width = mask.height + 2 * whole_between(rng, s.margin), mask.width + 2 * whole_between(rng, s.margin)
-        height, width = height + whole_between(rng, s.canvas_extra), width + whole_between(rng, s.canvas_extra)
+        height, width = (
+            mask.height + 2 * whole_between(rng, s.margin),
+            mask.width + 2 * whole_between(rng, s.margin),
+        )
+        height, width = (
+            height + whole_between(rng, s.canvas_extra),
+            width + whole_between(rng, s.canvas_extra),
+        )
         top = rng.randint(*_slack(height - mask.height, s.margin[0]))
         left = rng.randint(*_slack(width - mask.width, s.margin[0]))
         ink, background = _choose_colors(rng, s.colors == "varied", s.background == "varied")
@@ -93,7 +99,9 @@ class Words:
         marks = None
         if s.marks:
             points = [(top + y, left + x) for y, x in centers]
-            marks = [Mark(0, y / height, x / width, letter) for (y, x), letter in zip(points, word, strict=True)]
+            marks = [
+                Mark(0, y / height, x / width, letter) for (y, x), letter in zip(points, word, strict=True)
+            ]
             marks += background_marks(rng, height, width, len(word), points, _CLEARANCE * size)
         visual = image_visual(image, rng.choice(s.compression), rng.choice(s.detail), marks)
         question = QUESTIONS[0] if rng.random() < 0.3 else rng.choice(QUESTIONS)
@@ -152,7 +160,9 @@ def _slack(free: int, margin: int) -> tuple[int, int]:
     return margin, max(margin, free - margin)
 
 
-def _choose_colors(rng: random.Random, varied_colors: bool, varied_background: bool) -> tuple[RGB, Background]:
+def _choose_colors(
+    rng: random.Random, varied_colors: bool, varied_background: bool
+) -> tuple[RGB, Background]:
     """The ink's colour and a background, well apart in brightness."""
     for _ in range(20):
         plain = not varied_colors or rng.random() < 0.2
