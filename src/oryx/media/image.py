@@ -105,12 +105,10 @@ def open_header(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Ite
             raise MediaError(f"{name} is too large: at most {min(max_pixels, MAX_PIXELS):,} pixels") from None
         except UnidentifiedImageError:
             raise MediaError(
-                f"{name} is not a picture in a format that Pillow reads (such as PNG, JPEG, WebP, GIF or TIFF)"
+                f"{name} is not a picture that Pillow reads (such as PNG, JPEG, WebP, GIF or TIFF)"
             ) from None
         except Exception as error:  # Pillow's readers raise all kinds on a broken header
-            raise MediaError(
-                f"{name} has a broken header and cannot be read as a picture ({error})"
-            ) from error
+            raise MediaError(f"{name} has a broken header; a whole picture is needed ({error})") from error
         with image:
             _check_size(image, name, max_pixels)
             yield image
@@ -126,7 +124,13 @@ def to_rgb(image: Image.Image, name: str = "the picture") -> Image.Image:
         image.load()
         rgb = _flatten(image)
         transpose = TRANSPOSES.get(_orientation(image))  # after load(): Pillow turns a TIFF there itself
-        return rgb if transpose is None else rgb.transpose(transpose)
+        if transpose is not None:
+            rgb = rgb.transpose(transpose)
+        elif rgb is image and type(image) is not Image.Image:
+            rgb = image.copy()  # free of the file, and of what its next frame does to it
+        if rgb is not image:
+            rgb.info = {}  # what was rotated once must not be rotated again
+        return rgb
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, ...

@@ -9,16 +9,17 @@ from PIL import Image
 from oryx.errors import MediaError
 from oryx.media.image import ImageSource
 
-# Formats that people keep views in. Pillow reads more; in a folder the ending must tell a picture from the rest.
-IMAGE_SUFFIXES = frozenset(
-    ".apng .avif .bmp .gif .jfif .jp2 .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
+# Formats that people keep views in: in a folder, the ending must tell a picture from the rest.
+IMAGE_SUFFIXES = (
+    *(".apng", ".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".jpg"),
+    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
 
 
 def list_views(source: str | Path | Sequence[ImageSource]) -> list[ImageSource]:
-    """The pictures of a folder (other files, hidden files and inner folders are left out), or a list as it is.
+    """The pictures of a folder in natural order (`view2.png` before `view10.png`), or a list as it is.
 
-    A folder's pictures come in natural order: `view2.png` before `view10.png`.
+    Other files of the folder, hidden files and inner folders are left out.
 
     Raises:
         MediaError: the folder is missing or has no picture, or the list is empty or holds something else.

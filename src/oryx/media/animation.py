@@ -1,0 +1,71 @@
+"""Animated pictures (GIF, WebP, PNG) as videos, read with Pillow."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from oryx.errors import MediaError
+from oryx.media.image import describe, open_file, open_header, to_rgb
+from oryx.media.timeline import Timeline
+
+DEFAULT_DURATION = 100  # ms, what browsers show a frame for that asks for (next to) nothing
+SIGNATURES = (b"GIF8", b"\x89PNG\r\n\x1a\n")
+
+
+def is_animation(source: str | Path | bytes) -> bool:
+    """Whether the file is a GIF, or a WebP or PNG (still or animated), from its first bytes."""
+    if isinstance(source, bytes):
+        head = source[:12]
+    else:
+        with open_file(source, "a video") as file:
+            head = file.read(12)
+    return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def probe_animation(source: str | Path | bytes) -> tuple[int, int, Timeline, float]:
+    """(height, width, timeline in milliseconds, seconds in all) of an animated picture.
+
+    Raises:
+        MediaError: broken, or a still picture.
+    """
+    name = describe(source)
+    with open_header(source) as image:
+        # A GIF of one frame is still a clip; a PNG or WebP of one frame is a picture under a wrong name.
+        if image.format != "GIF" and not getattr(image, "is_animated", False):
+            raise MediaError(f"{name} is a still picture ({image.format}), not a video: give it as an image")
+        durations = [_duration(frame) for _, frame in _frames(image)]
+        if not durations:
+            raise MediaError(f"{name} is truncated or broken: not one frame can be read")
+        starts = np.concatenate([[0], np.cumsum(durations)])
+        timeline = Timeline(len(durations), starts[:-1].astype(np.int64), np.zeros(1, np.int64), 0.001)
+        return image.height, image.width, timeline, float(starts[-1]) * 0.001
+
+
+def read_animation(source: str | Path | bytes, ranks: list[int]) -> Iterator[tuple[int, Image.Image]]:
+    """Yield (rank, RGB image) of the wanted frames (ascending ranks); only they are converted."""
+    wanted = set(ranks)
+    with open_header(source) as image:
+        for rank, frame in _frames(image):
+            if rank in wanted:
+                yield rank, to_rgb(frame, describe(source))
+            if rank >= ranks[-1]:
+                return
+
+
+def _frames(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    rank = 0
+    while True:
+        try:
+            image.seek(rank)
+            image.load()
+        except Exception:  # EOFError at the end; anything else where the file is cut off or broken
+            return
+        yield rank, image
+        rank += 1
+
+
+def _duration(image: Image.Image) -> float:
+    duration = float(image.info.get("duration") or 0)
+    return duration if duration > 10 else DEFAULT_DURATION

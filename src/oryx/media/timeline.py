@@ -1,0 +1,109 @@
+"""When each frame of a video is shown and where decoding may begin, without a decoded pixel.
+
+Frames are counted from 0 in the order in which they are shown: the rank of a frame is its index.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import av
+import numpy as np
+
+SEEK_MARGIN = 8  # a seek empties the decoder: it must save at least so many frames
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """The frames that are really in a file.
+
+    `pts` (num_frames,) holds the presentation times, ascending and distinct, in units of `time_base` seconds;
+    it is None where the file has none that can be relied on (then frames can only be counted).
+    `keyframes` holds the ranks, ascending, of the frames at which decoding may begin.
+    """
+
+    num_frames: int
+    pts: np.ndarray | None = None
+    keyframes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    time_base: float = 1.0
+
+    @property
+    def times(self) -> np.ndarray | None:
+        """(num_frames,) float64: seconds from the first frame."""
+        return None if self.pts is None else (self.pts - self.pts[0]) * self.time_base
+
+    def rank(self, pts: int | None) -> int | None:
+        """The index of the frame with this presentation time; None where no frame has it."""
+        if self.pts is None or pts is None:
+            return None
+        rank = int(np.searchsorted(self.pts, pts))
+        return rank if rank < self.num_frames and self.pts[rank] == pts else None
+
+    def keyframe_before(self, rank: int) -> int:
+        """The rank of the last frame, not after `rank`, at which decoding may begin (0: at the start)."""
+        place = int(np.searchsorted(self.keyframes, rank, side="right"))
+        return int(self.keyframes[place - 1]) if place else 0
+
+    def segments(self, ranks: list[int]) -> list[tuple[int, list[int]]]:
+        """Group ascending wanted ranks into stretches, each decoded in one go from one keyframe.
+
+        Returns:
+            (rank to start decoding at, the wanted ranks of the stretch); a start of 0 is the file's start.
+        """
+        segments: list[tuple[int, list[int]]] = []
+        reached = 0  # everything up to here is decoded anyway
+        for rank in ranks:
+            keyframe = self.keyframe_before(rank) if self.pts is not None else 0
+            if not segments or keyframe - reached > SEEK_MARGIN:
+                segments.append((keyframe if keyframe > SEEK_MARGIN else 0, []))
+            segments[-1][1].append(rank)
+            reached = rank
+        return segments
+
+
+def scan(container: Any, stream: Any) -> Timeline:
+    """Read the timeline from the packets of one video stream; nothing is decoded.
+
+    Packets that the container marks as not to be shown do not count, nor do those before the first keyframe,
+    which no decoder can show. A file that is cut off gives the packets before the cut.
+    """
+    pts: list[int | None] = []
+    keys: list[int | None] = []
+    try:
+        for packet in container.demux(stream):
+            if not packet.size or packet.is_discard:
+                continue
+            if packet.is_keyframe:
+                keys.append(packet.pts)
+            if keys:
+                pts.append(packet.pts)
+    except (av.FFmpegError, OSError):
+        pass  # cut off or damaged: what came before it is the video
+    # An AVI keeps no presentation times: where frames depend on each other, libav only guesses them.
+    is_guessed = container.format.name == "avi" and len(keys) < len(pts)
+    known = {time for time in pts if time is not None}
+    if is_guessed or len(known) < len(pts) or not keys or not stream.time_base:
+        return Timeline(num_frames=len(pts))
+    begin = keys[0] or 0
+    shown = np.array(sorted(time for time in known if time >= begin), dtype=np.int64)
+    keyframes = np.searchsorted(shown, sorted(time for time in keys if time is not None))
+    return Timeline(len(shown), shown, keyframes, float(stream.time_base))
+
+
+def is_sound(container: Any, stream: Any) -> bool:
+    """Whether the frame count in the header can be believed without reading every packet.
+
+    True where the rate is constant and the last packet of the file is where the header's count puts it.
+    """
+    rate = stream.average_rate
+    if not stream.frames or not stream.duration or not rate or rate != stream.base_rate:
+        return False
+    begin = stream.start_time or 0
+    last = None
+    try:
+        container.seek(begin + stream.duration, stream=stream, backward=True)
+        for packet in container.demux(stream):
+            if packet.size and packet.pts is not None:
+                last = max(packet.pts, packet.pts if last is None else last)
+    except (av.FFmpegError, OSError):
+        return False
+    return last is not None and round((last - begin) * stream.time_base * rate) + 1 == stream.frames

@@ -1,0 +1,275 @@
+"""Videos: which frames to take is decided first, and only what is needed for them is decoded."""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from oryx.errors import ConfigError, MediaError
+from oryx.media.animation import is_animation, probe_animation, read_animation
+from oryx.media.container import ROTATIONS, open_container, transpose_of
+from oryx.media.decode import MissedFrameError, decode_all, decode_counting, decode_seeking
+from oryx.media.image import MAX_PIXELS, ImageSource, describe, image_size, open_image
+from oryx.media.timeline import Timeline, is_sound, scan
+from oryx.media.views import list_views
+
+logger = logging.getLogger(__name__)
+
+VideoSource: TypeAlias = str | Path | bytes
+
+# Reading every packet of a file up to this size takes a blink; of a larger one, a sound header is believed.
+SCAN_BYTES = 2**25
+DEFAULT_RATE = 25.0  # frames per second where a stream names none, as in libav
+ANIMATION = "animation"
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video says about itself, before its frames are decoded."""
+
+    height: int
+    """Pixels, after rotation."""
+    width: int
+    num_frames: int
+    """Frames that can be shown: at least 1."""
+    fps: float
+    """Mean frames per second (the rate may vary)."""
+    duration: float
+    """Seconds."""
+    rotation: int = 0
+    """Degrees, clockwise, by which the stored frames are turned to stand upright: 0, 90, 180 or 270."""
+    codec: str = ""
+    timeline: Timeline | None = field(default=None, repr=False, compare=False)
+    """Exact times of all frames, where they have been read."""
+
+    def time_of(self, index: int) -> float:
+        """Seconds from the first frame to frame `index`."""
+        times = self.timeline.times if self.timeline is not None else None
+        return index / self.fps if times is None else float(times[index])
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One upright RGB frame of a clip."""
+
+    index: int
+    """Its place in the video (or in the list of pictures)."""
+    time: float | None
+    """Seconds from the first frame; None for a list of pictures."""
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Chosen frames of one video, decoded when they are asked for. All have the same height and width."""
+
+    source: VideoSource | Sequence[ImageSource] = field(repr=False)
+    height: int
+    width: int
+    indices: list[int]
+    """Places of the chosen frames in the source."""
+    times: list[float] | None
+    """Seconds of the chosen frames; None for a list of pictures."""
+    info: VideoInfo | None = None
+    """None for a list of pictures."""
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames are chosen."""
+        return len(self.indices)
+
+    @property
+    def frames(self) -> Iterator[Frame]:
+        """The chosen frames in order; each access decodes anew. Closing the iterator closes the file."""
+        if self.info is not None:
+            assert isinstance(self.source, str | Path | bytes)
+            return _read(self.source, self.indices, self.info)
+        return self._pictures()
+
+    def _pictures(self) -> Iterator[Frame]:
+        for index in self.indices:
+            image = open_image(self.source[index])  # type: ignore[index, arg-type]
+            yield Frame(index, None, _fit(image, self.height, self.width))
+
+
+def open_clip(
+    source: VideoSource | Sequence[ImageSource], max_frames: int = 64, fps: float | None = None
+) -> Clip:
+    """Choose the frames of a clip; nothing is decoded until `frames` is read.
+
+    Args:
+        source: a video or an animated picture (path or bytes), or a folder of frames, from which frames are
+            chosen; or a list of paths or Pillow images, which is used as it is, without sampling.
+        max_frames: at most so many frames.
+        fps: frames per second of the video; None spreads `max_frames` over it uniformly.
+
+    Raises:
+        MediaError: the source is missing, broken or has no frame.
+        ConfigError: `max_frames` or `fps` is out of range, or `fps` is given for a folder of frames.
+    """
+    _check_dials(max_frames, fps)
+    is_folder = isinstance(source, str | Path) and Path(source).is_dir()
+    if not is_folder and isinstance(source, str | Path | bytes):
+        info = probe_video(source)
+        indices = choose_frames(info, max_frames, fps)
+        return Clip(source, info.height, info.width, indices, [info.time_of(i) for i in indices], info)
+    pictures = list_views(source)  # type: ignore[arg-type]
+    if is_folder and fps is not None:
+        raise ConfigError(f"fps={fps} needs a video with timestamps: the folder {describe(source)} has none")
+    indices = _spread(len(pictures), max_frames) if is_folder else list(range(len(pictures)))
+    height, width = image_size(pictures[0])
+    return Clip(pictures, height, width, indices, None)
+
+
+def choose_frames(info: VideoInfo, max_frames: int = 64, fps: float | None = None) -> list[int]:
+    """Indices of the frames to take, ascending and distinct.
+
+    Without `fps` they are spread uniformly from the first frame to the last. With it, the frame shown every
+    1/fps seconds is taken, while these are at most `max_frames`; else they are spread uniformly again.
+
+    Raises:
+        ConfigError: `max_frames` below 1, or `fps` not above 0.
+    """
+    _check_dials(max_frames, fps)
+    if fps is None:
+        return _spread(info.num_frames, max_frames)
+    ticks = max(1, math.ceil(info.duration * fps - 1e-6))
+    if ticks > info.num_frames * 2 and ticks > max_frames:
+        return _spread(info.num_frames, max_frames)  # far faster than the video: every frame would be taken
+    wanted = np.arange(ticks) / fps
+    times = info.timeline.times if info.timeline is not None else None
+    if times is None:
+        shown = np.floor(wanted * info.fps + 1e-6).astype(int)
+    else:
+        shown = np.searchsorted(times, wanted + 1e-6, side="right") - 1
+    indices = np.unique(np.clip(shown, 0, info.num_frames - 1)).tolist()
+    return indices if len(indices) <= max_frames else _spread(info.num_frames, max_frames)
+
+
+def probe_video(source: VideoSource) -> VideoInfo:
+    """Read what a video is: size, frames, rate, rotation. At most its first frame is decoded.
+
+    Raises:
+        MediaError: missing, empty, not a video, or without a frame that can be decoded.
+    """
+    if is_animation(source):
+        height, width, frames, duration = probe_animation(source)
+        rate = frames.num_frames / duration
+        return VideoInfo(height, width, frames.num_frames, rate, duration, codec=ANIMATION, timeline=frames)
+    name = describe(source)
+    with open_container(source, threads=False) as (container, stream):
+        context = stream.codec_context
+        if context.height * context.width > MAX_PIXELS:
+            size = f"{context.height:,} x {context.width:,}"
+            raise MediaError(f"{name} has frames of {size} pixels: at most {MAX_PIXELS:,} pixels are allowed")
+        first = next(decode_all(container, stream), None)  # PyAV shows the display matrix nowhere else
+        if first is None:
+            raise MediaError(f"{name} has no frame that can be decoded; at least 1 is needed")
+        promised, rate, codec = stream.frames, float(stream.average_rate or DEFAULT_RATE), context.name
+        is_believed = container.size > SCAN_BYTES and is_sound(container, stream)
+    timeline = None if is_believed else _scan(source)
+    num_frames = promised if timeline is None else max(1, timeline.num_frames)
+    if promised > num_frames:
+        logger.warning("%s is cut off: only %d of its %d frames are there", name, num_frames, promised)
+    times = timeline.times if timeline is not None else None
+    if times is not None and num_frames > 1:
+        measured = (num_frames - 1) / float(times[-1])
+        # A container that rounds its times to milliseconds knows the rate better than they do.
+        rate = rate if abs(measured / rate - 1) < 0.01 else measured
+    transpose = transpose_of(first)
+    rotation = 0 if transpose is None else ROTATIONS[transpose]
+    height, width = (first.height, first.width) if rotation in (0, 180) else (first.width, first.height)
+    return VideoInfo(height, width, num_frames, rate, num_frames / rate, rotation, codec, timeline)
+
+
+def read_frames(source: VideoSource, indices: Sequence[int]) -> Iterator[Frame]:
+    """Decode the frames with these indices, exactly; closing the iterator closes the file.
+
+    An index past the end gives the last frame: what is left of a video that was cut off.
+
+    Raises:
+        MediaError: as `probe_video`.
+        ConfigError: no index, one below 0, or not in ascending order.
+    """
+    chosen = [int(index) for index in indices]
+    if not chosen or chosen[0] < 0 or chosen != sorted(chosen):
+        raise ConfigError(f"frame indices are {chosen}: at least one is needed, ascending, none below 0")
+    return _read(source, chosen, probe_video(source))
+
+
+def _read(source: VideoSource, indices: list[int], info: VideoInfo) -> Iterator[Frame]:
+    timeline = info.timeline or _scan(source)
+    last = max(1, timeline.num_frames) - 1
+    if indices[-1] > last:
+        logger.warning("%s ends at frame %d: frames asked for after it repeat it", describe(source), last)
+    clamped = [min(index, last) for index in indices]
+    times = timeline.times
+    num_given = 0
+    for rank, image in _decode(source, timeline, sorted(set(clamped)), info):
+        time = rank / info.fps if times is None else float(times[rank])
+        for _ in range(clamped.count(rank)):
+            num_given += 1
+            yield Frame(rank, time, image)
+    if num_given < len(indices):
+        raise MediaError(
+            f"{describe(source)} is damaged: {num_given} of {len(indices)} frames can be decoded"
+        )
+
+
+def _decode(
+    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo
+) -> Iterator[tuple[int, Image.Image]]:
+    """Yield (rank, upright RGB image) for ascending, distinct ranks."""
+    if info.codec == ANIMATION:
+        for rank, image in read_animation(source, ranks):
+            yield rank, _fit(image, info.height, info.width)
+        return
+    left = list(ranks)
+    for decode in (decode_seeking, decode_counting):
+        if decode is decode_seeking and timeline.pts is None:
+            continue
+        with open_container(source) as (container, stream):
+            try:
+                for rank, frame in decode(container, stream, timeline, list(left)):
+                    left.remove(rank)
+                    yield rank, _fit(_upright(frame), info.height, info.width)
+            except MissedFrameError:
+                logger.debug("%s: a frame did not come after a seek, decoding from the start", source)
+        if not left:
+            return
+
+
+def _scan(source: VideoSource) -> Timeline:
+    with open_container(source, threads=False) as (container, stream):
+        return scan(container, stream)
+
+
+def _upright(frame: Any) -> Image.Image:
+    image = frame.to_image()
+    transpose = transpose_of(frame)
+    return image if transpose is None else image.transpose(transpose)
+
+
+def _fit(image: Image.Image, height: int, width: int) -> Image.Image:
+    """All frames of a clip share one size: a stream that changes its size midway is resized."""
+    return image if image.size == (width, height) else image.resize((width, height))
+
+
+def _spread(num_frames: int, max_frames: int) -> list[int]:
+    """The reference's rule: evenly from the first frame to the last, rounded down."""
+    return np.linspace(0, num_frames - 1, min(max_frames, num_frames), dtype=int).tolist()
+
+
+def _check_dials(max_frames: int, fps: float | None) -> None:
+    if isinstance(max_frames, bool) or not isinstance(max_frames, int | np.integer) or max_frames < 1:
+        raise ConfigError(f"max_frames is {max_frames!r}: a whole number of at least 1 is needed")
+    if fps is None:
+        return
+    is_number = isinstance(fps, int | float | np.number) and not isinstance(fps, bool)
+    if not is_number or not 0 < fps < math.inf:
+        raise ConfigError(f"fps is {fps!r}: a number above 0 is needed (or none at all)")
