@@ -65,7 +65,9 @@ def open_container(source: str | Path | bytes, threads: bool = True) -> Iterator
         # The path, not the open file: libav reads it without asking Python for every block.
         target = file if isinstance(source, bytes) else str(Path(source).resolve())
         try:
-            container = av.open(target, options={"format_whitelist": DEMUXERS}, metadata_errors="ignore")
+            container = av.open(
+                target, container_options={"format_whitelist": DEMUXERS}, metadata_errors="ignore"
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(_why_not(source, name)) from error
         with container:
@@ -108,4 +110,4 @@ def _why_not(source: str | Path | bytes, name: str) -> str:
         with open_header(source) as image:
             return f"{name} is a still picture ({image.format}), not a video: give it as an image"
     except MediaError:
-        return f"{name} is not a video, or a broken one; allowed are {CONTAINERS}"
+        return f"{name} is not a video, or is cut off or broken; allowed are {CONTAINERS}"
