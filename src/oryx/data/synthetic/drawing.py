@@ -47,8 +47,9 @@ class Background:
         if self.texture == "flat":
             return Image.new("RGB", (width, height), self.first)
         mask = _texture(rng, self.texture, height, width)
-        first, second = (Image.new("RGB", (width, height), rgb) for rgb in (self.first, self.second))
-        return Image.composite(first, second, mask)
+        image = Image.new("RGB", (width, height), self.second)
+        image.paste(self.first, (0, 0, width, height), mask)
+        return image
 
 
 def color_distance(a: RGB, b: RGB) -> float:
@@ -77,20 +78,25 @@ def any_color(rng: random.Random) -> RGB:
 
 
 def draw_background(rng: random.Random, kind: str) -> Background:
-    """ "white"; "plain": one flat grey, white or black; "varied": also tints, gradients, noise and stripes."""
+    """ "white"; "plain": one flat grey, white or black; "varied": also tints and textures."""
     if kind == "white":
-        return Background(_FLAT[0], _FLAT[0], "flat")
+        return flat(_FLAT[0])
     if kind == "plain" or rng.random() < 0.25:
         rgb = _FLAT[0] if rng.random() < 0.4 else rng.choice(_FLAT)
-        return Background(rgb, rgb, "flat")
+        return flat(rgb)
     return textured(rng, _tint(rng))
+
+
+def flat(rgb: RGB) -> Background:
+    """A background of one colour."""
+    return Background(rgb, rgb, "flat")
 
 
 def textured(rng: random.Random, rgb: RGB) -> Background:
     """A background around one colour: flat, gradient, noise, clouds or faint stripes."""
     texture = rng.choice(("flat", "gradient", "noise", "clouds", "stripes"))
     if texture == "flat":
-        return Background(rgb, rgb, texture)
+        return flat(rgb)
     reach = 70 if texture in ("gradient", "clouds") else 36
     return Background(rgb, _shifted(rng, rgb, reach), texture)
 
@@ -151,8 +157,8 @@ def shape_mask(
 ) -> tuple[Image.Image, tuple[tuple[float, float], ...]]:
     """The mask ("L", size x size, antialiased) of a shape, and points well inside its ink.
 
-    `variant` 0 is the plain form; 1 to NUM_VARIANTS - 1 are turned a little, and thicker or thinner. The points
-    are (y, x) in pixels of the mask, at least a fifth of the size away from its centre where the shape allows.
+    `variant` 0 is the plain form; 1 to NUM_VARIANTS - 1 are turned a little, and thicker or thinner. The
+    points are (y, x) in pixels of the mask, if possible at least a fifth of the size away from its centre.
     """
     scale = 4 if size <= 64 else 2
     image = Image.new("L", (size * scale, size * scale), 0)
@@ -183,7 +189,7 @@ def _inner_points(mask: Image.Image) -> tuple[tuple[float, float], ...]:
 
 @dataclass(frozen=True)
 class _Style:
-    """How one variant of a shape is drawn: turn in radians, and the thickness that cross, ring and star have."""
+    """How a variant of a shape is drawn: its turn in radians, and how thick cross, ring and star are."""
 
     turn: float
     thickness: float

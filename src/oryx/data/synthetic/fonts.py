@@ -2,13 +2,13 @@
 
 The families below come, on Debian and Ubuntu, from these packages (any subset works):
 
-    fonts-dejavu-core fonts-dejavu-extra fonts-liberation fonts-urw-base35 fonts-freefont-ttf fonts-noto-core
-    fonts-roboto-unhinted fonts-inter fonts-firacode fonts-inconsolata fonts-fantasque-sans fonts-mononoki fonts-go
-    fonts-linuxlibertine fonts-gfs-didot fonts-sil-gentium fonts-sil-charis fonts-sil-andika fonts-junicode
-    fonts-comfortaa fonts-quicksand fonts-karla fonts-b612 fonts-play fonts-dosis fonts-national-park fonts-cardo
-    fonts-adf-accanthis fonts-courier-prime
+    fonts-dejavu-core fonts-dejavu-extra fonts-liberation fonts-urw-base35 fonts-freefont-ttf
+    fonts-noto-core fonts-roboto-unhinted fonts-inter fonts-firacode fonts-inconsolata fonts-fantasque-sans
+    fonts-mononoki fonts-go fonts-linuxlibertine fonts-gfs-didot fonts-sil-gentium fonts-sil-charis
+    fonts-sil-andika fonts-junicode fonts-comfortaa fonts-quicksand fonts-karla fonts-b612 fonts-play
+    fonts-dosis fonts-national-park fonts-cardo fonts-adf-accanthis fonts-courier-prime
     (test) fonts-open-sans fonts-cantarell fonts-lato fonts-crosextra-carlito fonts-crosextra-caladea
-    fonts-ebgaramond fonts-vollkorn fonts-jetbrains-mono fonts-cabin fonts-roboto-slab
+    fonts-ebgaramond fonts-vollkorn fonts-jetbrains-mono fonts-cabin fonts-roboto-slab fonts-noto-core
 
 Without any of them there is `"default"`, the one font inside Pillow.
 """
@@ -74,7 +74,7 @@ TRAIN_FAMILIES: dict[str, tuple[str, str, str]] = {
     "Courier Prime Code": ("Regular", "-", "Italic"),
     "B612 Mono": ("Regular", "Bold", "Italic"),
 }
-# Never trained on, nor is any family with the same drawings (Noto Sans is close to Open Sans, Carlito to Lato).
+# Never trained on, nor is any family drawn alike (Noto Sans is close to Open Sans, Carlito to Lato).
 TEST_FAMILIES: dict[str, tuple[str, str, str]] = {
     "Open Sans": ("Regular", "Bold", "Italic"),
     "Cantarell": ("Regular", "Bold", "-"),
@@ -108,7 +108,8 @@ def choose_fonts(
 ) -> list[FontFile]:
     """The fonts that exist here of "train", of "test", or of a list of family names ("default" among them).
 
-    `folders` are searched, with everything below them, besides the system's. `num_fonts` keeps the first so many.
+    `folders` are searched, with everything below them, besides the system's. `num_fonts` keeps the first so
+    many.
     Raises `ConfigError` where none is installed, naming the packages, or where a named family is unknown.
     """
     found = find_fonts(tuple(folders))
@@ -121,8 +122,8 @@ def choose_fonts(
         chosen = _in_order(found, tables[fonts])
         if not chosen:
             raise ConfigError(
-                f"No {fonts} font is installed; install for example the Debian packages {_PACKAGES[fonts]}, give "
-                f"folders of font files in 'font_folders', or set 'fonts' to ['{DEFAULT_FONT}']."
+                f"No {fonts} font is installed; install for example the Debian packages {_PACKAGES[fonts]}, "
+                f"give folders of font files in 'font_folders', or set 'fonts' to ['{DEFAULT_FONT}']."
             )
     else:
         chosen = []

@@ -1,11 +1,14 @@
-"""Wordings of questions about objects, and their exact answers. The first wording of each kind is the model card's."""
+"""Wordings of questions about objects; the first of each kind is the one the model card names."""
 
 import random
+from collections.abc import Mapping, Sequence
+
+# Key of WORDINGS, the words it takes, the one right answer. Worded only when chosen, which saves time.
+Question = tuple[str, dict[str, str], str]
+Turn = tuple[str, str]
 
 PLACES = ("top left", "top right", "center", "bottom left", "bottom right")  # in reading order
 DIRECTIONS = ("left", "right", "up", "down")
-
-Turn = tuple[str, str]
 
 WORDINGS: dict[str, tuple[str, ...]] = {
     "color": (
@@ -113,6 +116,20 @@ def ask(rng: random.Random, wordings: str, **words: str) -> str:
     choices = WORDINGS[wordings]
     text = choices[0] if rng.random() < 0.3 else rng.choice(choices)
     return text.format(**words) if words else text
+
+
+def choose_turns(rng: random.Random, candidates: Mapping[str, Sequence[Question]], number: int) -> list[Turn]:
+    """Up to `number` (question, answer): one of every kind in random order, then again of what is left."""
+    piles = [list(questions) for questions in candidates.values() if questions]
+    rng.shuffle(piles)
+    turns: list[Turn] = []
+    while piles and len(turns) < number:
+        pile = piles.pop(0)
+        wordings, words, answer = pile.pop(rng.randrange(len(pile)))
+        turns.append((ask(rng, wordings, **words), answer))
+        if pile:
+            piles.append(pile)
+    return turns
 
 
 def plural(shape: str) -> str:

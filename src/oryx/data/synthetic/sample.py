@@ -14,8 +14,8 @@ from oryx.data.marks import Mark
 class Sample:
     """One conversation about its visuals.
 
-    `skill` is the name of the skill that drew it, `visuals` one dict per `<image>` (with `"marks"` where asked
-    for), `conversations` a list of {"from": "human" | "gpt", "value": text}, ending with the assistant.
+    `skill` is the name of the skill that drew it, `visuals` one dict per `<image>` (with `"marks"` where
+    asked for), `conversations` a list of {"from": "human" | "gpt", "value": text}, ending with the assistant.
     """
 
     skill: str

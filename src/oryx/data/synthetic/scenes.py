@@ -15,9 +15,10 @@ from oryx.data.synthetic.drawing import (
     Background,
     draw_background,
     draw_color,
+    flat,
     shape_mask,
 )
-from oryx.data.synthetic.questions import PLACES, Turn, ask, listed, plural, with_article
+from oryx.data.synthetic.questions import PLACES, Question, Turn, choose_turns, listed, plural, with_article
 from oryx.data.synthetic.sample import Sample, between, converse, image_visual, whole_between
 from oryx.data.synthetic.settings import SkillSettings, one_of, real_range, some_of, whole_range
 from oryx.data.synthetic.text import background_marks
@@ -76,8 +77,8 @@ class DrawingSettings(SkillSettings):
         super().__post_init__()
         if self.min_object > self.canvas[0] // 2:
             raise ConfigError(
-                f"Setting 'min_object' is {self.min_object}; it must be at most half of the smallest canvas side, "
-                f"{self.canvas[0] // 2}."
+                f"Setting 'min_object' is {self.min_object}; it must be at most half of the smallest canvas "
+                f"side, {self.canvas[0] // 2}."
             )
         if self.background == "white" and set(self.colors) <= {"white"}:
             raise ConfigError(
@@ -152,7 +153,7 @@ def choose_colors(
         if len(colors) >= min(least, len(s.colors)):
             return background, colors
     for end in ((255, 255, 255), (0, 0, 0)):  # whatever the colour, one of the two is far from it
-        background = Background(end, end, "flat")
+        background = flat(end)
         colors = {name: draw_color(rng, name, False) for name in s.colors}
         colors = {name: rgb for name, rgb in colors.items() if background.contrasts(rgb)}
         if colors:
@@ -213,7 +214,7 @@ def paste(image: Image.Image, thing: Thing) -> None:
 def scene_marks(
     rng: random.Random, things: Sequence[Thing], height: int, width: int, view: int = 0
 ) -> list[Mark]:
-    """Marks of one view: the shape's name at each object's centre, its colour inside, "." on the background."""
+    """Marks of one view: each object's shape at its centre, its colour inside it, "." on the background."""
     marks: list[Mark] = []
     for thing in things:
         _, points = shape_mask(thing.shape, thing.size, thing.variant)
@@ -266,18 +267,19 @@ def _apart(y: float, x: float, size: int, other: Thing) -> bool:
 
 def _candidates(
     rng: random.Random, things: Sequence[Thing], height: int, width: int, s: ObjectSettings
-) -> dict[str, list[Turn]]:
-    """Kind -> turns with one right answer in this scene."""
-    turns: dict[str, list[Turn]] = {kind: [] for kind in s.questions}
+) -> dict[str, list[Question]]:
+    """Kind -> questions with one right answer in this scene."""
+    questions: dict[str, list[Question]] = {kind: [] for kind in s.questions}
     names, shapes, colors = ([getattr(thing, key) for thing in things] for key in ("name", "shape", "color"))
     places = [place_of(thing, height, width) for thing in things]
     alone = len(things) == 1
 
     def add(kind: str, wordings: str, answer: str, **words: str) -> None:
-        if kind in turns:
-            turns[kind].append((ask(rng, wordings, **words), answer))
+        if kind in questions:
+            questions[kind].append((wordings, words, answer))
 
     for thing, place in zip(things, places, strict=True):
+        # An object that is alone is mostly "the object", and sometimes "the circle" or "the red object".
         if alone:
             add("color", "color", thing.color)
             add("shape", "shape", thing.shape)
@@ -292,7 +294,7 @@ def _candidates(
         if place and sum(_roughly_at(other, place, height, width) for other in things) == 1:
             add("what_at", "what_at", thing.name, place=place)
     add("count", "count", str(len(things)))
-    for color in {*rng.sample(colors, 1), *(rng.sample(s.colors, 1) if rng.random() < 0.25 else ())}:
+    for color in [rng.choice(colors), *([rng.choice(s.colors)] if rng.random() < 0.25 else [])]:
         add("count_color", "count_color", str(colors.count(color)), color=color)
     shape = rng.choice(shapes) if rng.random() < 0.8 else rng.choice(s.shapes)
     add("count_shape", "count_shape", str(shapes.count(shape)), shapes=plural(shape))
@@ -300,7 +302,7 @@ def _candidates(
         ordered = sorted(zip(places, things, strict=True), key=lambda pair: PLACES.index(pair[0] or ""))
         phrases = [f"{with_article(thing.name)} at the {place}" for place, thing in ordered]
         add("describe", "describe", listed(phrases))
-    return turns
+    return questions
 
 
 def _roughly_at(thing: Thing, place: str, height: int, width: int) -> bool:
@@ -313,11 +315,3 @@ def _roughly_at(thing: Thing, place: str, height: int, width: int) -> bool:
         and (x > 0.5) == place.endswith("right")
         and not (0.42 < y < 0.58 and 0.42 < x < 0.58)
     )
-
-
-def choose_turns(rng: random.Random, candidates: dict[str, list[Turn]], number: int) -> list[Turn]:
-    """Up to `number` turns: one of every kind in random order, then again of what is left."""
-    piles = [rng.sample(turns, len(turns)) for turns in candidates.values() if turns]
-    rng.shuffle(piles)
-    rounds = max(map(len, piles), default=0)
-    return [pile[turn] for turn in range(rounds) for pile in piles if turn < len(pile)][:number]

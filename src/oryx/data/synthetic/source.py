@@ -53,8 +53,8 @@ class Source:
 def make_source(skills: Mapping[str, Mapping[str, Any]], seed: int) -> Source:
     """A source from skill name -> {"weight": float, ...the skill's settings}, as a recipe gives them.
 
-    The weights are relative, and 1 where left out. Raises `ConfigError` for an unknown skill or setting (naming
-    the nearest known), a value out of range, or fonts that are not installed.
+    The weights are relative, and 1 where left out. Raises `ConfigError` for an unknown skill or setting
+    (naming the nearest known), a value out of range, or fonts that are not installed.
     """
     if not skills:
         raise ConfigError(f"A source needs at least one skill of: {', '.join(SKILLS)}.")

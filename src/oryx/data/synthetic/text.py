@@ -1,14 +1,15 @@
 """The skill `words`: read one rendered word."""
 
+import functools
 import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from oryx.data.marks import Mark
-from oryx.data.synthetic.drawing import RGB, Background, any_color, brightness, textured
+from oryx.data.synthetic.drawing import RGB, Background, any_color, brightness, flat, textured
 from oryx.data.synthetic.fonts import FontFile, choose_fonts, load_font
 from oryx.data.synthetic.sample import Sample, converse, image_visual, whole_between
 from oryx.data.synthetic.settings import SkillSettings, number, one_of, some_of, whole_range
@@ -64,7 +65,8 @@ class WordsSettings(SkillSettings):
         shortest, longest = DICTIONARY_LENGTHS
         if self.words == "dictionary" and not shortest <= self.letters[0] <= self.letters[1] <= longest:
             raise ConfigError(
-                f"Setting 'letters' is {self.letters!r}; with words: dictionary it must lie in {shortest} to {longest}."
+                f"Setting 'letters' is {self.letters!r}; with words: dictionary it must "
+                f"lie in {shortest} to {longest}."
             )
 
 
@@ -80,9 +82,8 @@ class Words:
         s = self.settings
         word = draw_word(rng, s.letters, s.words, s.word_split)
         size = whole_between(rng, s.font_size)
-        font = load_font(rng.choice(self.fonts).path, size)
         angle = rng.uniform(-s.rotation, s.rotation) if s.rotation else 0.0
-        mask, centers = _render(font, word, angle)
+        mask, centers = _render(rng.choice(self.fonts).path, size, word, angle)
         height, width = (
             mask.height + 2 * whole_between(rng, s.margin),
             mask.width + 2 * whole_between(rng, s.margin),
@@ -117,9 +118,9 @@ def background_marks(
     clearance: float,
     view: int = 0,
 ) -> list[Mark]:
-    """Up to `num_marks` marks "." at random places at least `clearance` pixels from each (y, x) of `keep_off`."""
+    """Up to `num_marks` marks "." at random places, `clearance` pixels or more from each (y, x) of `keep_off`."""
     marks: list[Mark] = []
-    for _ in range(4 * num_marks):
+    for _ in range(3 * num_marks):
         y, x = rng.random() * height, rng.random() * width
         if all((y - py) ** 2 + (x - px) ** 2 >= clearance**2 for py, px in keep_off):
             marks.append(Mark(view, y / height, x / width, "."))
@@ -129,21 +130,23 @@ def background_marks(
 
 
 def _render(
-    font: ImageFont.FreeTypeFont, word: str, angle: float
+    font_path: str, size: int, word: str, angle: float
 ) -> tuple[Image.Image, list[tuple[float, float]]]:
     """The word's ink as a mask ("L", cut to the ink's box) and each letter's centre (y, x) in it.
 
     A letter's centre is half the height of an x above the line, and the middle of its ink across.
     """
-    left, top, right, bottom = (math.floor(v) if k < 2 else math.ceil(v) for k, v in enumerate(font.getbbox(word, anchor="ls")))  # fmt: skip
+    font = load_font(font_path, size)
+    box = font.getbbox(word, anchor="ls")
+    left, top, right, bottom = math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3])
     mask = Image.new("L", (max(1, right - left), max(1, bottom - top)), 0)
     ImageDraw.Draw(mask).text((-left, -top), word, fill=255, font=font, anchor="ls")
-    middle = font.getbbox("x", anchor="ls")[1] / 2 - top
-    centers = []
-    for index, letter in enumerate(word):
-        ink = font.getbbox(letter, anchor="ls")
-        start = font.getlength(word[: index + 1]) - font.getlength(letter)
-        centers.append((middle, start + (ink[0] + ink[2]) / 2 - left))
+    middle = _x_height(font_path, size) / 2
+    centers, start = [], 0.0
+    for letter in word:
+        ink, advance = _letter(font_path, size, letter)
+        centers.append((-middle - top, start + ink - left))
+        start += advance
     if not angle:
         return mask, centers
     turned = mask.rotate(angle, Image.Resampling.BICUBIC, expand=True)
@@ -155,6 +158,19 @@ def _render(
     return turned, moved
 
 
+@functools.lru_cache(maxsize=200_000)
+def _letter(font_path: str, size: int, letter: str) -> tuple[float, float]:
+    """The middle of the letter's ink across, and its advance, in pixels (kerning is too small to matter)."""
+    font = load_font(font_path, size)
+    ink = font.getbbox(letter, anchor="ls")
+    return (ink[0] + ink[2]) / 2, font.getlength(letter)
+
+
+@functools.lru_cache(maxsize=8192)
+def _x_height(font_path: str, size: int) -> float:
+    return -load_font(font_path, size).getbbox("x", anchor="ls")[1]
+
+
 def _slack(free: int, margin: int) -> tuple[int, int]:
     """Where the text's box may begin, given the free pixels and the least margin."""
     return margin, max(margin, free - margin)
@@ -164,13 +180,19 @@ def _choose_colors(
     rng: random.Random, varied_colors: bool, varied_background: bool
 ) -> tuple[RGB, Background]:
     """The ink's colour and a background, well apart in brightness."""
-    for _ in range(20):
-        plain = not varied_colors or rng.random() < 0.2
-        ink, paper = ((0, 0, 0), (255, 255, 255)) if plain else (any_color(rng), any_color(rng))
-        background = textured(rng, paper) if varied_background else Background(paper, paper, "flat")
-        lights = [brightness(background.first), brightness(background.second)]
-        if min(abs(brightness(ink) - light) for light in lights) >= _MIN_CONTRAST and (
-            (lights[0] < brightness(ink)) == (lights[1] < brightness(ink))
-        ):
-            return ink, background
-    return (0, 0, 0), Background((255, 255, 255), (255, 255, 255), "flat")
+    if varied_colors and rng.random() < 0.7:
+        for _ in range(40):
+            ink, paper = any_color(rng), any_color(rng)
+            if abs(brightness(ink) - brightness(paper)) < _MIN_CONTRAST:
+                continue
+            background = textured(rng, paper) if varied_background else flat(paper)
+            if _readable(ink, background):
+                return ink, background
+    ink, paper = (0, 0, 0), (255, 255, 255)
+    return ink, textured(rng, paper) if varied_background else flat(paper)
+
+
+def _readable(ink: RGB, background: Background) -> bool:
+    """Whether the ink is much darker, or much lighter, than all of the background."""
+    lights = [brightness(rgb) - brightness(ink) for rgb in (background.first, background.second)]
+    return min(lights) >= _MIN_CONTRAST or max(lights) <= -_MIN_CONTRAST

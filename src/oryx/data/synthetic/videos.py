@@ -1,5 +1,6 @@
 """The skills `video_order` and `video_direction`: what comes when, and which way something moves."""
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -9,13 +10,12 @@ from PIL import Image
 
 from oryx.data.marks import Mark
 from oryx.data.synthetic.drawing import RGB
-from oryx.data.synthetic.questions import DIRECTIONS, PLACES, Turn, ask, with_article
+from oryx.data.synthetic.questions import DIRECTIONS, PLACES, Question, Turn, choose_turns, with_article
 from oryx.data.synthetic.sample import Sample, converse, video_visual, whole_between
 from oryx.data.synthetic.scenes import (
     DrawingSettings,
     Thing,
     choose_colors,
-    choose_turns,
     make_thing,
     object_size,
     paste,
@@ -54,8 +54,8 @@ class VideoOrderSettings(DrawingSettings):
             )
         if self.num_events[1] > len(self.shapes) * max(1, len(self.colors) - 1):
             raise ConfigError(
-                f"Setting 'num_events' is {self.num_events!r}; 'colors' and 'shapes' must give as many different "
-                "objects, one colour left aside for the background."
+                f"Setting 'num_events' is {self.num_events!r}; 'colors' and 'shapes' must give as many "
+                "different objects, one colour left aside for the background."
             )
 
 
@@ -92,10 +92,10 @@ class VideoOrder:
         cuts = [0, *sorted(rng.sample(range(1, num_frames), num_events - 1)), num_frames]
         shown = [
             _strayed(rng, thing, (s.drift, s.drift), height, width)
-            for thing, start, end in zip(things, cuts, cuts[1:])
+            for thing, (start, end) in zip(things, itertools.pairwise(cuts), strict=True)
             for _ in range(end - start)
         ]
-        turns = choose_turns(rng, _order_turns(rng, things, s.questions), whole_between(rng, s.turns))
+        turns = choose_turns(rng, _order_questions(things, s.questions), whole_between(rng, s.turns))
         return _video_sample(rng, "video_order", s, background.paint(rng, height, width), shown, turns)
 
 
@@ -129,7 +129,7 @@ class VideoDirection:
             here = _moved(thing, *((line, way) if sideways else (way, line)))
             shown.append(_strayed(rng, here, (s.drift, 0) if sideways else (0, s.drift), height, width))
         answers = {"direction": direction, "color": thing.color, "shape": thing.shape}
-        candidates = {kind: [(ask(rng, kind), answers[kind])] for kind in s.questions}
+        candidates: dict[str, list[Question]] = {kind: [(kind, {}, answers[kind])] for kind in s.questions}
         turns = choose_turns(rng, candidates, whole_between(rng, s.turns))
         return _video_sample(rng, "video_direction", s, background.paint(rng, height, width), shown, turns)
 
@@ -166,17 +166,17 @@ def _strayed(rng: random.Random, thing: Thing, reach: tuple[int, int], height: i
     return _moved(thing, min(max(y, near), height - near), min(max(x, near), width - near))
 
 
-def _order_turns(rng: random.Random, things: Sequence[Thing], kinds: Sequence[str]) -> dict[str, list[Turn]]:
-    """Kind -> turns about objects in the order shown."""
-    pairs = list(zip(things, things[1:]))
-    turns = {
-        "first": [(ask(rng, "first"), things[0].name)],
-        "last": [(ask(rng, "last"), things[-1].name)],
-        "after": [(ask(rng, "after", color=a.color, shape=a.shape), b.name) for a, b in pairs],
-        "before": [(ask(rng, "before", color=b.color, shape=b.shape), a.name) for a, b in pairs],
-        "describe": [(ask(rng, "describe_video"), ", then ".join(with_article(a.name) for a in things))],
+def _order_questions(things: Sequence[Thing], kinds: Sequence[str]) -> dict[str, list[Question]]:
+    """Kind -> questions about objects in the order shown."""
+    pairs = list(itertools.pairwise(things))
+    questions: dict[str, list[Question]] = {
+        "first": [("first", {}, things[0].name)],
+        "last": [("last", {}, things[-1].name)],
+        "after": [("after", {"color": a.color, "shape": a.shape}, b.name) for a, b in pairs],
+        "before": [("before", {"color": b.color, "shape": b.shape}, a.name) for a, b in pairs],
+        "describe": [("describe_video", {}, ", then ".join(with_article(thing.name) for thing in things))],
     }
-    return {kind: turns[kind] for kind in kinds}
+    return {kind: questions[kind] for kind in kinds}
 
 
 def _video_sample(

@@ -1,4 +1,4 @@
-"""Words to draw: from a list of English words, or random letters; split once and for all into train and test."""
+"""Words to draw, English or of random letters, split once and for all into train and test."""
 
 import functools
 import random
@@ -6,8 +6,11 @@ import zlib
 from importlib import resources
 
 # Per mille in English text, the rare letters raised so that each is seen often enough to be learnt.
-_LETTERS = dict(zip("abcdefghijklmnopqrstuvwxyz",
-                    (75, 25, 35, 40, 95, 28, 28, 45, 65, 18, 22, 45, 32, 60, 65, 28, 17, 58, 58, 70, 32, 22, 28, 18, 28, 18)))  # fmt: skip
+_LETTERS = {
+    "a": 75, "b": 25, "c": 35, "d": 40, "e": 95, "f": 28, "g": 28, "h": 45, "i": 65, "j": 18, "k": 22, "l": 45,
+    "m": 32, "n": 60, "o": 65, "p": 28, "q": 17, "r": 58, "s": 58, "t": 70, "u": 32, "v": 22, "w": 28, "x": 18,
+    "y": 28, "z": 18,
+}  # fmt: skip
 _ALPHABET = tuple(_LETTERS)
 _WEIGHTS = tuple(_LETTERS.values())
 
@@ -15,15 +18,15 @@ DICTIONARY_LENGTHS = (3, 6)
 
 
 def word_split_of(word: str) -> str:
-    """ "test" for every tenth string, by a hash that never changes; the rest, and all below 3 letters, "train"."""
+    """ "test" for every tenth string, by a hash that never changes; else, and below 3 letters, "train"."""
     return "test" if len(word) >= 3 and zlib.crc32(word.encode()) % 10 == 0 else "train"
 
 
 def draw_word(rng: random.Random, letters: tuple[int, int], kind: str, split: str) -> str:
     """One lower-case word of `letters` (min, max), each length equally likely.
 
-    `kind` is "random", "dictionary" or "mixed" (half and half). `split` "train" never gives a word of "test" and the
-    other way round; below 3 letters there is one pool for both.
+    `kind` is "random", "dictionary" or "mixed" (half and half). `split` "train" never gives a word of "test" and
+    the other way round; below 3 letters there is one pool for both.
     """
     length = rng.randint(*letters)
     shortest, longest = DICTIONARY_LENGTHS
