@@ -224,7 +224,7 @@ def _scale_to_8_bit(image: Image.Image) -> Image.Image:
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)  # no value: black
     low, high = float(values.min()), float(values.max())
     if low < 0:  # no meaning known: the range that is there
-        values, span = values - low, high - low
+        values, span = values - low, (high - low) or 1.0
     elif image.mode == "F":
         span = 1.0 if high <= 1 else 255.0 if high <= 255 else 65535.0 if high <= 65535 else high
     else:
