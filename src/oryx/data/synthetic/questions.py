@@ -1,4 +1,4 @@
-"""Wordings of questions about objects; the first of each kind is the one the model card names."""
+"""Wordings of all questions; the first of each kind is the one the model card names."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,14 @@ PLACES = ("top left", "top right", "center", "bottom left", "bottom right")  # i
 DIRECTIONS = ("left", "right", "up", "down")
 
 WORDINGS: dict[str, tuple[str, ...]] = {
+    "words": (
+        "What does the text say?",
+        "Read the text.",
+        "What is written here?",
+        "Read the word.",
+        "What word is this?",
+        "What does it say?",
+    ),
     "color": (
         "What color is the object?",
         "What is the color of the object?",
@@ -111,22 +119,22 @@ WORDINGS: dict[str, tuple[str, ...]] = {
 }
 
 
-def ask(rng: random.Random, wordings: str, **words: str) -> str:
-    """One wording of `wordings`, a key of WORDINGS, with its words filled in; the first one most often."""
-    choices = WORDINGS[wordings]
-    text = choices[0] if rng.random() < 0.3 else rng.choice(choices)
-    return text.format(**words) if words else text
+def choose_turns(
+    rng: random.Random, candidates: Mapping[str, Sequence[Question]], number: int, wordings: str = "all"
+) -> list[Turn]:
+    """Up to `number` (question, answer): one of every kind in random order, then again of what is left.
 
-
-def choose_turns(rng: random.Random, candidates: Mapping[str, Sequence[Question]], number: int) -> list[Turn]:
-    """Up to `number` (question, answer): one of every kind in random order, then again of what is left."""
+    `wordings` "all" words each in one of its ways, the first most often; "first" always in its first.
+    """
     piles = [list(questions) for questions in candidates.values() if questions]
     rng.shuffle(piles)
     turns: list[Turn] = []
     while piles and len(turns) < number:
         pile = piles.pop(0)
-        wordings, words, answer = pile.pop(rng.randrange(len(pile)))
-        turns.append((ask(rng, wordings, **words), answer))
+        key, words, answer = pile.pop(rng.randrange(len(pile)))
+        first = wordings == "first" or rng.random() < 0.3
+        text = WORDINGS[key][0] if first else rng.choice(WORDINGS[key])
+        turns.append((text.format(**words) if words else text, answer))
         if pile:
             piles.append(pile)
     return turns

@@ -94,7 +94,9 @@ class ObjectSettings(DrawingSettings):
     """Objects per picture."""
     layout: str = one_of("mixed", "places", "free")
     """Objects in named places, one each (five at most); anywhere; or a quarter of the pictures "free"."""
-    questions: tuple[str, ...] = some_of(QUESTION_KINDS)
+    questions: tuple[str, ...] = some_of(
+        QUESTION_KINDS, ("color", "shape", "where", "what_at", "count", "describe")
+    )
     """Kinds of questions that may be asked."""
     detail: tuple[str, ...] = some_of(("high", "low"), ("high",))
     """Detail of the image, each sample draws one."""
@@ -106,6 +108,7 @@ class SceneSettings(ObjectSettings):
 
     object_size: tuple[float, float] = real_range(0.02, 0.9, (0.15, 0.3))
     num_objects: tuple[int, int] = whole_range(1, 6, (1, 4))
+    questions: tuple[str, ...] = some_of(QUESTION_KINDS)
 
 
 class Scenes:
@@ -127,7 +130,8 @@ class Scenes:
             if attempt == 7:
                 free = False
             things = _arrange(rng, s, colors, height, width, number, free)
-            turns = choose_turns(rng, _candidates(rng, things, height, width, s), whole_between(rng, s.turns))
+            candidates = _candidates(rng, things, height, width, s)
+            turns = choose_turns(rng, candidates, whole_between(rng, s.turns), s.wordings)
             if turns:
                 break
         image = background.paint(rng, height, width)
@@ -239,12 +243,14 @@ def _arrange(
 ) -> list[Thing]:
     """`number` objects that do not meet; one that finds no room is left out (the first always has room)."""
     names = list(colors)
-    # In some pictures one colour prevails, so that counts of a colour go beyond one.
-    favourite = rng.choice(names) if rng.random() < 0.5 else None
+    # In most pictures one colour or one shape prevails, so that counts of it go beyond one.
+    favourite_color = rng.choice(names) if rng.random() < 0.4 else None
+    favourite_shape = None if favourite_color or rng.random() < 0.3 else rng.choice(s.shapes)
     places = rng.sample(PLACES, min(number, len(PLACES)))
     things: list[Thing] = []
     for index in range(number):
-        color = favourite if favourite and rng.random() < 0.7 else rng.choice(names)
+        color = favourite_color if favourite_color and rng.random() < 0.7 else rng.choice(names)
+        shape = favourite_shape if favourite_shape and rng.random() < 0.7 else None
         place = "" if free else places[index]
         size = object_size(rng, s, height, width, most=0.9 if free or place == "center" else 0.5)
         for _ in range(16):
@@ -254,7 +260,7 @@ def _arrange(
             else:
                 y, x = place_center(rng, place, height, width, size)
             if all(_apart(y, x, size, other) for other in things):
-                things.append(make_thing(rng, s, colors, color, y, x, size))
+                things.append(make_thing(rng, s, colors, color, y, x, size, shape))
                 break
             size = max(s.min_object, int(size * 0.93))
     return things
@@ -294,15 +300,21 @@ def _candidates(
         if place and sum(_roughly_at(other, place, height, width) for other in things) == 1:
             add("what_at", "what_at", thing.name, place=place)
     add("count", "count", str(len(things)))
-    for color in [rng.choice(colors), *([rng.choice(s.colors)] if rng.random() < 0.25 else [])]:
-        add("count_color", "count_color", str(colors.count(color)), color=color)
-    shape = rng.choice(shapes) if rng.random() < 0.8 else rng.choice(s.shapes)
+    color = _to_count(rng, colors, s.colors)
+    add("count_color", "count_color", str(colors.count(color)), color=color)
+    shape = _to_count(rng, shapes, s.shapes)
     add("count_shape", "count_shape", str(shapes.count(shape)), shapes=plural(shape))
     if None not in places and len(set(places)) == len(places):
         ordered = sorted(zip(places, things, strict=True), key=lambda pair: PLACES.index(pair[0] or ""))
         phrases = [f"{with_article(thing.name)} at the {place}" for place, thing in ordered]
         add("describe", "describe", listed(phrases))
     return questions
+
+
+def _to_count(rng: random.Random, seen: Sequence[str], known: Sequence[str]) -> str:
+    """Which colour or shape to count: often the most frequent, sometimes one that may not be there at all."""
+    luck = rng.random()
+    return max(seen, key=seen.count) if luck < 0.45 else rng.choice(seen if luck < 0.85 else known)
 
 
 def _roughly_at(thing: Thing, place: str, height: int, width: int) -> bool:

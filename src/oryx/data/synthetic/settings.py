@@ -44,6 +44,8 @@ class SkillSettings:
 
     compression: tuple[int, ...] = some_of(RATIOS, (1,))
     """Compression ratios, each sample draws one with equal chance."""
+    wordings: str = one_of("all", "first")
+    """Ask in all the wordings of a question, or only in the first, the one that the model card names."""
     marks: bool = True
     """Whether visuals carry marks, the points whose visual tokens are taught what is there."""
 

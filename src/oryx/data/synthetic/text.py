@@ -11,19 +11,11 @@ from PIL import Image, ImageDraw
 from oryx.data.marks import Mark
 from oryx.data.synthetic.drawing import RGB, Background, any_color, brightness, flat, textured
 from oryx.data.synthetic.fonts import FontFile, choose_fonts, load_font
+from oryx.data.synthetic.questions import choose_turns
 from oryx.data.synthetic.sample import Sample, converse, image_visual, whole_between
 from oryx.data.synthetic.settings import SkillSettings, number, one_of, some_of, whole_range
 from oryx.data.synthetic.words import DICTIONARY_LENGTHS, draw_word
 from oryx.errors import ConfigError
-
-QUESTIONS = (
-    "What does the text say?",
-    "Read the text.",
-    "What is written here?",
-    "Read the word.",
-    "What word is this?",
-    "What does it say?",
-)
 
 _MIN_CONTRAST = 100.0  # difference in brightness, of 255
 _CLEARANCE = 0.6  # ems between a letter's centre and a background mark
@@ -105,8 +97,8 @@ class Words:
             ]
             marks += background_marks(rng, height, width, len(word), points, _CLEARANCE * size)
         visual = image_visual(image, rng.choice(s.compression), rng.choice(s.detail), marks)
-        question = QUESTIONS[0] if rng.random() < 0.3 else rng.choice(QUESTIONS)
-        return Sample("words", [visual], converse([(question, word)]))
+        turns = choose_turns(rng, {"words": [("words", {}, word)]}, 1, s.wordings)
+        return Sample("words", [visual], converse(turns))
 
 
 def background_marks(
@@ -118,7 +110,7 @@ def background_marks(
     clearance: float,
     view: int = 0,
 ) -> list[Mark]:
-    """Up to `num_marks` marks "." at random places, `clearance` pixels or more from each (y, x) of `keep_off`."""
+    """Up to `num_marks` marks "." at random, at least `clearance` pixels from each (y, x) of `keep_off`."""
     marks: list[Mark] = []
     for _ in range(3 * num_marks):
         y, x = rng.random() * height, rng.random() * width

@@ -95,7 +95,9 @@ class VideoOrder:
             for thing, (start, end) in zip(things, itertools.pairwise(cuts), strict=True)
             for _ in range(end - start)
         ]
-        turns = choose_turns(rng, _order_questions(things, s.questions), whole_between(rng, s.turns))
+        turns = choose_turns(
+            rng, _order_questions(things, s.questions), whole_between(rng, s.turns), s.wordings
+        )
         return _video_sample(rng, "video_order", s, background.paint(rng, height, width), shown, turns)
 
 
@@ -130,7 +132,7 @@ class VideoDirection:
             shown.append(_strayed(rng, here, (s.drift, 0) if sideways else (0, s.drift), height, width))
         answers = {"direction": direction, "color": thing.color, "shape": thing.shape}
         candidates: dict[str, list[Question]] = {kind: [(kind, {}, answers[kind])] for kind in s.questions}
-        turns = choose_turns(rng, candidates, whole_between(rng, s.turns))
+        turns = choose_turns(rng, candidates, whole_between(rng, s.turns), s.wordings)
         return _video_sample(rng, "video_direction", s, background.paint(rng, height, width), shown, turns)
 
 

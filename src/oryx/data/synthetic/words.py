@@ -7,9 +7,9 @@ from importlib import resources
 
 # Per mille in English text, the rare letters raised so that each is seen often enough to be learnt.
 _LETTERS = {
-    "a": 75, "b": 25, "c": 35, "d": 40, "e": 95, "f": 28, "g": 28, "h": 45, "i": 65, "j": 18, "k": 22, "l": 45,
-    "m": 32, "n": 60, "o": 65, "p": 28, "q": 17, "r": 58, "s": 58, "t": 70, "u": 32, "v": 22, "w": 28, "x": 18,
-    "y": 28, "z": 18,
+    "a": 75, "b": 25, "c": 35, "d": 40, "e": 95, "f": 28, "g": 28, "h": 45, "i": 65, "j": 18, "k": 22,
+    "l": 45, "m": 32, "n": 60, "o": 65, "p": 28, "q": 17, "r": 58, "s": 58, "t": 70, "u": 32, "v": 22,
+    "w": 28, "x": 18, "y": 28, "z": 18,
 }  # fmt: skip
 _ALPHABET = tuple(_LETTERS)
 _WEIGHTS = tuple(_LETTERS.values())
@@ -25,8 +25,8 @@ def word_split_of(word: str) -> str:
 def draw_word(rng: random.Random, letters: tuple[int, int], kind: str, split: str) -> str:
     """One lower-case word of `letters` (min, max), each length equally likely.
 
-    `kind` is "random", "dictionary" or "mixed" (half and half). `split` "train" never gives a word of "test" and
-    the other way round; below 3 letters there is one pool for both.
+    `kind` is "random", "dictionary" or "mixed" (half and half). `split` "train" never gives a word of "test"
+    and the other way round; below 3 letters there is one pool for both.
     """
     length = rng.randint(*letters)
     shortest, longest = DICTIONARY_LENGTHS
