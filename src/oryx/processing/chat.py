@@ -221,23 +221,17 @@ def read_messages(
     for index, message in enumerate(messages):
         if not isinstance(message, Mapping) or "role" not in message:
             raise ConfigError(f'message {index} must be {{"role": ..., "content": ...}}, not {message!r}.')
-        content = message.get("content")
-        parts = (
-            [{"type": "text", "text": content or ""}]
-            if content is None or isinstance(content, str)
-            else content
-        )
+        content = message.get("content") or ""
         pieces: list[str | int] = []
-        for part in parts:
-            if isinstance(part, str) or part.get("type") in ("text", "input_text", "output_text"):
-                text = part if isinstance(part, str) else part["text"]
-                if pieces and isinstance(pieces[-1], str):
-                    pieces[-1] += text
-                elif text:
-                    pieces.append(text)
-            else:
+        for number, part in enumerate([content] if isinstance(content, str) else content):
+            text = part if isinstance(part, str) else _text_of(part, number, index)
+            if text is None:
                 pieces.append(len(visuals))
                 visuals.append(part)
+            elif pieces and isinstance(pieces[-1], str):
+                pieces[-1] += text
+            elif text:
+                pieces.append(text)
         turns.append(Turn(_role(message["role"], index), tuple(pieces)))
     if not turns:
         raise ConfigError("a conversation needs at least one message.")
@@ -347,6 +341,19 @@ def _role(name: Any, index: int) -> str:
     if role is None:
         raise ConfigError(f"turn {index} is from {name!r}, which is no role; {nearest(name, list(_ROLES))}.")
     return role
+
+
+def _text_of(part: Any, number: int, index: int) -> str | None:
+    """The text of a content part, or None for a visual."""
+    if not isinstance(part, Mapping):
+        raise ConfigError(
+            f"part {number} of message {index} must be text or a dict, not {type(part).__name__}."
+        )
+    if part.get("type") not in ("text", "input_text", "output_text"):
+        return None
+    if not isinstance(part.get("text"), str):
+        raise ConfigError(f"part {number} of message {index} is of type {part['type']!r} but has no text.")
+    return part["text"]
 
 
 def _split(text: str, count: int) -> tuple[tuple[str | int, ...], int]:

@@ -217,7 +217,7 @@ def token_offset(kind: int, views: Sequence[View], view: int, y: float, x: float
 
 def check_compression(compression: Any) -> int:
     """The ratio itself, or a ConfigError that lists the ratios there are."""
-    if isinstance(compression, bool) or compression not in REGIONS:
+    if isinstance(compression, bool) or compression not in list(REGIONS):
         allowed = ", ".join(str(ratio) for ratio in REGIONS)
         raise ConfigError(f"compression {compression!r} is not one of the ratios {allowed}.")
     return int(compression)

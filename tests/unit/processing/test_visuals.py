@@ -1,0 +1,197 @@
+"""Visual dicts: patches hold the resized pixels, frames stream, and wrong dicts get one sentence."""
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oryx.errors import ConfigError, MediaError
+from oryx.processing.geometry import IMAGE, VIDEO, ResizeRule
+from oryx.processing.visuals import encode_visual, open_visual, patchify, visual_type, with_dials
+
+RULE = ResizeRule()
+Picture = Callable[..., Image.Image]
+
+
+def unpatchify(rows: np.ndarray, grid: tuple[int, int], size: int) -> np.ndarray:
+    blocks = rows.reshape(*grid, 3, size, size)
+    return blocks.transpose(0, 3, 1, 4, 2).reshape(grid[0] * size, grid[1] * size, 3)
+
+
+def test_patchify_is_channel_major_and_row_major(picture: Picture) -> None:
+    image = picture(8, 12)
+    rows = patchify(image, 4)
+    assert rows.shape == (6, 48)
+    assert rows.dtype == np.uint8
+    pixels = np.asarray(image)
+    assert np.array_equal(rows[4].reshape(3, 4, 4), pixels[4:8, 4:8].transpose(2, 0, 1))
+
+
+def test_image_views_hold_the_resized_pixels(picture: Picture) -> None:
+    image = picture(200, 333)
+    encoded = encode_visual({"type": "image", "image": image}, RULE)
+    low, native = encoded.views
+    assert encoded.kind == IMAGE
+    assert encoded.patches is not None
+    expected = image.resize((320, 192))
+    rows = encoded.patches[low.num_patches :]
+    assert np.array_equal(unpatchify(rows, native.grid, 16), np.asarray(expected))
+    # the low view is made from the resized native view, not from the picture
+    low_pixels = unpatchify(encoded.patches[: low.num_patches], low.grid, 16)
+    assert np.array_equal(low_pixels, np.asarray(expected.resize((low.width, low.height))))
+
+
+def test_detail_low_is_the_low_view_of_both(picture: Picture) -> None:
+    visual = {"type": "image", "image": picture(200, 333)}
+    both, low = encode_visual(visual, RULE), encode_visual({**visual, "detail": "low"}, RULE)
+    assert both.patches is not None
+    assert low.patches is not None
+    assert low.views == both.views[:1]
+    assert np.array_equal(low.patches, both.patches[: len(low.patches)])
+
+
+def test_icons_are_enlarged_first(picture: Picture) -> None:
+    icon = picture(12, 20)
+    encoded = encode_visual({"type": "image", "image": icon}, RULE)
+    assert encoded.patches is not None
+    expected = np.asarray(icon.resize((106, 64)).resize((96, 64)))
+    rows = encoded.patches[encoded.views[0].num_patches :]
+    assert np.array_equal(unpatchify(rows, (4, 6), 16), expected)
+
+
+def test_frames_are_resized_each_by_its_own_size(picture: Picture) -> None:
+    frames = [picture(240, 426), picture(480, 320)]
+    encoded = encode_visual({"type": "video", "video": frames}, RULE)
+    assert encoded.kind == VIDEO
+    assert [(view.height, view.width) for view in encoded.views] == [(192, 384), (448, 320)]
+    assert all(view.compression == 4 for view in encoded.views)
+
+
+def test_default_ratio_follows_the_number_of_frames(picture: Picture) -> None:
+    short = open_visual({"type": "video", "video": [picture()] * 64}, RULE)
+    long = open_visual({"type": "views", "views": [picture()] * 65}, RULE)
+    assert next(short.views)[0].compression == 4
+    assert next(long.views)[0].compression == 16
+    assert long.num_views == 65
+
+
+def test_one_ratio_per_frame(picture: Picture) -> None:
+    visual = {"type": "video", "video": [picture()] * 3, "compression": [1, 4, 16]}
+    assert [view.compression for view in encode_visual(visual, RULE).views] == [1, 4, 16]
+    with pytest.raises(ConfigError, match=r"2 ratios for 3 frames"):
+        open_visual({**visual, "compression": [1, 4]}, RULE)
+    with pytest.raises(ConfigError, match="1, 2, 4, 8, 16"):
+        open_visual({**visual, "compression": [1, 4, 5]}, RULE)
+
+
+def test_frames_are_opened_one_at_a_time(picture: Picture, tmp_path: Path) -> None:
+    good = tmp_path / "good.png"
+    picture().save(good)
+    stream = open_visual({"type": "video", "video": [good, tmp_path / "missing.png"]}, RULE)
+    view, patches = next(stream.views)  # the second frame is not touched yet
+    assert len(patches) == view.num_patches
+    with pytest.raises(MediaError, match=r"missing\.png"):
+        next(stream.views)
+
+
+def test_sources(picture: Picture, tmp_path: Path) -> None:
+    image = picture(64, 64)
+    path = tmp_path / "a.png"
+    image.save(path)
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    text = base64.b64encode(buffer.getvalue()).decode()
+    visuals = [
+        {"type": "image", "image": image},
+        {"image": image},
+        {"type": "image", "path": str(path)},
+        {"type": "image", "url": f"file://{path}"},
+        {"type": "image", "base64": text},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{text}"}},
+    ]
+    first, *others = (encode_visual(visual, RULE) for visual in visuals)
+    for other in others:
+        assert np.array_equal(other.patches, first.patches)
+
+
+def test_a_folder_of_views(picture: Picture, tmp_path: Path) -> None:
+    for index in (10, 2):
+        picture(64, 64, seed=index).save(tmp_path / f"view{index}.png")
+    encoded = encode_visual({"type": "views", "views": tmp_path}, RULE)
+    in_order = encode_visual({"type": "views", "views": [picture(64, 64, 2), picture(64, 64, 10)]}, RULE)
+    assert np.array_equal(encoded.patches, in_order.patches)
+
+
+def test_notes(picture: Picture) -> None:
+    visual = {
+        "type": "video",
+        "video": [picture()] * 3,
+        "fps": 2.0,
+        "timestamps": True,
+        "subtitles": ["Hello.", "Good bye."],
+    }
+    stream = open_visual(visual, RULE)
+    assert stream.note == "Frames at 0.0 s, 0.5 s, 1.0 s.\nSubtitles:\nHello.\nGood bye."
+    assert open_visual({"type": "video", "video": [picture()]}, RULE).note == ""
+    with pytest.raises(ConfigError, match="timestamps"):
+        open_visual({"type": "video", "video": [picture()], "timestamps": True}, RULE)
+    with pytest.raises(MediaError, match=r"\.srt"):
+        open_visual({"type": "video", "video": [picture()], "subtitles": True}, RULE)
+
+
+def test_dials_fill_in_what_a_visual_leaves_open(picture: Picture) -> None:
+    image = {"type": "image", "image": picture(), "compression": 2}
+    assert with_dials(image, {"compression": 4, "max_frames": 8, "detail": "low"}) == {
+        **image,
+        "detail": "low",
+    }
+
+
+@pytest.mark.parametrize(
+    ("visual", "message"),
+    [
+        ({"type": "image", "image": "x.png", "compresion": 4}, "did you mean 'compression'"),
+        ({"type": "image", "image": "x.png", "fps": 4}, "no key 'fps'"),
+        ({"type": "images", "image": "x.png"}, "did you mean 'image'"),
+        ({"type": "audio", "audio": "x.wav"}, "image, video, views"),
+        ({"type": "image"}, "exactly one of the keys"),
+        ({"type": "image", "image": "x.png", "path": "y.png"}, "exactly one of the keys"),
+        ("x.png", "must be a dict"),
+        ({"type": "video", "video": ["x.png"], "max_frames": 0}, "max_frames"),
+        ({"type": "video", "video": ["x.png"], "max_frames": 2.5}, "max_frames"),
+        ({"type": "video", "video": ["x.png"], "fps": 0}, "fps"),
+        ({"type": "video", "video": ["x.png"], "compression": 5}, "1, 2, 4, 8, 16"),
+    ],
+)
+def test_wrong_visuals(visual: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        encode_visual(visual, RULE)
+
+
+@pytest.mark.parametrize(
+    ("visual", "message"),
+    [
+        ({"type": "video", "video": []}, "empty"),
+        ({"type": "views", "views": []}, "empty"),
+        ({"type": "image", "image": "nowhere.png"}, r"nowhere\.png"),
+        ({"type": "image", "url": "https://example.org/a.png"}, "not fetched"),
+        ({"type": "image", "base64": "%%%"}, "base64"),
+    ],
+)
+def test_unreadable_visuals(visual: dict[str, object], message: str) -> None:
+    with pytest.raises(MediaError, match=message):
+        encode_visual(visual, RULE)
+
+
+def test_images_take_one_ratio(picture: Picture) -> None:
+    with pytest.raises(ConfigError, match="1, 2, 4, 8, 16"):
+        encode_visual({"type": "image", "image": picture(), "compression": [4, 4]}, RULE)
+
+
+def test_types_are_told_by_their_keys() -> None:
+    assert visual_type({"views": ["a.png"]}) == "views"
+    assert visual_type({"type": "video_url", "video_url": {"url": "a.mp4"}}) == "video"
