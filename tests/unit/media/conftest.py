@@ -63,6 +63,7 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
             stream.codec_context.time_base = tick
             if rotation is not None:
                 stream.set_display_rotation(rotation)
+            container.start_encoding()
             for number in range(num_frames):
                 frame = av.VideoFrame.from_image(draw_number(number))
                 frame.pts, frame.time_base = number if times_ms is None else times_ms[number], tick
