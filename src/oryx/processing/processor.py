@@ -5,8 +5,9 @@ from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
-from transformers import AddedToken, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import AddedToken, AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
+from oryx.config import OryxConfig
 from oryx.errors import AlignmentError, ConfigError, MediaError
 from oryx.processing import chat
 from oryx.processing.chat import ChatEncoder, EncodedChat, PromptStyle, Supervise, Turn
@@ -390,3 +391,6 @@ def _as_visuals(items: Any, kind: str) -> list[Any]:
     return [
         item if isinstance(item, Mapping | EncodedVisual) else {"type": kind, kind: item} for item in items
     ]
+
+
+AutoProcessor.register(OryxConfig, OryxProcessor, exist_ok=True)
