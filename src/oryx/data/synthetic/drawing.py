@@ -205,7 +205,7 @@ class _Style:
             turn += math.pi
         if shape == "cross" and variant % 3 == 0:  # an x rather than a +
             turn += math.pi / 4
-        return cls(turn, plain * rng.uniform(0.75, 1.15))
+        return cls(turn, plain * rng.uniform(0.65, 1.15))
 
 
 def _outline(shape: str, style: _Style) -> list[tuple[float, float]]:

@@ -110,8 +110,13 @@ def choose_fonts(
 
     `folders` are searched, with everything below them, besides the system's. `num_fonts` keeps the first so
     many.
-    Raises `ConfigError` where none is installed, naming the packages, or where a named family is unknown.
+    Raises `ConfigError` where none is installed, naming the packages, or where a named family or a folder
+    does not exist.
     """
+    folders = [folders] if isinstance(folders, str) else list(folders)
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise ConfigError(f"Setting 'font_folders' names {str(folder)!r}, which is not a folder.")
     found = find_fonts(tuple(folders))
     if isinstance(fonts, str):
         tables = {"train": TRAIN_FAMILIES, "test": TEST_FAMILIES}

@@ -1,0 +1,64 @@
+"""Skills' settings: what is wrong is named, and what is allowed."""
+
+import pytest
+
+from oryx.data.synthetic import SKILLS, make_source
+from oryx.errors import ConfigError
+
+DEFAULT_FONT = {"fonts": ["default"]}
+
+
+def test_lists_become_tuples_and_one_number_is_a_range():
+    source = make_source({"scene": {"canvas": [64, 96], "turns": 2, "compression": 4}}, seed=0)
+    settings = source.skills["scene"][1].settings
+    assert (settings.canvas, settings.turns, settings.compression) == ((64, 96), (2, 2), (4,))
+
+
+@pytest.mark.parametrize(
+    ("skills", "message"),
+    [
+        ({}, "at least one skill"),
+        ({"scenes": {}}, "did you mean 'scene'"),
+        ({"scene": {"num_object": [1, 2]}}, "did you mean 'num_objects'"),
+        ({"scene": {"zzz": 1}}, "has no setting 'zzz'; \\(known: .*canvas"),
+        ({"scene": {"weight": 0}}, "weight is 0; it must be a number above 0"),
+        ({"scene": {"weight": "much"}}, "weight is 'much'"),
+        (
+            {"scene": {"canvas": [96, 64]}},
+            r"'canvas' is \[96, 64\]; it must be \[min, max\] within 16 to 4096",
+        ),
+        ({"scene": {"canvas": [4, 64]}}, "within 16 to 4096"),
+        ({"scene": {"canvas": "large"}}, "'canvas' is 'large'"),
+        ({"scene": {"canvas": [32.5, 64]}}, "'canvas'"),
+        ({"scene": {"compression": [3]}}, "must be a list of some of 1, 2, 4, 8, 16"),
+        ({"scene": {"compression": []}}, "must be a list of some of"),
+        ({"scene": {"colors": ["pink"]}}, "'colors' is .*red, green"),
+        ({"scene": {"background": "wild"}}, "one of varied, plain, white"),
+        ({"scene": {"marks": "yes"}}, "'marks' is 'yes'; it must be true or false"),
+        ({"scene": {"min_object": 40, "canvas": [64, 64]}}, "at most half of the smallest canvas side, 32"),
+        ({"scene": {"colors": ["white"], "background": "white"}}, "another colour"),
+        (
+            {"words": {**DEFAULT_FONT, "rotation": 90}},
+            "'rotation' is 90; it must be a number from 0.0 to 45.0",
+        ),
+        ({"words": {**DEFAULT_FONT, "words": "dictionary", "letters": [1, 3]}}, "it must lie in 3 to 6"),
+        ({"words": {"fonts": "all"}}, "'fonts' is 'all'; it must be train, test or a list"),
+        (
+            {"video_order": {"num_frames": [2, 8], "num_events": [2, 3]}},
+            "must not exceed the fewest frames, 2",
+        ),
+        ({"video_order": {"shapes": ["ring"], "colors": ["red", "blue"]}}, "as many different objects"),
+    ],
+)
+def test_mistakes_are_named(skills, message):
+    with pytest.raises(ConfigError, match=message):
+        make_source(skills, seed=0)
+
+
+@pytest.mark.parametrize("skill", list(SKILLS))
+def test_settings_are_frozen_and_documented(skill):
+    settings_type = SKILLS[skill][0]
+    settings = settings_type()
+    with pytest.raises(AttributeError):
+        settings.marks = False
+    assert settings_type.__doc__.startswith("Settings of")

@@ -1,0 +1,57 @@
+"""Sources: deterministic in (seed, index), mixed by weight, without state."""
+
+import collections
+import pickle
+
+import numpy as np
+import pytest
+
+from oryx.data.synthetic import SKILLS, make_source
+
+ALL = {skill: {"fonts": ["default"]} if skill == "words" else {} for skill in SKILLS}
+
+
+def same(one, other):
+    """Whether two samples are equal, pixels included."""
+    if (one.skill, one.conversations) != (other.skill, other.conversations):
+        return False
+    for a, b in zip(one.visuals, other.visuals, strict=True):
+        frames = [[v["image"]] if "image" in v else v["video"] for v in (a, b)]
+        if a.get("marks") != b.get("marks") or a["compression"] != b["compression"]:
+            return False
+        if not all(np.array_equal(np.asarray(x), np.asarray(y)) for x, y in zip(*frames, strict=True)):
+            return False
+    return True
+
+
+def test_samples_depend_on_seed_and_index_alone():
+    source = make_source(ALL, seed=0)
+    forwards = [source[index] for index in range(20)]
+    again = make_source(ALL, seed=0)
+    backwards = [again[index] for index in reversed(range(20))][::-1]
+    assert all(same(a, b) for a, b in zip(forwards, backwards, strict=True))
+    assert not any(same(source[index], make_source(ALL, seed=1)[index]) for index in range(20))
+    assert not any(same(source[index], source[index + 1]) for index in range(20))
+
+
+def test_a_source_survives_pickling():
+    source = make_source(ALL, seed=3)
+    copy = pickle.loads(pickle.dumps(source))
+    assert all(same(source[index], copy[index]) for index in range(10))
+
+
+def test_weights_set_the_shares():
+    source = make_source({"object": {"weight": 3}, "scene": {"weight": 1.0}}, seed=0)
+    counts = collections.Counter(source[index].skill for index in range(600))
+    assert 0.68 < counts["object"] / 600 < 0.82
+    assert set(counts) == {"object", "scene"}
+
+
+@pytest.mark.parametrize("skill", list(SKILLS))
+def test_every_skill_names_itself(skill):
+    assert make_source({skill: ALL[skill]}, seed=0)[12345678901].skill == skill
+
+
+def test_a_negative_index_is_refused():
+    with pytest.raises(IndexError, match="index -1 must be 0 or more"):
+        make_source({"object": {}}, seed=0)[-1]
