@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import Qwen2Tokenizer
+from transformers import AutoProcessor, Qwen2Tokenizer
 
 from oryx.processing.collate import EncodedSample
 from oryx.processing.processor import OryxProcessor
@@ -77,6 +77,12 @@ def test_generation_prompt(case: Case) -> None:
     conversation = [case.conversation[0], {"from": "gpt", "value": None}]
     sample = case.processor.encode_sample(conversation, case.visuals)
     assert collapsed(sample) == case["generation_prompt_ids"].tolist()
+
+
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+def test_published_folders_have_this_processor(checkpoint: str) -> None:
+    assert REFERENCE is not None
+    assert isinstance(AutoProcessor.from_pretrained(REFERENCE / checkpoint), OryxProcessor)
 
 
 def test_pixels(case: Case) -> None:

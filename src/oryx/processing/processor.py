@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from transformers import AddedToken, AutoProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
-from oryx.config import OryxConfig
+from oryx.config import OryxConfig, OryxLlamaConfig, OryxQwenConfig
 from oryx.errors import AlignmentError, ConfigError, MediaError
 from oryx.processing import chat
 from oryx.processing.chat import ChatEncoder, EncodedChat, PromptStyle, Supervise, Turn
@@ -393,4 +393,5 @@ def _as_visuals(items: Any, kind: str) -> list[Any]:
     ]
 
 
-AutoProcessor.register(OryxConfig, OryxProcessor, exist_ok=True)
+for _config in (OryxConfig, OryxQwenConfig, OryxLlamaConfig):
+    AutoProcessor.register(_config, OryxProcessor, exist_ok=True)

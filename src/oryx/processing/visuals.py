@@ -249,12 +249,13 @@ def _note(visual: Mapping[str, Any], source: Any, times: Sequence[float] | None)
 
 
 def _subtitles_beside(source: Any) -> Path:
-    if isinstance(source, str | Path):
-        for suffix in (".srt", ".vtt"):
-            path = Path(source).with_suffix(suffix)
-            if path.is_file():
-                return path
-    raise MediaError(f"there is no .srt or .vtt file beside {source}; give its path as subtitles.")
+    from oryx.media.subtitles import find_subtitles
+
+    path = find_subtitles(source) if isinstance(source, str | Path) else None
+    if path is None:
+        name = source if isinstance(source, str | Path) else "a video without a path"
+        raise MediaError(f"there is no .srt or .vtt file beside {name}; give its path as subtitles.")
+    return path
 
 
 def _source(visual: Mapping[str, Any], kind: str) -> Any:

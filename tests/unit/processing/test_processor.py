@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoProcessor, PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from oryx.data.marks import Mark
@@ -247,7 +247,8 @@ def test_a_visual_is_opened_once_for_many_turns(processor: OryxProcessor, pictur
 def test_settings_survive_a_save(processor: OryxProcessor, picture: Picture, tmp_path: Path) -> None:
     processor.prompt_style = "eval"
     processor.save_pretrained(tmp_path)
-    loaded = OryxProcessor.from_pretrained(tmp_path)
+    loaded = AutoProcessor.from_pretrained(tmp_path)
+    assert isinstance(loaded, OryxProcessor)
     assert loaded.to_dict() == processor.to_dict()
     assert loaded.rule == processor.rule
     assert loaded.image_token_id == processor.image_token_id

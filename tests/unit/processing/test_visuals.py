@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -141,6 +142,37 @@ def test_notes(picture: Picture) -> None:
         open_visual({"type": "video", "video": [picture()], "timestamps": True}, RULE)
     with pytest.raises(MediaError, match=r"\.srt"):
         open_visual({"type": "video", "video": [picture()], "subtitles": True}, RULE)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """28 frames, 10 a second, with subtitles beside it."""
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for index in range(28):
+            frame = av.VideoFrame.from_ndarray(
+                np.full((120, 160, 3), index * 8, dtype=np.uint8), format="rgb24"
+            )
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    path.with_suffix(".srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHello.\n")
+    return path
+
+
+def test_a_video_file(clip: Path) -> None:
+    visual = {"type": "video", "video": str(clip), "max_frames": 4, "timestamps": True, "subtitles": True}
+    encoded = encode_visual(visual, RULE)
+    assert [(view.height, view.width) for view in encoded.views] == [(192, 320)] * 4
+    assert encoded.note == "Frames at 0.0 s, 0.9 s, 1.8 s, 2.7 s.\nSubtitles:\n[1.0 s] Hello."
+    assert encoded.patches is not None
+    brightness = encoded.patches.reshape(4, -1).mean(1)
+    assert np.allclose(
+        brightness, [0, 72, 144, 216], atol=8
+    )  # the frames' own greys, less what the codec loses
+    with pytest.raises(ConfigError, match="2 ratios for 4 frames"):
+        encode_visual({**visual, "compression": [1, 4]}, RULE)
 
 
 def test_dials_fill_in_what_a_visual_leaves_open(picture: Picture) -> None:
