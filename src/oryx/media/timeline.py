@@ -10,6 +10,8 @@ import av
 import numpy as np
 
 SEEK_MARGIN = 8  # a seek empties the decoder: it must save at least so many frames
+MAX_REORDER = 32  # no codec shows a frame so many places away from where it is stored
+VP8_SHOWN = 0x10  # bit of a VP8 packet's first byte: unset for a frame that others refer to and nobody sees
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,28 +65,33 @@ class Timeline:
 def scan(container: Any, stream: Any) -> Timeline:
     """Read the timeline from the packets of one video stream; nothing is decoded.
 
-    Packets that the container marks as not to be shown do not count, nor do those before the first keyframe,
-    which no decoder can show. A file that is cut off gives the packets before the cut.
+    Packets that the container marks as not to be shown do not count, nor do those before the first keyframe.
+    A file that is cut off gives the packets before the cut.
     """
     pts: list[int | None] = []
     keys: list[int | None] = []
+    is_vp8 = stream.codec_context.name == "vp8"
     try:
         for packet in container.demux(stream):
-            if not packet.size or packet.is_discard:
+            if not packet.size or packet.is_discard or (is_vp8 and not memoryview(packet)[0] & VP8_SHOWN):
                 continue
             if packet.is_keyframe:
+                pts = pts if keys else []  # no decoder can show what came before the first
                 keys.append(packet.pts)
-            if keys:
-                pts.append(packet.pts)
+            pts.append(packet.pts)
     except (av.FFmpegError, OSError):
         pass  # cut off or damaged: what came before it is the video
     # An AVI keeps no presentation times: where frames depend on each other, libav only guesses them.
     is_guessed = container.format.name == "avi" and len(keys) < len(pts)
-    known = {time for time in pts if time is not None}
+    known = np.array([time for time in pts if time is not None], dtype=np.int64)
+    order = np.argsort(known, kind="stable")
     if is_guessed or len(known) < len(pts) or not keys or not stream.time_base:
         return Timeline(num_frames=len(pts))
+    # Where the clock starts anew midway (two recordings in one file), times tell nothing about the order.
+    if np.abs(order - np.arange(len(known))).max() > MAX_REORDER or (np.diff(known[order]) == 0).any():
+        return Timeline(num_frames=len(pts))
     begin = keys[0] or 0
-    shown = np.array(sorted(time for time in known if time >= begin), dtype=np.int64)
+    shown = known[order][known[order] >= begin]
     keyframes = np.searchsorted(shown, sorted(time for time in keys if time is not None))
     return Timeline(len(shown), shown, keyframes, float(stream.time_base))
 

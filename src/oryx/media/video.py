@@ -25,6 +25,7 @@ VideoSource: TypeAlias = str | Path | bytes
 # Reading every packet of a file up to this size takes a blink; of a larger one, a sound header is believed.
 SCAN_BYTES = 2**25
 DEFAULT_RATE = 25.0  # frames per second where a stream names none, as in libav
+MAX_RATE = 1e5  # frames per second: more than any video has, so that counting its moments stays exact
 ANIMATION = "animation"
 
 
@@ -138,16 +139,13 @@ def choose_frames(info: VideoInfo, max_frames: int = 64, fps: float | None = Non
     _check_dials(max_frames, fps)
     if fps is None:
         return _spread(info.num_frames, max_frames)
-    ticks = max(1, math.ceil(info.duration * fps - 1e-6))
-    if ticks > info.num_frames * 2 and ticks > max_frames:
-        return _spread(info.num_frames, max_frames)  # far faster than the video: every frame would be taken
-    wanted = np.arange(ticks) / fps
     times = info.timeline.times if info.timeline is not None else None
     if times is None:
-        shown = np.floor(wanted * info.fps + 1e-6).astype(int)
-    else:
-        shown = np.searchsorted(times, wanted + 1e-6, side="right") - 1
-    indices = np.unique(np.clip(shown, 0, info.num_frames - 1)).tolist()
+        times = np.arange(info.num_frames) / info.fps
+    # A frame is shown until the next one: it is taken if a moment 0, 1/fps, 2/fps, ... falls into that time.
+    bounds = np.append(times, max(info.duration, times[-1] + 1 / info.fps))
+    moments_before = np.ceil(bounds * min(fps, MAX_RATE) - 1e-6)
+    indices = np.flatnonzero(np.diff(moments_before) > 0).tolist()
     return indices if len(indices) <= max_frames else _spread(info.num_frames, max_frames)
 
 
