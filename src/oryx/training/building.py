@@ -1,0 +1,143 @@
+"""The model and the processor that a recipe starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from oryx.config import OryxConfig, OryxVisionConfig
+from oryx.data.synthetic import make_source
+from oryx.data.tokenizer import spelling_tokenizer
+from oryx.errors import ConfigError
+from oryx.loading import generation_config, load
+from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.processing.geometry import nearest
+from oryx.processing.processor import OryxProcessor
+from oryx.training.recipe import NewModel, Recipe, SyntheticSection
+
+_PROCESSOR_KEYS = ("resize_rule", "prompt_style", "system_prompt", "image_token")
+# Keys that configs of language models take and store under another name.
+_RENAMED_KEYS = ("model_type", "rope_theta", "rope_scaling", "partial_rotary_factor")
+
+
+def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
+    """Model in float32 on the CPU, and its processor.
+
+    Raises:
+        ConfigError: settings that do not exist or do not go together.
+        CheckpointError: `model.from` names nothing that can be loaded.
+    """
+    section = recipe.model
+    for key in section.processor:
+        if key not in _PROCESSOR_KEYS:
+            raise ConfigError(f"model.processor.{key} is not a known key; {nearest(key, _PROCESSOR_KEYS)}.")
+    if section.from_ is not None:
+        model, processor = load(
+            section.from_, dtype="float32", device="cpu", attn_implementation=section.attn_implementation
+        )
+        if section.processor:
+            saved = {key: value for key, value in processor.to_dict().items() if key in _PROCESSOR_KEYS}
+            processor = _processor(processor.tokenizer, {**saved, **section.processor}, saved["resize_rule"])
+        _check_patch_size(model.config.vision_config, processor)
+        model.config.image_token_id = processor.image_token_id
+        return model, processor
+    assert section.new is not None
+    processor = _processor(_tokenizer(section.new, recipe.data.synthetic), section.processor, {})
+    config = _config(section.new, processor)
+    _check_patch_size(config.vision_config, processor)
+    torch.manual_seed(recipe.seed)
+    transformers_logging.set_verbosity_error()
+    if section.attn_implementation:
+        config._attn_implementation = section.attn_implementation
+    model = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
+    model.generation_config = generation_config(processor)
+    return model, processor
+
+
+def _processor(
+    tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any], saved_rule: Mapping[str, int]
+) -> OryxProcessor:
+    rule = settings.get("resize_rule") or {}
+    if not isinstance(rule, Mapping):
+        raise ConfigError(
+            f"model.processor.resize_rule is {rule!r}; it must be a section of keys and values."
+        )
+    try:
+        return OryxProcessor(tokenizer, **{**settings, "resize_rule": {**saved_rule, **rule}})
+    except ConfigError as error:
+        raise ConfigError(f"model.processor: {error}") from None
+
+
+def _tokenizer(new: NewModel, synthetic: SyntheticSection | None) -> PreTrainedTokenizerBase:
+    if new.tokenizer is None:
+        assert synthetic is not None
+        source = make_source(synthetic.skills, synthetic.seed)
+        samples = (source[index] for index in range(new.spelling_samples or 0))
+        return spelling_tokenizer(turn["value"] for sample in samples for turn in sample.conversations)
+    try:
+        return AutoTokenizer.from_pretrained(new.tokenizer)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"model.new.tokenizer: {new.tokenizer} holds no readable tokenizer ({reason})."
+        ) from None
+
+
+def _config(new: NewModel, processor: OryxProcessor) -> OryxConfig:
+    text = dict(new.text)
+    model_type = text.setdefault("model_type", "qwen2")
+    try:
+        default = AutoConfig.for_model(model_type)
+    except ValueError:
+        raise ConfigError(f"model.new.text.model_type {model_type!r} is not known to transformers.") from None
+    _check_keys("model.new.text", text, default)
+    _check_keys("model.new.vision", new.vision, OryxVisionConfig())
+    tokenizer = processor.tokenizer
+    # The placeholder is never looked up, but a vocabulary that covers it keeps every tool happy.
+    text.setdefault("vocab_size", len(tokenizer))
+    used = {index for token, index in tokenizer.get_vocab().items() if token != processor.image_token}
+    if text["vocab_size"] <= max(used):
+        raise ConfigError(
+            f"model.new.text.vocab_size is {text['vocab_size']}; the tokenizer needs {max(used) + 1} or more."
+        )
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        text.setdefault(name, getattr(tokenizer, name))
+    vision = {"patch_size": processor.rule.patch_size, **new.vision}
+    try:
+        return OryxConfig(
+            vision_config=vision,
+            text_config=text,
+            compressor_dim=new.compressor_dim,
+            image_token_id=processor.image_token_id,
+        )
+    except ConfigError as error:
+        raise ConfigError(f"model.new: {error}") from None
+    except Exception as error:  # the strict configs raise their own kinds
+        raise ConfigError(f"model.new has a value that its config refuses ({_one_line(error)}).") from None
+
+
+def _check_keys(section: str, settings: Mapping[str, Any], config: PreTrainedConfig) -> None:
+    """transformers keeps unknown keys in silence."""
+    known = {*config.to_dict(), *_RENAMED_KEYS}
+    if dataclasses.is_dataclass(config):
+        known |= {field.name for field in dataclasses.fields(config)}
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"{section}.{key} is not a known key; {nearest(key, sorted(known))}.")
+
+
+def _check_patch_size(vision: Any, processor: OryxProcessor) -> None:
+    if vision.patch_size != processor.rule.patch_size:
+        raise ConfigError(
+            f"the tower's patch_size is {vision.patch_size}, but model.processor.resize_rule.patch_size is "
+            f"{processor.rule.patch_size}; they must be equal."
+        )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")

@@ -1,0 +1,127 @@
+"""What a run says while it runs: a progress bar on a terminal, log lines, and `log.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from transformers import TrainerCallback
+
+from oryx.training.data import BatchStats
+
+
+class Meter:
+    """Throughput since it was last read."""
+
+    def __init__(self) -> None:
+        self._restart()
+
+    def add(self, stats: BatchStats) -> None:
+        self.samples += stats.num_samples
+        self.positions += stats.num_positions
+        self.capacity += stats.capacity
+
+    def add_step(self, waited: float) -> None:
+        """One step began, after so many seconds of waiting for its data."""
+        self.steps += 1
+        self.waited += waited
+
+    def read(self) -> dict[str, float]:
+        """Rates a second (tokens: positions in use), the shares `packed` and `data_wait`, `seconds_per_step`."""
+        seconds = max(time.perf_counter() - self.began, 1e-9)
+        rates = {
+            "samples_per_second": round(self.samples / seconds, 2),
+            "tokens_per_second": round(self.positions / seconds, 1),
+            "packed": round(self.positions / max(self.capacity, 1), 4),
+            "data_wait": round(self.waited / seconds, 4),
+            "seconds_per_step": seconds / max(self.steps, 1),
+        }
+        self._restart()
+        return rates
+
+    def _restart(self) -> None:
+        self.samples = self.positions = self.capacity = self.steps = 0
+        self.waited = 0.0
+        self.began = time.perf_counter()
+
+
+class Reporter(TrainerCallback):
+    """Shows the steps, prints the log lines and appends them to a file."""
+
+    def __init__(self, log_file: Path, console: Console) -> None:
+        self.log_file = log_file
+        self.console = console
+        self.progress: Progress | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        _drop_after(self.log_file, state.global_step)
+        if self.console.is_terminal:
+            columns = (
+                TextColumn("step"),
+                MofNCompleteColumn(),
+                BarColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+            )
+            self.progress = Progress(*columns, TimeRemainingColumn(), console=self.console)
+            self.task = self.progress.add_task("train", total=state.max_steps, completed=state.global_step)
+            self.progress.start()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.progress:
+            self.progress.update(self.task, completed=state.global_step)
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        if not logs or "loss" not in logs:
+            return
+        with self.log_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        self.console.print(
+            format_line(state.global_step, state.max_steps, logs), soft_wrap=True, highlight=False
+        )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self.progress:
+            self.progress.stop()
+            self.progress = None
+
+
+def format_line(step: int, max_steps: int, logs: dict[str, Any]) -> str:
+    """One log line for people."""
+    minutes, seconds = divmod(int(logs["seconds_left"]), 60)
+    return (
+        f"step {step}/{max_steps}  loss {logs['loss']:.4f}  lr {logs['learning_rate']:.2e}  "
+        f"{logs['samples_per_second']:.0f} samples/s  {logs['tokens_per_second']:.0f} tokens/s  "
+        f"packed {logs['packed']:.1%}  waits {logs['data_wait']:.1%}  left {minutes}:{seconds:02d}"
+    )
+
+
+def _drop_after(log_file: Path, step: int) -> None:
+    """Forget lines of steps that will be run again."""
+    if not log_file.is_file():
+        return
+    kept = []
+    for line in log_file.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError):  # a line cut off when the run was
+            continue
+    log_file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
