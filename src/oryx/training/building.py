@@ -11,14 +11,14 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from transformers.utils import logging as transformers_logging
 
 from oryx.config import OryxConfig, OryxVisionConfig
-from oryx.data.synthetic import make_source
+from oryx.data.synthetic import SKILLS, make_source
 from oryx.data.tokenizer import spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config, load
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.geometry import nearest
 from oryx.processing.processor import OryxProcessor
-from oryx.training.recipe import NewModel, Recipe, SyntheticSection
+from oryx.training.recipe import NewModel, Recipe
 
 _PROCESSOR_KEYS = ("resize_rule", "prompt_style", "system_prompt", "image_token")
 # Keys that configs of language models take and store under another name.
@@ -47,7 +47,7 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
         model.config.image_token_id = processor.image_token_id
         return model, processor
     assert section.new is not None
-    processor = _processor(_tokenizer(section.new, recipe.data.synthetic), section.processor, {})
+    processor = _processor(_tokenizer(section.new), section.processor, {})
     config = _config(section.new, processor)
     _check_patch_size(config.vision_config, processor)
     torch.manual_seed(recipe.seed)
@@ -73,10 +73,11 @@ def _processor(
         raise ConfigError(f"model.processor: {error}") from None
 
 
-def _tokenizer(new: NewModel, synthetic: SyntheticSection | None) -> PreTrainedTokenizerBase:
+def _tokenizer(new: NewModel) -> PreTrainedTokenizerBase:
     if new.tokenizer is None:
-        assert synthetic is not None
-        source = make_source(synthetic.skills, synthetic.seed)
+        # All skills, whatever this recipe begins with: later recipes of a chain keep the tokenizer.
+        skills: dict[str, dict[str, Any]] = {name: {} for name in SKILLS}
+        source = make_source({**skills, "words": {"fonts": ["default"]}}, seed=0)
         samples = (source[index] for index in range(new.spelling_samples or 0))
         return spelling_tokenizer(turn["value"] for sample in samples for turn in sample.conversations)
     try:

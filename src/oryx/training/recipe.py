@@ -39,7 +39,7 @@ class NewModel:
     tokenizer: str | None = None
     """Folder or hub id of a tokenizer."""
     spelling_samples: int | None = None
-    """Instead of `tokenizer`: make a spelling tokenizer from so many samples of `data.synthetic`."""
+    """Instead of `tokenizer`: make a spelling tokenizer from so many samples of all synthetic skills."""
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "compressor_dim", "spelling_samples")
@@ -224,8 +224,6 @@ class Recipe:
             raise ConfigError(
                 "optim.epochs needs data.files, since synthetic data has no end; set optim.steps."
             )
-        if self.model.new and self.model.new.spelling_samples and self.data.synthetic is None:
-            raise ConfigError("model.new.spelling_samples needs data.synthetic; set model.new.tokenizer.")
         _at_least(self, 1, "save_every", "log_every", "num_threads")
         _at_least(self, 0, "num_workers", "seed")
 

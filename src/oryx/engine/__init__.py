@@ -1,0 +1,1 @@
+"""Running a model on demand: streaming encode, and what later joins it."""
