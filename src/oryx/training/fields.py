@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -57,39 +57,38 @@ def convert(hint: Any, value: Any, where: Where, key: str) -> Any:
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
         inner = next(kind for kind in arguments if kind is not type(None))
-        return convert(inner, value, where, key)
+        return None if value is None else convert(inner, value, where, key)
     if is_dataclass(hint):
         return build(hint, value, where, key)  # type: ignore[arg-type]
     if hint is Any:
         return value
-    if origin is Literal:
-        if value not in arguments:
-            allowed = ", ".join(map(str, arguments))
-            raise ConfigError(f"{where(key)} is {_show(value)}; allowed: {allowed}.")
+    if origin is Literal and value in arguments:
         return value
     if origin is tuple and isinstance(value, list | tuple):
-        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
-            raise ConfigError(f"{where(key)} has {len(value)} entries; it must have {len(arguments)}.")
-        kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-        return tuple(
-            convert(kind, item, where, f"{key}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value))
-        )
-    if origin is dict and isinstance(value, Mapping):
-        return {
-            str(name): convert(arguments[1], item, where, _join(key, name)) for name, item in value.items()
-        }
+        return _convert_tuple(arguments, value, where, key)
+    if origin is dict and isinstance(value or {}, Mapping):
+        items = (value or {}).items()  # YAML reads a section without keys as nothing
+        return {str(name): convert(arguments[1], item, where, _join(key, name)) for name, item in items}
     if hint is float:
         number = _as_float(value)
         if number is not None:
             return number
-    elif (
-        hint in (int, str, bool) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    ):
+    if hint in (int, str, bool) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
+    if origin is Literal:
+        raise ConfigError(f"{where(key)} is {_show(value)}; allowed: {', '.join(map(str, arguments))}.")
     raise ConfigError(f"{where(key)} is {_show(value)}; it must be {_NAMES.get(origin or hint, str(hint))}.")
+
+
+def _convert_tuple(kinds: tuple[Any, ...], value: Sequence[Any], where: Where, key: str) -> tuple[Any, ...]:
+    if kinds[-1] is Ellipsis:
+        kinds = (kinds[0],) * len(value)
+    if len(value) != len(kinds):
+        raise ConfigError(f"{where(key)} has {len(value)} entries; it must have {len(kinds)}.")
+    return tuple(
+        convert(kind, item, where, f"{key}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value))
+    )
 
 
 _NAMES = {

@@ -38,7 +38,7 @@ class Meter:
         self.waited += waited
 
     def read(self) -> dict[str, float]:
-        """Rates a second (tokens: positions in use), the shares `packed` and `data_wait`, `seconds_per_step`."""
+        """Rates (tokens are positions in use), the shares `packed` and `data_wait`, `seconds_per_step`."""
         seconds = max(time.perf_counter() - self.began, 1e-9)
         rates = {
             "samples_per_second": round(self.samples / seconds, 2),

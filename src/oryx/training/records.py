@@ -32,8 +32,8 @@ class Record:
 def read_records(path: str | Path, media_root: str | Path | None = None) -> list[Record]:
     """All records of a file.
 
-    A record has `conversations` and, for the `<image>`s in their text, `image` (a path or a list of them), `video`
-    (a path), or `visuals` (dicts of a type, a source and its dials).
+    A record has `conversations` and, for each `<image>` in them, one of `image` (a path or a list of paths),
+    `video` (a path) and `visuals` (dicts of a type, a source and its dials).
 
     Raises:
         ConfigError: the file is missing, or a record has another form; the sentence names file and record.

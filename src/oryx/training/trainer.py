@@ -156,9 +156,8 @@ class OryxTrainer(Trainer):
     ) -> Any:
         """The model's own loss. Without a cache: it would let packed samples see each other."""
         outputs = model(**inputs, num_items_in_batch=num_items_in_batch, use_cache=False)
-        loss = (
-            outputs.loss * self.accelerator.num_processes
-        )  # gradients are averaged over processes, items summed
+        # Gradients are averaged over processes, but the items were summed over them.
+        loss = outputs.loss * self.accelerator.num_processes
         if not torch.isfinite(loss):
             raise OryxError(
                 f"the loss is {loss.item()} at step {self.state.global_step + 1} ({_listed(self._names)}); "

@@ -1,0 +1,130 @@
+"""A run's folder is never overwritten in silence, and never holds half a thing."""
+
+import errno
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from oryx.errors import ConfigError, OryxError
+from oryx.training.folder import RunFolder
+from oryx.training.recipe import Recipe, load_recipe
+
+
+@pytest.fixture
+def recipe(recipe_file) -> Recipe:
+    return load_recipe(recipe_file)
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+def add_checkpoint(folder: RunFolder, step: int) -> None:
+    with folder.write("a checkpoint") as staging:
+        staged = staging / f"checkpoint-{step}"
+        staged.mkdir()
+        (staged / "weights").write_text(str(step))
+        folder.keep_checkpoint(staged)
+
+
+def finish(folder: RunFolder, step: int, steps: int) -> None:
+    with folder.write("the model") as staging:
+        (staging / "config.json").write_text("{}")
+        (staging / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": steps}))
+        folder.keep_files(staging)
+
+
+def test_a_new_folder_gets_the_recipe(folder, recipe):
+    assert folder.open(recipe, "never") is None
+    assert load_recipe(folder.path / "recipe.yaml") == recipe
+
+
+def test_goes_on_from_the_newest_checkpoint_and_keeps_two(folder, recipe):
+    folder.open(recipe, "auto")
+    for step in (8, 9, 10):
+        add_checkpoint(folder, step)
+    assert [path.name for path in folder.checkpoints()] == ["checkpoint-9", "checkpoint-10"]
+    assert folder.open(recipe, "auto") == folder.path / "checkpoint-10"
+
+
+def test_a_run_stopped_early_goes_on_although_it_exported_a_model(folder, recipe):
+    folder.open(recipe, "auto")
+    add_checkpoint(folder, 3)
+    finish(folder, 3, 6)
+    assert folder.open(recipe, "auto") == folder.path / "checkpoint-3"
+
+
+def test_what_does_not_matter_may_change(folder, recipe):
+    folder.open(recipe, "auto")
+    changed = replace(recipe, num_workers=1, log_every=5, optim=replace(recipe.optim, max_minutes=1.0))
+    assert folder.open(changed, "auto") is None
+
+
+def other_recipe(folder: RunFolder, recipe: Recipe) -> Recipe:
+    return replace(recipe, seed=7)
+
+
+def same_recipe_after(prepare: Callable[[RunFolder], None]) -> Callable[[RunFolder, Recipe], Recipe]:
+    def change(folder: RunFolder, recipe: Recipe) -> Recipe:
+        prepare(folder)
+        return recipe
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "resume", "said"),
+    [
+        (other_recipe, "auto", r"run of another recipe \(seed is 0 there and 7 here\)"),
+        (
+            same_recipe_after(lambda folder: finish(folder, 6, 6)),
+            "auto",
+            "is finished; choose another --output",
+        ),
+        (same_recipe_after(lambda folder: add_checkpoint(folder, 3)), "never", "a run that would be lost"),
+        (same_recipe_after(lambda folder: (folder.path / "recipe.yaml").unlink()), "auto", "holds no run"),
+    ],
+)
+def test_nothing_is_overwritten(folder, recipe, change, resume, said):
+    folder.open(recipe, "auto")
+    (folder.path / "log.jsonl").write_text("kept")
+    recipe = change(folder, recipe)
+    with pytest.raises(ConfigError, match=said):
+        folder.open(recipe, resume)
+    assert (folder.path / "log.jsonl").read_text() == "kept"
+
+
+def test_a_file_is_no_folder(tmp_path, recipe):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="is a file"):
+        RunFolder(tmp_path / "file").open(recipe, "auto")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        RunFolder(tmp_path / "file" / "below").open(recipe, "auto")
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(folder, recipe):
+    folder.open(recipe, "auto")
+
+    def fill_disk() -> None:
+        with folder.write("checkpoint-6") as staging:
+            (staging / "half").write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OryxError, match=r"No space left on device.*there is no checkpoint before it"):
+        fill_disk()
+    add_checkpoint(folder, 3)
+    with pytest.raises(OryxError, match=r"checkpoint-6 could not be written.*checkpoint-3 is whole"):
+        fill_disk()
+    assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoint-3", "recipe.yaml"]
+    assert (folder.path / "checkpoint-3" / "weights").read_text() == "3"
+
+
+def test_files_left_by_a_kill_are_cleared(folder, recipe):
+    folder.open(recipe, "auto")
+    folder.staging.mkdir()
+    (folder.staging / "half").write_text("")
+    folder.open(recipe, "auto")
+    assert not folder.staging.exists()
