@@ -47,7 +47,9 @@ def attend_varlen(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     return varlen_attn(q, k, v, ends, ends, longest, longest)
 
 
-def choose_attention(implementation: str | None, q: Tensor) -> Callable[[Tensor, Tensor, Tensor, Packing], Tensor]:
+def choose_attention(
+    implementation: str | None, q: Tensor
+) -> Callable[[Tensor, Tensor, Tensor, Packing], Tensor]:
     """The backend for `attn_implementation` where `q` lives: "eager", else the fastest that takes it."""
     if implementation == "eager":
         return attend_eager

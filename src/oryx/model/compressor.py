@@ -36,10 +36,18 @@ class DynamicCompressor(nn.Module):
 
     def _compress(self, features: Tensor, patches_VR: Tensor) -> Tensor:
         if patches_VR.shape[1] == 1:  # softmax over one patch is 1: no product is needed
-            return 2 * features[patches_VR[:, 0]]
+            doubled_VD = 2 * features[patches_VR[:, 0]]
+            if self.training and is_distributed():  # every rank must have a gradient for every weight
+                doubled_VD = doubled_VD + 0 * torch.stack([p.sum() for p in self.parameters()]).sum()
+            return doubled_VD
         region_VRD = features[patches_VR]
         mean_VD = region_VRD.mean(1)
         # Projecting patches before they are gathered would be the same work; the region is small.
         scores_VR = torch.einsum("vk,vrk->vr", self.query(mean_VD), self.key(region_VRD))
         weights_VR = (scores_VR * self.query.out_features**-0.5).softmax(-1)
         return mean_VD + torch.einsum("vr,vrd->vd", weights_VR, region_VRD)
+
+
+def is_distributed() -> bool:
+    """Whether other ranks wait for the same gradients."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()

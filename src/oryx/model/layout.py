@@ -104,7 +104,9 @@ def span_index(
     first, view = 0, 0
     for length, kind in zip(visual_lengths, visual_kinds, strict=True):
         if kind not in (IMAGE, VIDEO):
-            raise AlignmentError(f"visual {len(spans)} has kind {kind}; allowed: {IMAGE} image, {VIDEO} video.")
+            raise AlignmentError(
+                f"visual {len(spans)} has kind {kind}; allowed: {IMAGE} image, {VIDEO} video."
+            )
         parts = [begin]
         for position in range(length):
             (height, width), ratio = grids[view], compressions[view]

@@ -25,7 +25,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from oryx.config import OryxConfig, OryxVisionConfig
 from oryx.errors import AlignmentError, ConfigError
-from oryx.model.compressor import DynamicCompressor
+from oryx.model.compressor import DynamicCompressor, is_distributed
 from oryx.model.layout import span_index
 from oryx.model.projector import Projector
 from oryx.model.sampling import PaddedVocabulary
@@ -121,7 +121,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Raises:
             AlignmentError: placeholders and visual embeddings differ in number, or a visual is torn apart.
         """
-        is_visual_BT = input_ids == self.config.image_token_id
+        is_visual_BT = input_ids == self._placeholder
         embeds_BTE = self.get_input_embeddings()(input_ids.masked_fill(is_visual_BT, 0))
         if visual_embeds is None:
             if is_visual_BT.any():
@@ -173,11 +173,10 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if patches is not None:
                 if visual_embeds is not None:
                     raise AlignmentError("give patches or visual_embeds, not both.")
-                visual_embeds, spans = self.get_visual_embeds(
-                    patches, grids, compressions, visual_lengths, visual_kinds
-                )
+                visuals = (patches, grids, compressions, visual_lengths, visual_kinds)
+                visual_embeds, spans = self.get_visual_embeds(**all_given(visuals))
             inputs_embeds = self.fuse(input_ids, visual_embeds, spans)
-            if visual_embeds is None and self.training and torch.distributed.is_initialized():
+            if visual_embeds is None and self.training and is_distributed():
                 inputs_embeds = inputs_embeds + self._dummy_visual().to(inputs_embeds.dtype)
         inputs: dict[str, Any] = {
             "inputs_embeds": inputs_embeds,
@@ -186,6 +185,11 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "past_key_values": past_key_values,
             **kwargs,
         }
+        if labels is not None or (
+            attention_mask is None and position_ids is not None and past_key_values is None
+        ):
+            # With a cache `transformers` takes a packed row for one sequence, and its samples see each other.
+            inputs.setdefault("use_cache", False)
         if labels is None:
             return self.language_model(**inputs, logits_to_keep=logits_to_keep)
         targets_BT = F.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
@@ -221,7 +225,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if kwargs.get("prefill_chunk_size", getattr(config, "prefill_chunk_size", None)):
             raise ConfigError("prefill_chunk_size is not supported: visuals are placed in one prefill.")
         if kwargs.get("patches") is not None:
-            visuals = {key: kwargs.pop(key) for key in VISUAL_KEYS}
+            visuals = all_given(tuple(kwargs.pop(key, None) for key in VISUAL_KEYS))
             kwargs["visual_embeds"], _ = self.get_visual_embeds(**visuals)
         return super().generate(inputs, **kwargs)
 
@@ -244,11 +248,14 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Repeat each row, and each row's share of `visual_embeds` (S, E), which has no batch dimension."""
         visual_embeds = model_kwargs.pop("visual_embeds", None)
         if visual_embeds is not None and input_ids is not None and expand_size > 1:
-            shares = (input_ids == self.config.image_token_id).sum(1).tolist()
+            shares = (input_ids == self._placeholder).sum(1).tolist()
             rows = visual_embeds.split(shares)
             visual_embeds = torch.cat([row for row in rows for _ in range(expand_size)])
         input_ids, model_kwargs = super()._expand_inputs_for_generation(
-            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **model_kwargs
+            expand_size=expand_size,
+            is_encoder_decoder=is_encoder_decoder,
+            input_ids=input_ids,
+            **model_kwargs,
         )
         if visual_embeds is not None:
             model_kwargs["visual_embeds"] = visual_embeds
@@ -257,7 +264,25 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def _get_logits_processor(self, *args: Any, **kwargs: Any) -> Any:
         """The placeholder may lie outside the vocabulary, where processors that look ids up would fail."""
         processors = super()._get_logits_processor(*args, **kwargs)
-        return PaddedVocabulary(processors, self.config.image_token_id)
+        return PaddedVocabulary(processors, self._placeholder)
+
+    @property
+    def _placeholder(self) -> int:
+        if self.config.image_token_id is None:
+            raise ConfigError("config.image_token_id is not set; it is the processor's image_token_id.")
+        return self.config.image_token_id
+
+
+def all_given(visuals: tuple[Tensor | None, ...]) -> dict[str, Tensor]:
+    """The tensors of `VISUAL_KEYS` by name.
+
+    Raises:
+        AlignmentError: naming those that are missing.
+    """
+    missing = [key for key, value in zip(VISUAL_KEYS, visuals, strict=True) if value is None]
+    if missing:
+        raise AlignmentError(f"patches came without {', '.join(missing)}.")
+    return {key: value for key, value in zip(VISUAL_KEYS, visuals, strict=True) if value is not None}
 
 
 @contextmanager
@@ -276,7 +301,9 @@ def logits_only_at(head: nn.Module, where_BT: Tensor) -> Iterator[None]:
 
 def cross_entropy(logits: Tensor, targets: Tensor, num_items: Tensor | int | None = None) -> Tensor:
     """Summed cross-entropy in float32 over `num_items`, by default the number of supervised targets."""
-    total = F.cross_entropy(logits.float(), targets.to(logits.device), ignore_index=IGNORE_INDEX, reduction="sum")
+    total = F.cross_entropy(
+        logits.float(), targets.to(logits.device), ignore_index=IGNORE_INDEX, reduction="sum"
+    )
     if num_items is None:
         num_items = (targets != IGNORE_INDEX).sum().clamp(min=1)
     return total / num_items

@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+)
 
 from oryx.config import OryxLlamaConfig, OryxQwenConfig
 from oryx.model.modeling import OryxForConditionalGeneration
@@ -28,7 +33,9 @@ class OryxQwenForCausalLM(OryxForConditionalGeneration):
             kwargs.pop(unused, None)
         dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None) or "auto"
         folder = resolve_folder(pretrained_model_name_or_path)
-        model, _ = load_published(folder, dtype, torch.device("cpu"), kwargs.pop("vision_tower", None), **kwargs)
+        model, _ = load_published(
+            folder, dtype, torch.device("cpu"), kwargs.pop("vision_tower", None), **kwargs
+        )
         return model.eval()
 
 

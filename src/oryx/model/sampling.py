@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import LogitsProcessorList
@@ -28,4 +29,5 @@ class PaddedVocabulary(LogitsProcessorList):
         scores = super().__call__(input_ids, scores, **kwargs)
         if padding > 0:
             return scores[..., :vocab_size]
-        return scores.index_fill(-1, scores.new_tensor([self.image_token_id]).long(), float("-inf"))
+        placeholder = torch.tensor([self.image_token_id], device=scores.device)
+        return scores.index_fill(-1, placeholder, float("-inf"))
