@@ -1,0 +1,37 @@
+"""Scores of short answers, and how sure a share of right answers is."""
+
+import math
+from collections import Counter
+
+Z_95 = 1.959963984540054
+"""The standard normal quantile of a two-sided interval of 95%."""
+
+
+def is_exact(answer: str, expected: str) -> bool:
+    """Whether the answer, without space around it, is the expected text, letter for letter."""
+    return answer.strip() == expected.strip()
+
+
+def token_f1(answer: str, expected: str) -> float:
+    """Harmonic mean of precision and recall over words (split at spaces), 0 to 1; two empty texts give 1."""
+    said, wanted = Counter(answer.split()), Counter(expected.split())
+    if not said or not wanted:
+        return float(said == wanted)
+    shared = (said & wanted).total()
+    return 2 * shared / (said.total() + wanted.total())
+
+
+def wilson_interval(num_right: int, num_samples: int, z: float = Z_95) -> tuple[float, float]:
+    """Wilson's score interval of a share, (low, high) inside 0..1; sound near 0% and 100% too.
+
+    Raises `ValueError` unless 0 <= num_right <= num_samples and num_samples >= 1.
+    """
+    if num_samples < 1 or not 0 <= num_right <= num_samples:
+        raise ValueError(f"{num_right} of {num_samples} is no share of right answers.")
+    share, spread = num_right / num_samples, z * z / num_samples
+    middle = share + spread / 2
+    reach = z * math.sqrt(share * (1 - share) / num_samples + spread / (4 * num_samples))
+    # At either end the bound is 0 or 1 exactly; rounding must not move it past that.
+    low = (middle - reach) / (1 + spread) if num_right else 0.0
+    high = (middle + reach) / (1 + spread) if num_right < num_samples else 1.0
+    return low, high

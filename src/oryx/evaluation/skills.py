@@ -1,0 +1,246 @@
+"""The nano skill suite: freshly drawn samples of each skill, one question each, answered greedily.
+
+    results = evaluate_skills(model, processor, ["words", "color"], samples=500)
+
+Everything a test draws depends on its seed alone. Training uses seeds below `FIRST_TEST_SEED`, tests that and
+above, so no sample was ever trained on. Questions come in all their wordings, as in training.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from oryx.data.synthetic import Sample, Source, make_source
+from oryx.data.synthetic.settings import did_you_mean
+from oryx.errors import ConfigError
+from oryx.evaluation.metrics import is_exact, token_f1, wilson_interval
+
+FIRST_TEST_SEED = 10_000_000
+
+_KEPT_WRONG = 5
+_VIDEO_SKILLS = ("video_order", "video_direction")
+
+
+@dataclass(frozen=True)
+class SkillTest:
+    """One test: what it asks, and the `make_source` settings that draw it."""
+
+    about: str
+    skills: Mapping[str, Mapping[str, Any]]
+    max_new_tokens: int = 24
+    """More than any right answer needs."""
+
+
+def _words(fonts: str) -> dict[str, dict[str, Any]]:
+    return {"words": {"fonts": fonts, "words": "dictionary", "word_split": "test", "letters": (3, 6)}}
+
+
+def _ask(skill: str, *questions: str, **settings: Any) -> dict[str, dict[str, Any]]:
+    return {skill: {"questions": questions, "turns": 1, **settings}}
+
+
+_FRAMES = (4, 32)
+
+TESTS: dict[str, SkillTest] = {
+    "words": SkillTest("Reads a word never trained on, in a font never trained on.", _words("test")),
+    "words_trained_fonts": SkillTest("Reads a word never trained on, in a trained font.", _words("train")),
+    "color": SkillTest("Names the color of one object.", _ask("object", "color")),
+    "shape": SkillTest("Names the shape of one object.", _ask("object", "shape")),
+    "place": SkillTest(
+        "Says where an object is: one that is alone, or one of 2 to 4.",
+        {**_ask("object", "where"), **_ask("scene", "where", num_objects=(2, 4))},
+    ),
+    "what_at": SkillTest(
+        "Names the object at a place, of 1 to 4.", _ask("scene", "what_at", num_objects=(1, 4))
+    ),
+    "count": SkillTest(
+        "Counts 1 to 4 objects, all or those of one color.",
+        _ask("scene", "count", "count_color", num_objects=(1, 4)),
+    ),
+    "describe": SkillTest(
+        "Names 1 to 4 objects with their places; right only if all of it is.",
+        _ask("scene", "describe", num_objects=(1, 4)),
+        max_new_tokens=96,
+    ),
+    "video_first_last": SkillTest(
+        "Says what comes first or last in a video of 2 to 4 objects.",
+        _ask("video_order", "first", "last", num_frames=_FRAMES),
+    ),
+    "video_after": SkillTest(
+        "Says what comes after a named object in a video of 2 to 4.",
+        _ask("video_order", "after", num_frames=_FRAMES),
+    ),
+    "video_direction": SkillTest(
+        "Says which way an object moves.", _ask("video_direction", "direction", num_frames=_FRAMES)
+    ),
+}
+
+# The dial is shown on what needs detail and on what does not.
+SWEEP_TESTS = ("words", "color")
+SWEEP_RATIOS = (1, 2, 4, 16)
+SWEEP_PIXELS = (512, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True)
+class WrongAnswer:
+    """One sample answered wrong; `make_test_source(...)[index]` draws it again."""
+
+    index: int
+    question: str
+    expected: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class SkillResult:
+    """One test at one setting of the dial. Shares are 0 to 1."""
+
+    test: str
+    accuracy: float
+    interval: tuple[float, float]
+    """95%, Wilson's."""
+    num_samples: int
+    num_right: int
+    token_f1: float
+    """Mean over the samples; gives credit for a description that is right in part."""
+    visual_tokens: float
+    """Mean per sample."""
+    seconds: float
+    seed: int
+    compression: int | None
+    """None: 1 for pictures, 4 for videos."""
+    detail: str | None
+    """None: high. Videos have no detail."""
+    max_pixels: int | None
+    wrong: list[WrongAnswer] = field(default_factory=list)
+    """The first few."""
+
+
+def evaluate_skills(
+    model: Any,
+    processor: Any,
+    skills: Sequence[str] | None = None,
+    samples: int = 500,
+    seed: int = FIRST_TEST_SEED,
+    compression: int | None = None,
+    detail: str | None = None,
+    max_pixels: int | None = None,
+    batch_size: int = 32,
+    font_folders: Sequence[str] = (),
+    progress: Callable[[str, int], None] | None = None,
+) -> list[SkillResult]:
+    """Measures a model on tests of the suite.
+
+    Args:
+        model, processor: as `oryx.load` gives them.
+        skills: names out of `TESTS`, in the order wanted; None for all.
+        samples: fresh samples per test.
+        seed: `FIRST_TEST_SEED` or above; the same seed draws the same samples.
+        compression, detail, max_pixels: the dial, for every visual of every test.
+        batch_size: prompts answered at once; the answers do not depend on it.
+        font_folders: searched for font files besides the system's.
+        progress: called after every batch with the test's name and the number of samples just done.
+
+    Raises:
+        ConfigError: an unknown test, a dial or number out of range, or fonts that are not installed.
+            Nothing was run by then.
+    """
+    names = list(TESTS) if skills is None else list(dict.fromkeys(skills))
+    for what, value in (("samples", samples), ("batch_size", batch_size)):
+        if value < 1:
+            raise ConfigError(f"{what} is {value}; it must be at least 1.")
+    sources = {name: make_test_source(name, seed, compression, detail, font_folders) for name in names}
+    dials = {} if max_pixels is None else {"max_pixels": max_pixels}
+    results = []
+    for name, source in sources.items():
+        started, visual_tokens = time.perf_counter(), 0
+        asked: list[tuple[str, str]] = []
+        answers: list[str] = []
+        for start in range(0, samples, batch_size):
+            drawn = [source[index] for index in range(start, min(start + batch_size, samples))]
+            said, num_tokens = _answer(model, processor, drawn, TESTS[name].max_new_tokens, dials)
+            asked += [_question_of(sample) for sample in drawn]
+            answers += said
+            visual_tokens += num_tokens
+            if progress is not None:
+                progress(name, len(drawn))
+        right = [is_exact(said, expected) for said, (_, expected) in zip(answers, asked, strict=True)]
+        results.append(
+            SkillResult(
+                test=name,
+                accuracy=sum(right) / samples,
+                interval=wilson_interval(sum(right), samples),
+                num_samples=samples,
+                num_right=sum(right),
+                token_f1=sum(token_f1(said, wanted) for said, (_, wanted) in zip(answers, asked)) / samples,
+                visual_tokens=visual_tokens / samples,
+                seconds=time.perf_counter() - started,
+                seed=seed,
+                compression=compression,
+                detail=detail,
+                max_pixels=max_pixels,
+                wrong=[
+                    WrongAnswer(index, *asked[index], answers[index])
+                    for index in range(samples)
+                    if not right[index]
+                ][:_KEPT_WRONG],
+            )
+        )
+    return results
+
+
+def make_test_source(
+    name: str,
+    seed: int = FIRST_TEST_SEED,
+    compression: int | None = None,
+    detail: str | None = None,
+    font_folders: Sequence[str] = (),
+) -> Source:
+    """The samples of one test; arguments and errors are those of `evaluate_skills`.
+
+    Samples carry no marks, which are for training. The dial changes nothing else about them.
+    """
+    if name not in TESTS:
+        raise ConfigError(f"Unknown test {name!r}{did_you_mean(name, TESTS)}.")
+    if seed < FIRST_TEST_SEED:
+        raise ConfigError(
+            f"seed is {seed}; it must be at least {FIRST_TEST_SEED}: those below are for training."
+        )
+    skills = {}
+    for skill, settings in TESTS[name].skills.items():
+        own = {**settings, "marks": False}
+        if compression is not None:
+            own["compression"] = [compression]
+        if detail is not None and skill not in _VIDEO_SKILLS:
+            own["detail"] = [detail]
+        if skill == "words":
+            own["font_folders"] = list(font_folders)
+        skills[skill] = own
+    # A seed of its own, so that tests do not all draw on the same canvases.
+    return make_source(skills, seed + zlib.crc32(name.encode()))
+
+
+def _answer(
+    model: Any, processor: Any, drawn: Sequence[Sample], max_new_tokens: int, dials: Mapping[str, Any]
+) -> tuple[list[str], int]:
+    """The model's greedy answers to the first question of each sample, and how many visual tokens it read."""
+    conversations = [
+        [sample.conversations[0], {**sample.conversations[1], "value": None}] for sample in drawn
+    ]
+    batch = processor.encode_conversation(
+        conversations, [sample.visuals for sample in drawn], supervise=None, padding_side="left", **dials
+    )
+    batch = batch.to(model.device)
+    output = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
+    answers = processor.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return answers, int((batch["input_ids"] == processor.image_token_id).sum())
+
+
+def _question_of(sample: Sample) -> tuple[str, str]:
+    """(question without the placeholder, its answer)."""
+    question, answer = (turn["value"] for turn in sample.conversations[:2])
+    return question.removeprefix("<image>\n"), answer

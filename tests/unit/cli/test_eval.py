@@ -1,0 +1,68 @@
+"""`oryx eval`: what it prints, what it writes, what it refuses before the model is loaded."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from oryx.cli.eval import eval_command
+from oryx.errors import CheckpointError, ConfigError
+
+TINY = str(Path(__file__).parents[2] / "parity" / "reference" / "oryx-tiny-qwen")
+APP = typer.Typer()
+APP.command()(eval_command)
+
+
+def run(*words):
+    return CliRunner().invoke(APP, list(words))
+
+
+def test_json_on_stdout_is_the_file(tmp_path):
+    # At 1,024 pixels a picture is 4 patches: the test is of the command, not of the model.
+    dial = ("--max-pixels", "1024", "--detail", "low", "--compression", "4")
+    small = ("skills", "--model", TINY, "--samples", "1", "--test", "color", "--batch-size", "1")
+    result = run(*small, *dial, "--output", str(tmp_path / "out"), "--json")
+    assert result.exit_code == 0, result.exception
+    printed = json.loads(result.stdout)
+    assert printed == json.loads((tmp_path / "out" / "skills.json").read_text())
+    assert printed["results"][0]["test"] == "color"
+    assert printed["command"].endswith("--test color --compression 4 --max-pixels 1024 --detail low")
+    assert "Wrote" in result.stderr
+
+
+def test_card_is_written_where_asked(tmp_path):
+    small = ("skills", "--model", TINY, "--samples", "1", "--test", "shape")
+    result = run(*small, "--card", str(tmp_path / "card.md"))
+    assert result.exit_code == 0, result.exception
+    assert "| shape | default |" in result.stdout
+    assert "| shape | default |" in (tmp_path / "card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (["nothing"], ConfigError, "Unknown task 'nothing'; allowed: skills"),
+        (["skills", "--test", "colour"], ConfigError, "did you mean 'color'"),
+        (["skills", "--test", "color", "--compression", "3"], ConfigError, "1, 2, 4, 8, 16"),
+        (["skills", "--test", "color", "--detail", "medium"], ConfigError, "high, low"),
+        (["skills", "--test", "color", "--seed", "1"], ConfigError, "at least 10000000"),
+        (["skills", "--test", "color", "--model", "/no/such"], CheckpointError, "/no/such"),
+    ],
+)
+def test_refusals(words, error, message):
+    result = run(*words)
+    assert isinstance(result.exception, error)
+    assert message in str(result.exception)
+
+
+def test_numbers_below_one_are_usage_errors():
+    assert run("skills", "--samples", "0").exit_code == 2
+
+
+def test_results_of_another_model_are_refused_before_the_run(tmp_path):
+    (tmp_path / "skills.json").write_text(json.dumps({"model_sha256": "00"}))
+    result = run("skills", "--model", TINY, "--test", "color", "--output", str(tmp_path))
+    assert isinstance(result.exception, ConfigError)
+    assert "another model" in str(result.exception)

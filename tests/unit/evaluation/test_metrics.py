@@ -1,0 +1,53 @@
+"""Scores and intervals, against values worked out by hand or known from the literature."""
+
+import pytest
+
+from oryx.evaluation.metrics import is_exact, token_f1, wilson_interval
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "right"),
+    [("red", "red", True), (" red\n", "red", True), ("Red", "red", False), ("red circle", "red", False)],
+)
+def test_is_exact_forgives_outer_space_only(answer, expected, right):
+    assert is_exact(answer, expected) is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "score"),
+    [
+        ("a red circle", "a red circle", 1.0),
+        ("circle red a", "a red circle", 1.0),  # order does not count
+        ("a red star", "a red circle", 2 / 3),
+        ("red red", "red", 2 / 3),  # precision 1/2, recall 1: a word said twice counts once
+        ("blue", "red", 0.0),
+        ("", "red", 0.0),
+        ("", "", 1.0),
+    ],
+)
+def test_token_f1(answer, expected, score):
+    assert token_f1(answer, expected) == pytest.approx(score)
+
+
+@pytest.mark.parametrize(
+    ("num_right", "num_samples", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),  # Wilson (1927), as tabulated for 0 of 10 and 5 of 10
+        (5, 10, 0.2366, 0.7634),
+        (10, 10, 0.7225, 1.0),
+        (300, 500, 0.5565, 0.6420),
+    ],
+)
+def test_wilson_interval(num_right, num_samples, low, high):
+    assert wilson_interval(num_right, num_samples) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_wilson_interval_never_leaves_zero_to_one():
+    assert wilson_interval(0, 500)[0] == 0.0
+    assert wilson_interval(500, 500)[1] == 1.0
+
+
+@pytest.mark.parametrize(("num_right", "num_samples"), [(0, 0), (2, 1), (-1, 5)])
+def test_wilson_interval_refuses_what_is_no_share(num_right, num_samples):
+    with pytest.raises(ValueError, match="no share"):
+        wilson_interval(num_right, num_samples)

@@ -1,0 +1,139 @@
+"""Reports: what they record, what the tables say, and that no one else's results are overwritten."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+
+import oryx
+from oryx.errors import CheckpointError, ConfigError
+from oryx.evaluation import report as reports
+from oryx.evaluation.card import make_card, write_card
+from oryx.evaluation.skills import SkillResult, WrongAnswer
+
+from .conftest import TINY
+
+RESULT = SkillResult(
+    test="color",
+    accuracy=0.954,
+    interval=(0.932, 0.969),
+    num_samples=500,
+    num_right=477,
+    token_f1=0.954,
+    visual_tokens=81.25,
+    seconds=2.0,
+    seed=10_000_000,
+    compression=None,
+    detail=None,
+    max_pixels=None,
+    wrong=[WrongAnswer(7, "What color is the object?", "red", "orange")],
+)
+
+
+def test_table_names_the_dial():
+    table = reports.results_table([RESULT, replace(RESULT, compression=4, max_pixels=4096)])
+    assert table.splitlines()[2:] == [
+        "| color | default | - | 95.4% | 93.2% to 96.9% | 95.4% | 500 | 81.2 |",
+        "| color | 4x | 4096 | 95.4% | 93.2% to 96.9% | 95.4% | 500 | 81.2 |",
+    ]
+
+
+def test_command_repeats_every_choice():
+    plain = reports.skills_command("nano", 500, 10_000_000)
+    assert plain == "oryx eval skills --model nano --samples 500"
+    full = reports.skills_command("a b", 5, 10_000_001, ["words"], [1, 4], [4096], True, "low", ["fonts"])
+    assert full == (
+        "oryx eval skills --model 'a b' --samples 5 --seed 10000001 --test words --compression 1 "
+        "--compression 4 --max-pixels 4096 --detail low --font-folder fonts --sweep"
+    )
+
+
+def test_hash_covers_every_shard(tmp_path):
+    for number, content in enumerate((b"one", b"two"), start=1):
+        (tmp_path / f"model-{number}.safetensors").write_bytes(content)
+    names = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    assert reports.hash_weights(tmp_path) == hashlib.sha256(b"onetwo").hexdigest()
+
+
+def test_hash_needs_weights(tmp_path):
+    with pytest.raises(CheckpointError, match=r"neither model\.safetensors"):
+        reports.hash_weights(tmp_path)
+
+
+def test_report_of_a_real_model():
+    model, _ = oryx.load(TINY, dtype="float32", device="cpu")
+    report = reports.make_report("tiny", TINY, model, [RESULT], "oryx eval skills")
+    assert report.model_sha256 == hashlib.sha256((TINY / "model.safetensors").read_bytes()).hexdigest()
+    assert report.num_parameters == model.num_parameters() == sum(report.parameters.values())
+    assert (report.dtype, report.device, report.seed, report.samples) == ("float32", "cpu", 10_000_000, 500)
+    assert {"oryx", "python", "torch", "transformers"} <= set(report.versions)
+
+
+def test_saved_report_reads_back(tmp_path, make_report):
+    paths = reports.save_report(make_report([RESULT]), tmp_path / "out")
+    assert [path.name for path in paths] == ["skills.json", "skills.md"]
+    saved = json.loads(paths[0].read_text())
+    assert saved["task"] == "skills"
+    assert saved["results"][0]["accuracy"] == 0.954
+    assert saved["results"][0]["wrong"][0]["answer"] == "orange"
+    page = paths[1].read_text()
+    assert "What color is the object? 'red', not 'orange'" in page
+    assert "ab" * 32 in page
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["skills.json", "skills.md"]
+
+
+def test_same_model_may_measure_again(tmp_path, make_report):
+    reports.save_report(make_report([RESULT]), tmp_path)
+    reports.save_report(make_report([replace(RESULT, test="shape")]), tmp_path)
+    assert json.loads((tmp_path / "skills.json").read_text())["results"][0]["test"] == "shape"
+
+
+def test_results_of_another_model_are_kept(tmp_path, make_report):
+    reports.save_report(make_report([RESULT]), tmp_path)
+    before = (tmp_path / "skills.json").read_bytes()
+    with pytest.raises(ConfigError, match="another model"):
+        reports.save_report(make_report([RESULT], model_sha256="cd" * 32), tmp_path)
+    assert (tmp_path / "skills.json").read_bytes() == before
+
+
+def test_unreadable_results_are_kept(tmp_path, make_report):
+    (tmp_path / "skills.json").write_text("[1]")
+    with pytest.raises(ConfigError, match="cannot be read as results"):
+        reports.save_report(make_report([RESULT]), tmp_path)
+    assert (tmp_path / "skills.json").read_text() == "[1]"
+
+
+def test_output_must_be_a_folder(tmp_path, make_report):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ConfigError, match="is a file"):
+        reports.save_report(make_report([RESULT]), file)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        reports.write_text(file / "inside.md", "text")
+
+
+def test_card_has_the_numbers_of_the_report(tmp_path, make_report):
+    sweep = replace(RESULT, compression=16, accuracy=0.5)
+    path = write_card(make_report([RESULT, sweep]), tmp_path / "nano")
+    card = path.read_text()
+    assert path == tmp_path / "nano" / "README.md"
+    assert card.startswith("---\nlicense: mit\n")
+    for text in ("1,234,567", "| vision tower | 1,000,000 |", "`oryx eval skills`", "ab" * 32, "Lato"):
+        assert text in card
+    default, dial = card.split("The dial, on the same samples:")
+    assert "| color | default | - | 95.4% | 93.2% to 96.9% |" in default
+    assert "| color | 16x | - | 50.0% |" in dial
+    assert "$" not in card
+
+
+def test_card_may_have_no_sweep_and_a_name_of_its_own(tmp_path, make_report):
+    path = write_card(make_report([RESULT]), tmp_path / "card.md")
+    assert path == tmp_path / "card.md"
+    assert "The dial" not in path.read_text()
+
+
+def test_card_needs_results_at_the_default_dial(make_report):
+    with pytest.raises(ConfigError, match="default dial"):
+        make_card(make_report([replace(RESULT, compression=4)]))
