@@ -1,0 +1,95 @@
+"""`oryx ask`: one question about pictures, videos or a scene."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oryx.cli import options as opt
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def ask_command(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MEDIA... QUESTION",
+            help="Pictures, videos and folders of views, then the question. <image> in it places a medium.",
+        ),
+    ],
+    model: opt.Model = "nano",
+    compression: opt.Compression = None,
+    detail: opt.Detail = None,
+    max_frames: opt.MaxFrames = None,
+    fps: opt.Fps = None,
+    max_pixels: opt.MaxPixels = None,
+    views: opt.Views = False,
+    subtitles: opt.Subtitles = None,
+    timestamps: opt.Timestamps = False,
+    prompt_style: opt.Style = None,
+    max_new_tokens: opt.MaxNewTokens = 256,
+    temperature: opt.Temperature = 0.0,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    vision_tower: opt.VisionTower = None,
+    as_json: opt.Json = False,
+    stream: Annotated[bool, typer.Option(help="Print the answer as it is generated.")] = True,
+) -> None:
+    """Ask about pictures, videos or a scene: oryx ask cat.jpg "What is this?" """
+    from oryx.cli.display import plan_line, stderr
+    from oryx.cli.forecast import forecast, model_folder
+    from oryx.cli.media import read_media, split_question, with_markers
+    from oryx.cli.session import Session, check_sampling
+
+    # Everything that can be wrong with the input is found before the model is loaded.
+    check_sampling(max_new_tokens, temperature)
+    media, question = split_question(arguments)
+    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
+    sources = read_media(media, dials, views)
+    question = with_markers(question, len(sources))
+    folder = model_folder(model)
+    plan = forecast(folder, sources, vision_tower, dtype)
+    console = stderr()
+    lines = [] if as_json else [plan_line(visual) for visual in plan.visuals]
+    if console.is_terminal:
+        _show(console, lines)
+    session = Session.load(
+        folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value
+    )
+    plan = replace(plan, prompt_tokens=session.prompt(question)["input_ids"].shape[1])
+    session.encode(sources)
+    if not console.is_terminal:  # only now, so that an error on a redirected stderr stands alone
+        _show(console, lines)
+    streams = stream and not as_json
+    answer, num_new_tokens = session.answer(
+        question, max_new_tokens, temperature, _write if streams else None
+    )
+    if not as_json:
+        print("" if streams else answer)
+        return
+    result = {
+        "answer": answer,
+        "visual_tokens": plan.num_visual_tokens,
+        "prompt_tokens": plan.prompt_tokens,
+        "new_tokens": num_new_tokens,
+        "plan": plan.to_dict(),
+        "model": model,
+        "seconds": {name: round(seconds, 3) for name, seconds in session.seconds.items()},
+    }
+    print(json.dumps(result, ensure_ascii=False))
+
+
+def _show(console: Console, lines: list[str]) -> None:
+    for line in lines:
+        console.print(line, style="dim", markup=False)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

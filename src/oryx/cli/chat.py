@@ -1,0 +1,89 @@
+"""`oryx chat`: many questions about the same media, which are encoded once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from oryx.cli import options as opt
+from oryx.errors import OryxError
+
+_PROMPT = "> "
+
+
+def chat_command(
+    media: Annotated[
+        list[str] | None, typer.Argument(metavar="[MEDIA...]", help="Pictures, videos and folders of views.")
+    ] = None,
+    model: opt.Model = "nano",
+    compression: opt.Compression = None,
+    detail: opt.Detail = None,
+    max_frames: opt.MaxFrames = None,
+    fps: opt.Fps = None,
+    max_pixels: opt.MaxPixels = None,
+    views: opt.Views = False,
+    subtitles: opt.Subtitles = None,
+    timestamps: opt.Timestamps = False,
+    prompt_style: opt.Style = None,
+    max_new_tokens: opt.MaxNewTokens = 256,
+    temperature: opt.Temperature = 0.0,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    vision_tower: opt.VisionTower = None,
+) -> None:
+    """Ask many questions in one conversation. Questions are lines; /quit or the end of input ends it."""
+    from oryx.cli.display import plan_line, stderr
+    from oryx.cli.forecast import forecast, model_folder
+    from oryx.cli.media import read_media, with_markers
+    from oryx.cli.session import Session, check_sampling
+
+    check_sampling(max_new_tokens, temperature)
+    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
+    sources = read_media(media or [], dials, views)
+    folder = model_folder(model)
+    plan = forecast(folder, sources, vision_tower, dtype)
+    session = Session.load(
+        folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value
+    )
+    session.encode(sources)
+    console = stderr()
+    for visual in plan.visuals:
+        console.print(plan_line(visual), style="dim", markup=False)
+    for question in _questions():
+        try:
+            # All visuals belong to the first question; later ones refer to them.
+            marked = with_markers(question, 0 if session.turns else len(sources))
+            session.answer(marked, max_new_tokens, temperature, _write)
+        except OryxError as error:
+            if not sys.stdin.isatty():
+                raise
+            console.print(str(error), markup=False)
+        print()
+
+
+def _questions() -> Iterator[str]:
+    """Lines from the keyboard behind a prompt, or from a pipe; blank ones are passed over."""
+    while True:
+        if sys.stdin.isatty():
+            try:
+                line = input(_PROMPT)
+            except EOFError:
+                print()
+                return
+        else:
+            line = sys.stdin.readline()
+            if not line:
+                return
+        question = line.strip()
+        if question in ("/quit", "/exit"):
+            return
+        if question:
+            yield question
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()

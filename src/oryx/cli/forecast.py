@@ -1,0 +1,138 @@
+"""Sizes and settings of a model from its folder, for `oryx plan`: weights stay on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oryx.errors import CheckpointError
+from oryx.processing.budget import Forecast, ModelSizes, VisualForecast, forecast_visual
+from oryx.processing.geometry import ResizeRule
+
+if TYPE_CHECKING:
+    from oryx.processing.processor import OryxProcessor
+
+
+def model_folder(name: str) -> Path:
+    """Where the model is. A hub id is fetched, which needs torch's neighbours; a folder needs nothing."""
+    folder = Path(str(files("oryx") / "assets" / "nano")) if name == "nano" else Path(name).expanduser()
+    if (folder / "config.json").is_file():
+        return folder
+    from oryx.loading import resolve_folder
+
+    return resolve_folder(name)
+
+
+def forecast(
+    folder: Path,
+    visuals: Sequence[dict[str, Any]],
+    vision_tower: Path | None = None,
+    dtype: str = "auto",
+) -> Forecast:
+    """What the visuals cost with the model in `folder`, from headers alone.
+
+    Args:
+        dtype: of the cache; "auto" is the checkpoint's own.
+
+    Raises:
+        CheckpointError: a config that cannot be read, or no tower.
+        ConfigError, MediaError: a dial or a source that cannot be.
+    """
+    settings = read_settings(folder / "config.json")
+    is_native = settings.get("model_type") == "oryx"
+    sizes = (_native(settings) if is_native else None) or _by_config(folder, settings, vision_tower)
+    rule = _rule(folder) if is_native else ResizeRule()
+    if dtype != "auto":
+        sizes = replace(sizes, dtype=dtype)
+    return Forecast(tuple(forecast_visual(visual, rule) for visual in visuals), sizes)
+
+
+def count_prompt(
+    processor: OryxProcessor, visuals: Sequence[VisualForecast], question: str, style: str | None = None
+) -> int:
+    """Positions of the prompt, from the processor itself; the visuals need not be decoded."""
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": None}]
+    return len(processor.encode_sample(turns, stand_ins(visuals), None, style).ids)  # type: ignore[arg-type]
+
+
+def stand_ins(visuals: Sequence[VisualForecast]) -> list[Any]:
+    """What the processor takes for visuals whose embeddings come separately."""
+    from oryx.processing.visuals import EncodedVisual
+
+    return [EncodedVisual(visual.layout, visual.views, None, visual.note) for visual in visuals]
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`.
+
+    Raises:
+        CheckpointError: the file is missing, or not a JSON object.
+    """
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing.") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON ({error}).") from None
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{path} holds no JSON object.")
+    return settings
+
+
+def _native(settings: dict[str, Any]) -> ModelSizes | None:
+    """Sizes from a native `config.json`; None where it leaves out what only the config's class knows."""
+    try:
+        return ModelSizes.from_settings(
+            settings["vision_config"],
+            settings["text_config"],
+            settings.get("compressor_dim", 256),
+            settings.get("dtype") or settings.get("torch_dtype") or "float32",
+        )
+    except (KeyError, TypeError):
+        return None
+
+
+def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None) -> ModelSizes:
+    """Sizes through the config's class: of a published folder, or a native config without its defaults."""
+    from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint
+    from oryx.config import OryxConfig
+
+    known = [OryxConfig.model_type, *PUBLISHED_TYPES]
+    if settings.get("model_type") not in known:
+        raise CheckpointError(
+            f"{folder / 'config.json'} has model_type {settings.get('model_type')!r}; "
+            f"allowed: {', '.join(known)}."
+        )
+    if settings["model_type"] in PUBLISHED_TYPES:
+        config = PublishedCheckpoint.open(folder, vision_tower).config()
+    else:
+        config = OryxConfig.from_pretrained(folder)
+    text: Any = config.text_config
+    names = (
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+        "vocab_size",
+    )
+    numbers = {name: getattr(text, name, None) for name in names}
+    numbers["intermediate_size"] = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    dtype = str(config.dtype or "float32").removeprefix("torch.")
+    return ModelSizes.from_settings(vars(config.vision_config), numbers, config.compressor_dim, dtype)
+
+
+def _rule(folder: Path) -> ResizeRule:
+    return ResizeRule.from_dict(read_settings(folder / "processor_config.json").get("resize_rule") or {})
+
+
+def load_processor(folder: Path) -> OryxProcessor:
+    """The processor alone: tokenizer and settings, no weights."""
+    from oryx.loading import native_processor, published_processor
+
+    is_native = read_settings(folder / "config.json").get("model_type") == "oryx"
+    return native_processor(folder) if is_native else published_processor(folder)

@@ -1,0 +1,116 @@
+"""From arguments to visuals: what each file is by its content, and where the question stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from oryx.errors import AlignmentError, ConfigError, MediaError
+
+MARKER = "<image>"
+
+
+def split_question(arguments: Sequence[str]) -> tuple[list[str], str]:
+    """(media, question) of `MEDIA... QUESTION`.
+
+    Raises:
+        ConfigError: the question is missing: the last argument is a file or a folder, or blank.
+    """
+    *media, question = arguments
+    if _exists(question):
+        raise ConfigError(
+            f"the question is missing: '{question}' is a file or a folder; the question comes last, "
+            'as in: oryx ask cat.jpg "What is this?"'
+        )
+    if not question.strip():
+        raise ConfigError("the question is empty; the last argument is the question.")
+    return media, question
+
+
+def with_markers(question: str, num_visuals: int) -> str:
+    """The question as the model reads it: every visual in front, unless `<image>` says where each stands.
+
+    Raises:
+        AlignmentError: `<image>` is written more or less often than there are media.
+    """
+    count = question.count(MARKER)
+    if not count:
+        return f"{MARKER}\n" * num_visuals + question
+    if count != num_visuals:
+        raise AlignmentError(
+            f"the question has {count} {MARKER} but {num_visuals} media came with it; "
+            "write it once for each, or leave it out."
+        )
+    return question
+
+
+def read_media(
+    media: Sequence[str], dials: Mapping[str, Any], as_views: bool = False
+) -> list[dict[str, Any]]:
+    """One visual dict for each file or folder, dials included; with `as_views` one for all pictures.
+
+    A folder is a set of views. If `max_frames` or `fps` is turned it is a video's frames, from which some are
+    chosen.
+
+    Raises:
+        MediaError: something that is no picture, video or folder of pictures, as far as its header tells.
+    """
+    from oryx.processing.visuals import with_dials
+
+    kinds = [_kind(name) for name in media]
+    if as_views and media:
+        visuals: list[dict[str, Any]] = [{"type": "views", "views": _pictures(media, kinds)}]
+    else:
+        chooses = "max_frames" in dials or "fps" in dials
+        visuals = []
+        for name, kind in zip(media, kinds):
+            kind = "video" if kind == "views" and chooses else kind
+            visuals.append({"type": kind, kind: name})
+    return [with_dials(visual, dials) for visual in visuals]
+
+
+def _pictures(media: Sequence[str], kinds: Sequence[str]) -> list[str]:
+    from oryx.media.views import list_views
+
+    pictures: list[str] = []
+    for name, kind in zip(media, kinds):
+        if kind == "video":
+            raise MediaError(f"'{name}' is a video; --views takes pictures and folders of pictures.")
+        pictures += [str(view) for view in list_views(name)] if kind == "views" else [name]
+    return pictures
+
+
+def _kind(name: str) -> str:
+    """ "image", "video" or "views". Content decides; the ending only chooses whose complaint is passed on."""
+    from oryx.media.container import open_container
+    from oryx.media.image import is_animated, open_header
+    from oryx.media.views import IMAGE_SUFFIXES
+
+    if name.startswith(("http://", "https://")):
+        raise MediaError(f"{name} is not fetched from the network: download it and give its path.")
+    if not _exists(name):
+        raise MediaError(
+            f"'{name}' does not exist; a picture, a video or a folder is needed there "
+            "(the question comes last, in quotes)."
+        )
+    if Path(name).is_dir():
+        return "views"
+    try:
+        with open_header(name):
+            return "video" if is_animated(name) else "image"
+    except MediaError as error:
+        no_picture = error
+    try:
+        with open_container(name, threads=False):
+            return "video"
+    except MediaError as error:
+        is_picture = Path(name).suffix.lower() in IMAGE_SUFFIXES or "too large" in str(no_picture)
+        raise no_picture if is_picture else error from None
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):  # a question too long for a path, or with a null byte
+        return False

@@ -1,0 +1,82 @@
+"""Options that several commands share, and the dials among them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+
+class PromptStyle(StrEnum):
+    """Whether a newline token stands behind each visual."""
+
+    train = "train"
+    eval = "eval"
+
+
+Model = Annotated[str, typer.Option(metavar="NAME", help="nano, a folder, or a hub id.")]
+VisionTower = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="oryx_vit.pth, for a checkpoint that holds no tower.")
+]
+Compression = Annotated[
+    int | None,
+    typer.Option(
+        metavar="RATIO",
+        help="Patches to a token: 1, 2, 4, 8 or 16. Images 1, videos up to 64 frames 4, longer 16.",
+    ),
+]
+Detail = Annotated[
+    str | None, typer.Option(metavar="high|low", help="Both views of an image, or the small one alone.")
+]
+MaxFrames = Annotated[int | None, typer.Option(help="Take at most so many frames of a video (64).")]
+Fps = Annotated[float | None, typer.Option(help="Frames to take per second, instead of spreading evenly.")]
+MaxPixels = Annotated[int | None, typer.Option(help="Cap the area of every view and frame.")]
+Views = Annotated[bool, typer.Option("--views", help="All pictures are views of one scene.")]
+Subtitles = Annotated[
+    str | None,
+    typer.Option(metavar="FILE|auto", help="Put subtitles into the prompt; auto: the file beside the video."),
+]
+Timestamps = Annotated[bool, typer.Option("--timestamps", help="Put the frames' times into the prompt.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Style = Annotated[
+    PromptStyle | None, typer.Option(help="Prompt as in training (the default) or as in evaluation.")
+]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="End the answer after so many tokens.")]
+Temperature = Annotated[float, typer.Option(min=0.0, help="0 answers greedily, more samples.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def dials(
+    compression: int | None,
+    detail: str | None,
+    max_frames: int | None,
+    fps: float | None,
+    max_pixels: int | None,
+    subtitles: str | None,
+    timestamps: bool,
+) -> dict[str, Any]:
+    """The dials that were turned, as keys of a visual.
+
+    Raises:
+        ConfigError: one that is out of range, even if no medium would use it.
+    """
+    from oryx.media.video import VideoInfo, choose_frames
+    from oryx.processing.geometry import Detail, ResizeRule, image_views
+
+    # Each range has one home: asking it about a smallest picture and video checks the dials.
+    ratio, chosen = 1 if compression is None else compression, cast(Detail, detail or "high")
+    image_views(1, 1, ResizeRule(), ratio, chosen, max_pixels)
+    choose_frames(VideoInfo(1, 1, 1, 1.0, 1.0), 64 if max_frames is None else max_frames, fps)
+    given = {
+        "compression": compression,
+        "detail": detail,
+        "max_frames": max_frames,
+        "fps": fps,
+        "max_pixels": max_pixels,
+        "subtitles": True if subtitles == "auto" else subtitles,
+        "timestamps": timestamps or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
