@@ -18,7 +18,7 @@ from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor
 
 PATCH = 4
-# Areas and multiples scaled down with the patch, so that pictures of a few dozen pixels have two unlike views.
+# Areas and multiples scaled down with the patch: pictures of a few dozen pixels have two unlike views.
 RULE = {
     "patch_size": PATCH,
     "low_area": 16**2,
@@ -31,7 +31,7 @@ RULE = {
     "video_multiple": 16,
     "video_multiple_16x": 16,
 }
-# 256 bytes, the pair of newlines, and four special tokens; the placeholder (the last) is added by the processor.
+# 256 bytes, the pair of newlines, and four special tokens; the last, the placeholder, is the processor's.
 VOCAB_SIZE = 261
 IMAGE_TOKEN_ID = 260
 

@@ -1,7 +1,7 @@
 """Attention over packed views: one contract, several backends, each tested against plain softmax.
 
-`attend(q, k, v, packing)` takes (P, H, d) queries, keys and values in the packing's order and returns (P, H, d).
-No patch sees another view.
+`attend(q, k, v, packing)` takes (P, H, d) queries, keys and values in the packing's order and returns
+(P, H, d). No patch sees another view.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def choose_attention(
         return attend_eager
     if q.is_cuda and q.dtype in (torch.float16, torch.bfloat16) and q.shape[-1] % 8 == 0:
         try:
-            import torch.nn.attention.varlen  # noqa: F401
+            from torch.nn.attention import varlen  # noqa: F401
         except ImportError:
             return attend_sdpa
         return attend_varlen

@@ -15,8 +15,8 @@ from oryx.model.layout import region_index
 class DynamicCompressor(nn.Module):
     """Each region's average asks the region's own features what the average lost (arXiv 2409.12961, 3.2).
 
-    Query: the average of the region. Keys and values: the region. Only query and key are projected; the result
-    is added to the average. At 1x the region is one patch, so the output is twice the input.
+    Query: the average of the region. Keys and values: the region. Only query and key are projected; the
+    result is added to the average. At 1x the region is one patch, so the output is twice the input.
     """
 
     def __init__(self, config: OryxConfig) -> None:

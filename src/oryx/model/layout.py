@@ -89,8 +89,8 @@ def span_index(
 ) -> tuple[Tensor, list[int]]:
     """The token order of every visual (published rule), as rows of [compressed tokens..., specials].
 
-    Image: begin, views joined by a separator, end. Video and views of a scene: begin, every view followed by a
-    separator, end. Each row of tokens is followed by a newline. Returns the index (S,) and the number of
+    Image: begin, views joined by a separator, end. Video and views of a scene: begin, every view followed by
+    a separator, end. Each row of tokens is followed by a newline. Returns the index (S,) and the number of
     positions of each visual (N,).
     """
     if sum(visual_lengths) != len(grids):

@@ -1,7 +1,8 @@
 """The whole model: patches and text in, logits out, over any causal language model of `transformers`.
 
 Legend: B sequences, T text positions, N visuals, G views, P packed patches, V compressed tokens, S visual
-positions, E language-model width. Data flows patches_PC -> features_PD -> tokens_VE -> embeds_SE -> (B, T, E).
+positions, E language-model width. The data flows
+patches_PC -> features_PD -> tokens_VE -> embeds_SE -> (B, T, E).
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         visual_lengths: Tensor,
         visual_kinds: Tensor,
     ) -> tuple[Tensor, list[int]]:
-        """Tokens of all views -> embeddings (S, E) of all visual positions, and how many each visual has (N,)."""
+        """Tokens of all views -> embeddings (S, E) of all visual positions, and how many each has."""
         index_S, spans = span_index(
             grids.tolist(), compressions.tolist(), visual_lengths.tolist(), visual_kinds.tolist()
         )
@@ -115,8 +116,8 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def fuse(self, input_ids: Tensor, visual_embeds: Tensor | None, spans: list[int] | None = None) -> Tensor:
         """Text embeddings (B, T, E) with `visual_embeds` (S, E) at the placeholders.
 
-        The placeholder is never looked up, so its id may lie outside the vocabulary. `spans` (N,) lets a mismatch
-        name its visual.
+        The placeholder is never looked up, so its id may lie outside the vocabulary. `spans` (N,) lets a
+        mismatch name its visual.
 
         Raises:
             AlignmentError: placeholders and visual embeddings differ in number, or a visual is torn apart.
@@ -161,7 +162,8 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             patches: (P, 3 p p) uint8, all views of the batch packed, with `grids` (G, 2) in patches,
                 `compressions` (G,), `visual_lengths` (N,) views of each visual and `visual_kinds` (N,).
             visual_embeds: (S, E) instead of `patches`: what `get_visual_embeds` or `oryx.encode` returned.
-            num_items_in_batch: what the summed loss is divided by; the number of supervised positions if None.
+            num_items_in_batch: what the summed loss is divided by; if None, the number of supervised
+                positions.
 
         Raises:
             AlignmentError: visuals and their placeholders do not belong together.
@@ -216,7 +218,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         embeds, _ = self.get_visual_embeds(patch, grids, ones, ones, torch.zeros_like(ones))
         return embeds.sum() * 0
 
-    # --- generation -------------------------------------------------------------------------------------------
+    # -- generation ------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
@@ -235,6 +237,11 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Visuals enter with the first step; without a cache, with every step."""
         inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
         if kwargs.get("is_first_iteration") or not kwargs.get("use_cache", True):
+            if visual_embeds is not None and inputs.get("input_ids") is not None:
+                # A cache from an earlier turn already holds the first columns, and the visuals in them.
+                is_new_BT = input_ids == self._placeholder
+                is_new_BT[:, : input_ids.shape[1] - inputs["input_ids"].shape[1]] = False
+                visual_embeds = visual_embeds[is_new_BT[input_ids == self._placeholder]]
             inputs["visual_embeds"] = visual_embeds
         return inputs
 
@@ -287,7 +294,7 @@ def all_given(visuals: tuple[Tensor | None, ...]) -> dict[str, Tensor]:
 
 @contextmanager
 def logits_only_at(head: nn.Module, where_BT: Tensor) -> Iterator[None]:
-    """Inside, `head` sees (1, K, E): the K positions of `where_BT`. The model's own logit rules still apply."""
+    """Inside, `head` sees (1, K, E): the K positions of `where_BT`. The model's logit rules still apply."""
 
     def select(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (args[0][where_BT][None], *args[1:])
@@ -320,7 +327,8 @@ def check_alignment(is_visual_BT: Tensor, spans: list[int], exact_runs: bool) ->
     if num_places != num_given:
         listed = ", ".join(map(str, spans[:8])) + (", ..." if len(spans) > 8 else "")
         raise AlignmentError(
-            f"the text has {num_places} visual positions, but {len(spans)} visuals bring {num_given} ({listed})."
+            f"the text has {num_places} visual positions, but {len(spans)} visuals bring {num_given} "
+            f"({listed})."
         )
     if not exact_runs:
         return
@@ -335,7 +343,8 @@ def check_alignment(is_visual_BT: Tensor, spans: list[int], exact_runs: bool) ->
     if torn:
         visual = next(index for index, border in enumerate(borders) if border > torn[0])
         raise AlignmentError(
-            f"visual {visual} needs {spans[visual]} adjoining positions, but a run of placeholders ends inside it."
+            f"visual {visual} needs {spans[visual]} adjoining positions, but a run of placeholders ends "
+            f"inside it."
         )
 
 

@@ -26,7 +26,7 @@ class OryxQwenForCausalLM(OryxForConditionalGeneration):
     def from_pretrained(  # type: ignore[override]
         cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
     ) -> OryxForConditionalGeneration:
-        """The native model of a published folder or hub id; `vision_tower` names the tower's file if need be."""
+        """The native model of a published folder or hub id; `vision_tower` is the tower's file if need be."""
         from oryx.loading import load_published, resolve_folder
 
         for unused in ("config", "trust_remote_code", "_from_auto", "adapter_kwargs"):

@@ -13,8 +13,8 @@ from transformers import LogitsProcessorList
 class PaddedVocabulary(LogitsProcessorList):
     """Runs its processors on scores padded with -inf up to the placeholder's id, and cuts the padding off.
 
-    Processors such as the repetition penalty look every prompt id up in the scores; the placeholder is a prompt
-    id that the language model's vocabulary may not reach. It is never generated.
+    Processors such as the repetition penalty look every prompt id up in the scores; the placeholder is a
+    prompt id that the language model's vocabulary may not reach. It is never generated.
     """
 
     def __init__(self, processors: LogitsProcessorList, image_token_id: int) -> None:

@@ -21,7 +21,7 @@ Rotation = tuple[Tensor, Tensor]
 
 
 class PatchEmbed(nn.Module):
-    """uint8 patches -> features. Normalised in float32 to [-1, 1], then cast, so half precision loses nothing."""
+    """uint8 patches -> features. Normalised to [-1, 1] in float32 before the cast, so nothing is lost."""
 
     def __init__(self, config: OryxVisionConfig) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class PositionTable(nn.Module):
 
 
 def axial_rotation(grids: list[list[int]], head_dim: int, theta: float, device: torch.device) -> Rotation:
-    """Cosine and sine (P, 1, d) of axial rotary positions: half of a head turns with the row, half with the column."""
+    """Cosine and sine (P, 1, d): half of a head turns with the row, the other half with the column."""
     frequencies = theta ** -(torch.arange(0, head_dim // 2, 2, dtype=torch.float32) / (head_dim // 2))
     tables: dict[tuple[int, int], Tensor] = {}
     for height, width in grids:
@@ -144,7 +144,7 @@ class OryxVisionModel(PreTrainedModel):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
 
     def forward(self, patches: Tensor, grids: Tensor | list[list[int]]) -> Tensor:
-        """Features (P, D) of `patches` (P, C) uint8, where view g holds the next h * w of them, `grids` (G, 2)."""
+        """Features (P, D) of `patches` (P, C) uint8, of which each view of `grids` (G, 2) has the next h * w."""
         sizes: list[list[int]] = grids.tolist() if isinstance(grids, Tensor) else grids
         lengths = [height * width for height, width in sizes]
         if sum(lengths) != len(patches):

@@ -1,5 +1,7 @@
 """Every backend equals plain softmax over each view, whatever the order of the views."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
@@ -82,6 +84,10 @@ def test_varlen_kernel_equals_plain_softmax(lengths):
 
 def test_choice():
     q = random_qkv(3)[0]
+    on_cuda = SimpleNamespace(is_cuda=True, dtype=torch.bfloat16, shape=q.shape)
+    assert choose_attention("sdpa", on_cuda) is attend_varlen
+    on_cuda.dtype = torch.float32
+    assert choose_attention("sdpa", on_cuda) is attend_sdpa
     assert choose_attention("eager", q) is attend_eager
     assert choose_attention("sdpa", q) is attend_sdpa
     assert choose_attention(None, q) is attend_sdpa

@@ -55,10 +55,10 @@ def gradients_of(model, loss):
 def assert_same_gradients(actual, expected, **tolerance):
     assert actual.keys() == expected.keys()
     for name, gradient in expected.items():
-        torch.testing.assert_close(actual[name], gradient, msg=lambda text: f"{name}: {text}", **tolerance)
+        torch.testing.assert_close(actual[name], gradient, msg=name, **tolerance)
 
 
-# --- one pass over everything ---------------------------------------------------------------------------------
+# -- one pass over everything --------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -187,7 +187,7 @@ def test_logits_to_keep(qwen, processor, samples):
     torch.testing.assert_close(qwen(**batch, logits_to_keep=some).logits, full.logits[:, some])
 
 
-# --- training -------------------------------------------------------------------------------------------------
+# -- training ------------------------------------------------------------------------------------------
 
 
 def test_training_loss_and_gradients_equal_those_of_all_logits(model, processor, samples):
@@ -312,7 +312,7 @@ def test_every_weight_has_a_gradient_on_every_rank(qwen, processor, samples, mon
         torch.testing.assert_close(gradient, expected.get(name, torch.zeros_like(gradient)), msg=name)
 
 
-# --- mistakes -------------------------------------------------------------------------------------------------
+# -- mistakes ------------------------------------------------------------------------------------------
 
 
 def test_more_or_fewer_positions_than_the_visuals_bring(qwen, processor, samples):
@@ -332,7 +332,7 @@ def test_a_torn_visual_is_named(qwen, processor, samples):
     ids = batch["input_ids"][0]
     # The text right after the second visual moves into its midst.
     ids[places[-2]], ids[places[-1] + 1] = ids[places[-1] + 1].clone(), ids[places[-2]].clone()
-    with pytest.raises(AlignmentError, match="visual 1 needs .* adjoining positions"):
+    with pytest.raises(AlignmentError, match=r"visual 1 needs .* adjoining positions"):
         qwen(**batch)
 
 
@@ -381,7 +381,7 @@ def test_ids_or_embeddings(qwen):
 def test_grids_that_do_not_fit_the_patches(qwen, processor, samples):
     batch = encode(processor, samples[1:2])
     batch["patches"] = batch["patches"][:-1]
-    with pytest.raises(AlignmentError, match="patches, but .* were given"):
+    with pytest.raises(AlignmentError, match=r"patches, but .* were given"):
         qwen(**batch)
 
 
