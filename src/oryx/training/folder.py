@@ -59,7 +59,8 @@ class RunFolder:
                 raise ConfigError(
                     f"the output {self.path} is not empty and holds no run; choose another --output."
                 )
-            self._check_same(yaml.safe_load(saved.read_text(encoding="utf-8")), recipe)
+            if {path.name for path in self.path.iterdir()} - {saved.name, _STAGING}:
+                self._check_same(yaml.safe_load(saved.read_text(encoding="utf-8")), recipe)
             if self._is_finished():
                 raise ConfigError(
                     f"the run in {self.path} is finished; choose another --output, or remove it."

@@ -70,9 +70,19 @@ class SyntheticSection:
     """Samples drawn on the fly by `oryx.data.synthetic`, without end."""
 
     skills: dict[str, Any]
-    """Skill -> its `weight` and settings."""
+    """Skill -> its `weight` and settings. Weight 0 leaves out a skill of the recipe that this one extends."""
     seed: int = 0
     """Sample i depends on this and on i alone. Give every recipe of a chain a seed of its own."""
+
+    def __post_init__(self) -> None:
+        for name, settings in self.skills.items():
+            if settings is not None and not isinstance(settings, Mapping):
+                raise ConfigError(f"skills.{name} is {settings!r}; it must be a section of keys and values.")
+        used = {name: dict(given or {}) for name, given in self.skills.items()}
+        used = {name: given for name, given in used.items() if given.get("weight") != 0}
+        if not used:
+            raise ConfigError("skills has no skill with a weight above 0.")
+        object.__setattr__(self, "skills", used)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -228,7 +228,7 @@ def test_loading_begins_where_the_run_stands(num_workers):
     done = 0
     loader = BatchLoader(Numbers(), ResumingSampler(5, lambda: done), num_workers, pin_memory=False)
     assert numbers(loader) == [0, 1, 2, 3, 4]
-    done = 3  # looked up when iteration begins, since the Trainer makes the loader before it reads its checkpoint
+    done = 3  # looked up when iteration begins: the Trainer makes the loader before it reads its checkpoint
     assert numbers(loader) == [3, 4]
     assert len(loader) == 5
 

@@ -63,6 +63,13 @@ def test_what_does_not_matter_may_change(folder, recipe):
     assert folder.open(changed, "auto") is None
 
 
+def test_a_run_that_never_began_does_not_bind_the_folder(folder, recipe):
+    folder.open(recipe, "auto")
+    changed = replace(recipe, seed=7)
+    assert folder.open(changed, "auto") is None
+    assert load_recipe(folder.path / "recipe.yaml") == changed
+
+
 def other_recipe(folder: RunFolder, recipe: Recipe) -> Recipe:
     return replace(recipe, seed=7)
 

@@ -72,6 +72,9 @@ def test_a_saved_recipe_reads_back_equal(recipe_file, write_recipe):
         ("model.from", "nano", "model.from or new must be set, and only one of them"),
         ("model.new.spelling_samples", None, "model.new.tokenizer or spelling_samples must be set"),
         ("data.files", [{"path": "x"}], "data.synthetic or files must be set, and only one of them"),
+        ("data.synthetic.skills.words", 3, "data.synthetic.skills.words is 3; it must be a section"),
+        ("data.synthetic.skills", {}, "data.synthetic.skills has no skill with a weight above 0"),
+        ("data.synthetic.skills.words.weight", 0, "data.synthetic.skills has no skill with a weight above 0"),
         ("data.synthetic.skills", 3, "data.synthetic.skills is 3; it must be a section"),
     ],
 )
@@ -130,6 +133,14 @@ def test_a_recipe_changes_the_one_it_extends(recipe_file, write_recipe):
     recipe = load_recipe(child)
     assert recipe.optim.steps == 9
     assert recipe.optim.learning_rate == 3e-3
+
+
+def test_weight_0_leaves_out_an_inherited_skill_and_an_empty_section_has_defaults(write_recipe, recipe_file):
+    skills = {"words": {"weight": 0}, "object": None}
+    child = write_recipe(
+        {"extends": recipe_file.name, "data": {"synthetic": {"skills": skills}}}, "child.yaml"
+    )
+    assert load_recipe(child).data.synthetic.skills == {"object": {}}
 
 
 def test_errors_name_the_file_that_set_the_key(settings, write_recipe):
