@@ -144,7 +144,7 @@ class OryxVisionModel(PreTrainedModel):
             nn.init.normal_(module.weight, std=self.config.initializer_range)
 
     def forward(self, patches: Tensor, grids: Tensor | list[list[int]]) -> Tensor:
-        """Features (P, D) of `patches` (P, C) uint8, of which each view of `grids` (G, 2) has the next h * w."""
+        """Features (P, D) of `patches` (P, C) uint8, each view of `grids` (G, 2) has the next h * w."""
         sizes: list[list[int]] = grids.tolist() if isinstance(grids, Tensor) else grids
         lengths = [height * width for height, width in sizes]
         if sum(lengths) != len(patches):
