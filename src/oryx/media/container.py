@@ -77,9 +77,10 @@ def open_container(source: str | Path | bytes, threads: bool = True) -> Iterator
                 raise MediaError(f"{name} has {kind}; a video with at least 1 frame is needed")
             if threads:
                 stream.thread_type = "AUTO"
+            everything = getattr(getattr(av.stream, "Discard", None), "all", None)  # newer releases of PyAV
             for other in container.streams:
-                if other is not stream and hasattr(other, "discard"):  # newer releases of PyAV
-                    setattr(other, "discard", "all")  # noqa: B010  (typed as an enum, set by name)
+                if other is not stream and everything is not None:
+                    other.discard = everything
             yield container, stream
 
 
