@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
 
 def ask_command(
-    arguments: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MEDIA... QUESTION",
-            help="Pictures, videos and folders of views, then the question. <image> in it places a medium.",
-        ),
-    ],
+    media: Annotated[
+        list[str] | None, typer.Argument(help="Pictures, videos and folders of views.", show_default=False)
+    ] = None,
+    *,
+    question: Annotated[str, typer.Argument(help="In quotes. <image> in it says where a medium stands.")],
     model: opt.Model = "nano",
     compression: opt.Compression = None,
     detail: opt.Detail = None,
@@ -44,14 +42,14 @@ def ask_command(
     """Ask about pictures, videos or a scene: oryx ask cat.jpg "What is this?" """
     from oryx.cli.display import plan_line, stderr
     from oryx.cli.forecast import forecast, model_folder
-    from oryx.cli.media import read_media, split_question, with_markers
+    from oryx.cli.media import check_question, read_media, with_markers
     from oryx.cli.session import Session, check_sampling
 
     # Everything that can be wrong with the input is found before the model is loaded.
     check_sampling(max_new_tokens, temperature)
-    media, question = split_question(arguments)
+    check_question(question)
     dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
-    sources = read_media(media, dials, views)
+    sources = read_media(media or [], dials, views)
     question = with_markers(question, len(sources))
     folder = model_folder(model)
     plan = forecast(folder, sources, vision_tower, dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,15 @@ from oryx.errors import AlignmentError, ConfigError, MediaError
 MARKER = "<image>"
 
 
-def split_question(arguments: Sequence[str]) -> tuple[list[str], str]:
-    """(media, question) of `MEDIA... QUESTION`.
-
-    Raises:
-        ConfigError: the question is missing: the last argument is a file or a folder, or blank.
-    """
-    *media, question = arguments
+def check_question(question: str) -> None:
+    """Raises ConfigError for a last argument that is a medium, or blank: the question was left out."""
     if _exists(question):
         raise ConfigError(
             f"the question is missing: '{question}' is a file or a folder; the question comes last, "
             'as in: oryx ask cat.jpg "What is this?"'
         )
     if not question.strip():
-        raise ConfigError("the question is empty; the last argument is the question.")
-    return media, question
+        raise ConfigError("the question is empty; it is the last argument.")
 
 
 def with_markers(question: str, num_visuals: int) -> str:
@@ -83,9 +78,10 @@ def _pictures(media: Sequence[str], kinds: Sequence[str]) -> list[str]:
 
 def _kind(name: str) -> str:
     """ "image", "video" or "views". Content decides; the ending only chooses whose complaint is passed on."""
+    from PIL import Image
+
     from oryx.media.container import open_container
     from oryx.media.image import is_animated, open_header
-    from oryx.media.views import IMAGE_SUFFIXES
 
     if name.startswith(("http://", "https://")):
         raise MediaError(f"{name} is not fetched from the network: download it and give its path.")
@@ -97,16 +93,22 @@ def _kind(name: str) -> str:
     if Path(name).is_dir():
         return "views"
     try:
-        with open_header(name):
-            return "video" if is_animated(name) else "image"
+        with open_header(name) as image:
+            # Pillow knows the format of bare MPEG streams, but does not read them.
+            return "video" if image.format == "MPEG" or is_animated(name) else "image"
     except MediaError as error:
         no_picture = error
     try:
         with open_container(name, threads=False):
             return "video"
     except MediaError as error:
-        is_picture = Path(name).suffix.lower() in IMAGE_SUFFIXES or "too large" in str(no_picture)
-        raise no_picture if is_picture else error from None
+        no_video = error
+    path = Path(name)
+    if (guess_type(name)[0] or "").startswith("video/"):
+        raise no_video
+    if path.suffix.lower() in Image.registered_extensions() or not path.stat().st_size:
+        raise no_picture
+    raise MediaError(f"'{name}' is neither a picture nor a video that can be read, nor a folder of pictures.")
 
 
 def _exists(name: str) -> bool:

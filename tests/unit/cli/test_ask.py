@@ -1,0 +1,124 @@
+"""`oryx ask` and `oryx chat` on a tiny model whose answers mean nothing but are always the same."""
+
+import io
+import json
+
+import pytest
+
+import oryx
+
+
+def ask_in_python(folder, visuals, question, max_new_tokens=6):
+    model, processor = oryx.load(folder, dtype="float32", device="cpu")
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": None}]
+    batch = processor.encode_conversation(turns, visuals, supervise=None)
+    output = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False)
+    length = batch["input_ids"].shape[1]
+    return processor.batch_decode(output[:, length:], skip_special_tokens=True)[0].strip(), length
+
+
+def test_json_is_what_the_python_api_answers(run, tiny, picture, video):
+    image, clip = picture(), video()
+    options = ("--model", tiny, "--json", "--max-new-tokens", 6, "--max-frames", 3, "--compression", 2)
+    result = run("ask", image, clip, "What is this?", *options)
+    assert result.code == 0
+    assert result.err == ""
+    found = json.loads(result.out)
+    visuals = [
+        {"type": "image", "image": str(image), "compression": 2},
+        {"type": "video", "video": str(clip), "compression": 2, "max_frames": 3},
+    ]
+    answer, length = ask_in_python(tiny, visuals, "<image>\n<image>\nWhat is this?")
+    assert found["answer"] == answer
+    assert found["prompt_tokens"] == length
+    assert found["visual_tokens"] == found["plan"]["total_tokens"]
+    assert found["model"] == str(tiny)
+    assert 1 <= found["new_tokens"] <= 6
+    assert set(found["seconds"]) == {"load", "encode", "generate"}
+
+
+def test_its_plan_is_the_plan_of_oryx_plan(run, tiny, picture):
+    media, options = picture(), ("--model", tiny, "--json", "--detail", "low")
+    asked = json.loads(run("ask", media, "Where?", *options, "--max-new-tokens", 1).out)
+    planned = json.loads(run("plan", media, "--question", "Where?", *options).out)
+    assert asked["plan"] == planned
+    assert asked["prompt_tokens"] == planned["prompt_tokens"]
+
+
+@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
+def test_the_answer_is_all_of_stdout_and_the_plan_line_stands_on_stderr(run, tiny, picture, stream):
+    media = picture()
+    result = run("ask", media, "What?", "--model", tiny, "--max-new-tokens", 5, stream)
+    answer, _ = ask_in_python(tiny, [{"type": "image", "image": str(media)}], "<image>\nWhat?", 5)
+    assert result.out.strip() == answer
+    assert result.err == "cat.png  image  40x56 px  low 24x24 + native 2x2  1x  609 tokens\n"
+
+
+def test_text_alone_works(run, native):
+    found = json.loads(run("ask", "Why?", "--model", native, "--json", "--max-new-tokens", 3).out)
+    assert found["visual_tokens"] == 0
+    assert found["plan"]["visuals"] == []
+    assert found["plan"]["vision_flops"] == 0
+
+
+def test_the_question_may_say_where_a_medium_stands(run, tiny, picture):
+    media = picture()
+    options = ("--model", tiny, "--json", "--max-new-tokens", 4, "--detail", "low")
+    found = json.loads(run("ask", media, "This: <image> is what?", *options).out)
+    visuals = [{"type": "image", "image": str(media), "detail": "low"}]
+    assert found["answer"] == ask_in_python(tiny, visuals, "This: <image> is what?", 4)[0]
+
+
+def test_temperature_samples(run, tiny):
+    answers = set()
+    for _ in range(3):
+        options = ("--model", tiny, "--json", "--max-new-tokens", 12, "--temperature", 5)
+        answers.add(json.loads(run("ask", "What?", *options).out)["answer"])
+    assert len(answers) > 1
+
+
+def test_timestamps_and_subtitles_lengthen_the_prompt(run, native, video):
+    clip = video()
+    clip.with_suffix(".srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello there\n")
+    options = ("--model", native, "--json", "--question", "What?")
+    plain = json.loads(run("plan", clip, *options).out)["prompt_tokens"]
+    noted = json.loads(run("plan", clip, *options, "--subtitles", "auto", "--timestamps").out)[
+        "prompt_tokens"
+    ]
+    assert noted > plain + 10
+    asked = run(
+        *("ask", clip, "What?", "--model", native, "--json", "--max-new-tokens", 1),
+        *("--subtitles", clip.with_suffix(".srt"), "--timestamps"),
+    )
+    assert json.loads(asked.out)["prompt_tokens"] == noted
+
+
+def test_chat_keeps_the_conversation_and_encodes_once(run, tiny, picture, monkeypatch):
+    media = picture()
+    monkeypatch.setattr("sys.stdin", io.StringIO("What is it?\n\nWhy?\n/quit\nnever asked\n"))
+    calls = []
+    from oryx.engine import encode as home
+
+    original = home.encode
+    monkeypatch.setattr(home, "encode", lambda *a, **k: calls.append(a) or original(*a, **k))
+    result = run("chat", media, "--model", tiny, "--max-new-tokens", 4)
+    assert result.code == 0
+    assert len(calls) == 1
+    visuals = [{"type": "image", "image": str(media)}]
+    first, _ = ask_in_python(tiny, visuals, "<image>\nWhat is it?", 4)
+    model, processor = oryx.load(tiny, dtype="float32", device="cpu")
+    turns = [
+        {"from": "human", "value": "<image>\nWhat is it?"},
+        {"from": "gpt", "value": first},
+        {"from": "human", "value": "Why?"},
+        {"from": "gpt", "value": None},
+    ]
+    batch = processor.encode_conversation(turns, visuals, supervise=None)
+    output = model.generate(**batch, max_new_tokens=4, do_sample=False)
+    second = processor.tokenizer.decode(output[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert [line.strip() for line in result.out.splitlines()] == [first, second.strip()]
+
+
+def test_chat_refuses_a_marker_without_a_medium(refused, tiny, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("<image> what?\n"))
+    assert "1 <image> but 0 media" in refused("chat", "--model", tiny)

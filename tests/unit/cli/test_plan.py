@@ -1,0 +1,94 @@
+"""`oryx plan`: the contract of its JSON, kinds by content, and equality with the processor."""
+
+import json
+
+import pytest
+
+import oryx
+
+
+def plan(run, *arguments):
+    result = run("plan", *arguments, "--json")
+    assert result.code == 0, result.err
+    assert result.err == ""
+    return json.loads(result.out)
+
+
+def test_contract(run, native, picture, video, scene, animation):
+    found = plan(run, picture(), video(num_frames=70), scene, animation, "--model", native)
+    kinds = [(v["kind"], v["frames"], v["compression"]) for v in found["visuals"]]
+    assert kinds == [("image", 1, 1), ("video", 64, 4), ("views", 4, 4), ("video", 3, 4)]
+    assert [len(visual["grids"]) for visual in found["visuals"]] == [2, 1, 1, 1]
+    assert found["total_tokens"] == sum(visual["tokens"] for visual in found["visuals"])
+    # 2 x 2 layers x 2 key-value heads x head size 12 x 4 bytes
+    assert found["kv_cache_bytes"] == 2 * 2 * 2 * 12 * 4 * found["total_tokens"]
+    assert min(found["vision_flops"], found["lm_prefill_flops"]) > 0
+    assert "prompt_tokens" not in found
+
+
+@pytest.mark.parametrize("dials", [(), ("--compression", 16, "--max-pixels", 40_000), ("--detail", "low")])
+def test_both_layouts_and_the_processor_agree(run, tiny, native, picture, video, dials):
+    media = [picture(), video()]
+    question = ("--question", "What is this?")
+    found = plan(run, *media, *dials, *question, "--model", tiny)
+    assert found == plan(run, *media, *dials, *question, "--model", native)
+    _, processor = oryx.load(tiny)
+    names = {"--compression": "compression", "--max-pixels": "max_pixels", "--detail": "detail"}
+    kwargs = dict(zip((names[name] for name in dials[::2]), dials[1::2]))
+    batch = processor.encode_conversation(
+        [{"from": "human", "value": "<image>\n<image>\nWhat is this?"}, {"from": "gpt", "value": None}],
+        [{"type": "image", "image": str(media[0])}, {"type": "video", "video": str(media[1])}],
+        supervise=None,
+        **kwargs,
+    )
+    assert found["prompt_tokens"] == batch["input_ids"].shape[1]
+    assert found["total_tokens"] == (batch["input_ids"] == processor.image_token_id).sum()
+
+
+def test_several_pictures_are_one_scene_with_views(run, native, picture, scene):
+    found = plan(run, picture(), scene, "--views", "--model", native)
+    assert [(v["kind"], v["frames"]) for v in found["visuals"]] == [("views", 5)]
+
+
+def test_frames_of_a_folder_are_chosen_when_told_how_many(run, native, scene):
+    found = plan(run, scene, "--max-frames", 2, "--model", native)
+    assert [(v["kind"], v["frames"]) for v in found["visuals"]] == [("video", 2)]
+
+
+def test_fps(run, native, video):
+    clip = video(num_frames=20, rate=5)
+    assert plan(run, clip, "--fps", 1, "--model", native)["visuals"][0]["frames"] == 4
+
+
+def test_the_cache_follows_the_dtype(run, native, picture):
+    media = picture()
+    full = plan(run, media, "--model", native)
+    half = plan(run, media, "--model", native, "--dtype", "bfloat16")
+    assert half["kv_cache_bytes"] * 2 == full["kv_cache_bytes"]
+    assert half["dtype"] == "bfloat16"
+
+
+def test_a_config_without_its_defaults_is_read_by_its_class(run, native, picture, tmp_path):
+    import shutil
+
+    folder = tmp_path / "lean"
+    shutil.copytree(native, folder)
+    settings = json.loads((folder / "config.json").read_text())
+    del settings["vision_config"]["num_channels"]
+    (folder / "config.json").write_text(json.dumps(settings))
+    media = picture()
+    assert plan(run, media, "--model", folder) == plan(run, media, "--model", native)
+
+
+def test_people_get_a_table(run, native, picture, video):
+    media = [picture(), video()]
+    out = run("plan", *media, "--model", native, "--question", "What?").out
+    for text in (
+        "cat.png",
+        "clip.mp4",
+        "low 24x24 + native 2x2",
+        "visual tokens",
+        "prompt tokens",
+        "KV cache",
+    ):
+        assert text in out
