@@ -1,6 +1,6 @@
 """Configurations of the vision tower and of the whole model.
 
-Defaults are the published sizes (arXiv 2409.12961): OryxViT behind any causal language model of `transformers`.
+Defaults are the published sizes (arXiv 2409.12961): OryxViT behind any causal language model.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.llama.configuration_llama import LlamaConfig
@@ -16,6 +17,8 @@ from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 from oryx.errors import ConfigError
 
 POSITION_EMBEDDINGS = ("learned", "rotary")
+# What a config class may raise at settings of a wrong name, kind or value.
+INVALID_SETTINGS = (TypeError, ValueError, KeyError, StrictDataclassError)
 
 
 @strict
@@ -101,7 +104,7 @@ class OryxQwenConfig(Qwen2Config):
 
 
 class OryxLlamaConfig(LlamaConfig):
-    """`config.json` of the published checkpoint over Yi-1.5 (Llama): the language model's settings plus `mm_*`."""
+    """`config.json` of the published checkpoint over Yi-1.5 (Llama): its settings plus `mm_*`."""
 
     model_type = "oryx_llama"
 

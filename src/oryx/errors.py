@@ -19,3 +19,22 @@ class AlignmentError(OryxError):
 
 class CheckpointError(OryxError):
     """A checkpoint with unknown, missing, misshapen or unsafe contents."""
+
+
+def raise_mismatch(where: object, unknown: list[str], missing: list[str], misshapen: list[str]) -> None:
+    """Raise one sentence that lists the keys of `where`, if there are any.
+
+    Raises:
+        CheckpointError: some key is unknown, missing or misshapen.
+    """
+    problems = [
+        f"{what} {', '.join(keys[:20])}{f' and {len(keys) - 20} more' if len(keys) > 20 else ''}"
+        for what, keys in (
+            ("unknown keys", unknown),
+            ("missing keys", missing),
+            ("misshapen keys", misshapen),
+        )
+        if keys
+    ]
+    if problems:
+        raise CheckpointError(f"{where} does not fit its config: {'; '.join(problems)}.")

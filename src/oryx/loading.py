@@ -9,8 +9,15 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, GenerationConfig
 
-from oryx.checkpoints.files import list_shards, raise_mismatch, read_headers, read_json
-from oryx.checkpoints.published import PUBLISHED_TYPES, TOWER_FILE, PublishedCheckpoint, expected_shapes, text_config
+from oryx.checkpoints.files import list_shards, read_headers, read_json
+from oryx.checkpoints.native import read_config
+from oryx.checkpoints.published import (
+    PUBLISHED_TYPES,
+    TOWER_FILE,
+    PublishedCheckpoint,
+    expected_shapes,
+    text_config,
+)
 from oryx.config import OryxConfig
 from oryx.errors import CheckpointError, ConfigError
 from oryx.model.modeling import OryxForConditionalGeneration
@@ -32,8 +39,8 @@ def load(
 
     Args:
         name: "nano" (shipped with this package), a folder in the native or a published layout, or a hub id.
-        dtype: "auto" is the checkpoint's own on an accelerator; on a CPU float32, unless the model is large and
-            the CPU multiplies bfloat16 natively.
+        dtype: "auto" is the checkpoint's own on an accelerator; on a CPU float32, unless the model is large
+            and the CPU multiplies bfloat16 natively.
         device: "auto" is the accelerator if there is one, else the CPU.
         vision_tower: the tower's file, for a published checkpoint that holds none.
         attn_implementation: "eager", "sdpa", or "flash_attention_2" where installed.
@@ -60,24 +67,10 @@ def load_native(
     folder: Path, dtype: str | torch.dtype, device: torch.device, **kwargs: Any
 ) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
     """A folder that `save_pretrained` or `oryx convert` wrote, checked key by key."""
-    try:
-        config = OryxConfig.from_pretrained(folder)
-    except (TypeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} is not a valid config ({error}).") from None
-    expected = expected_shapes(config)
-    found = {key: entry.shape for key, entry in read_headers(list_shards(folder)).items()}
-    raise_mismatch(
-        folder,
-        unknown=sorted(set(found) - set(expected) - _tied_names(config)),
-        missing=sorted(set(expected) - set(found)),
-        misshapen=[
-            f"{key} {list(shape)} instead of {list(expected[key])}"
-            for key, shape in found.items()
-            if key in expected and shape != expected[key]
-        ],
-    )
+    config = read_config(folder)
+    read_headers(list_shards(folder))  # damaged or missing shards are found before anything is built
     processor = native_processor(folder)
-    chosen = resolve_dtype(dtype, config.dtype, device, expected)
+    chosen = resolve_dtype(dtype, config.dtype, device, expected_shapes(config))
     with _quiet():
         model = OryxForConditionalGeneration.from_pretrained(folder, dtype=chosen, **kwargs)
     return model, processor
@@ -91,7 +84,7 @@ def load_published(
     **kwargs: Any,
 ) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
     """A published folder, its shards memory-mapped and translated by the key table."""
-    opened = PublishedCheckpoint.open(folder, _resolve_tower(vision_tower))
+    opened = PublishedCheckpoint.open(folder, resolve_tower(vision_tower))
     config = opened.config()
     expected = expected_shapes(config)
     opened.check(expected)
@@ -120,7 +113,9 @@ def published_processor(folder: Path) -> OryxProcessor:
         CheckpointError: no tokenizer, or one whose package is not installed.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=text_config(read_json(folder / "config.json")))
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, config=text_config(read_json(folder / "config.json"))
+        )
     except ImportError:
         raise CheckpointError(
             f"{folder} has a SentencePiece tokenizer (tokenizer.model); install oryx-mllm[yi] to read it."
@@ -129,6 +124,12 @@ def published_processor(folder: Path) -> OryxProcessor:
         slow = (folder / "tokenizer.model").is_file() and "sentencepiece" in str(error).lower()
         hint = "; install oryx-mllm[yi]" if slow else ""
         raise CheckpointError(f"{folder} holds no readable tokenizer ({_first_line(error)}){hint}.") from None
+    vocabulary = tokenizer.get_vocab()
+    missing = [mark for mark in ("<|im_start|>", "<|im_end|>") if mark not in vocabulary]
+    if missing:
+        raise CheckpointError(
+            f"the tokenizer of {folder} lacks {' and '.join(missing)}, which mark every turn."
+        )
     return OryxProcessor(tokenizer)
 
 
@@ -165,12 +166,18 @@ def resolve_folder(name: str | Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(text, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", TOWER_FILE]))
+        return Path(
+            snapshot_download(
+                text, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model", TOWER_FILE]
+            )
+        )
     except Exception as error:  # the hub's client raises a dozen unrelated types
-        raise CheckpointError(f"{text} is no local folder and the hub did not give it ({_first_line(error)}).") from None
+        raise CheckpointError(
+            f"{text} is no local folder and the hub did not give it ({_first_line(error)})."
+        ) from None
 
 
-def _resolve_tower(vision_tower: str | Path | None) -> Path | None:
+def resolve_tower(vision_tower: str | Path | None) -> Path | None:
     """A local file or folder, or a hub id that holds `oryx_vit.pth`."""
     if vision_tower is None or Path(vision_tower).exists():
         return Path(vision_tower) if vision_tower else None
@@ -211,12 +218,10 @@ def resolve_dtype(
     if device.type != "cpu":
         return stored
     num_parameters = sum(torch.Size(shape).numel() for shape in shapes.values())
-    native_bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported() if torch.backends.mkldnn.is_available() else False
+    native_bfloat16 = (
+        torch.ops.mkldnn._is_mkldnn_bf16_supported() if torch.backends.mkldnn.is_available() else False
+    )
     return stored if num_parameters >= SMALL_MODEL and native_bfloat16 else torch.float32
-
-
-def _tied_names(config: OryxConfig) -> set[str]:
-    return {"language_model.lm_head.weight"} if config.tie_word_embeddings else set()
 
 
 def _first_line(error: Exception) -> str:
@@ -231,9 +236,11 @@ class _quiet:  # noqa: N801 (a context manager used as a word)
 
         self.logging = logging
         self.level = logging.get_verbosity()
+        self.showed_bars = logging.is_progress_bar_enabled()
         logging.set_verbosity_error()
         logging.disable_progress_bar()
 
     def __exit__(self, *_: object) -> None:
         self.logging.set_verbosity(self.level)
-        self.logging.enable_progress_bar()
+        if self.showed_bars:
+            self.logging.enable_progress_bar()

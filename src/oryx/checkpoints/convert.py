@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers.configuration_utils import PreTrainedConfig
 
 from oryx.checkpoints.files import INDEX, list_shards, read_json, read_tensors
 from oryx.checkpoints.keymap import reshape_out, to_published
+from oryx.checkpoints.native import check_native, read_config
 from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint, expected_shapes
 from oryx.config import OryxConfig
 from oryx.errors import CheckpointError
@@ -31,29 +34,33 @@ def convert(
 ) -> Path:
     """Write `source` in the other layout to the new folder `destination`.
 
-    Published becomes native; native (over Qwen2 or Llama, with a learned position table) becomes published, the
-    tower included. Memory holds one shard at a time. Nothing is left behind when it fails.
+    Published becomes native; native (over Qwen2 or Llama, with a learned position table) becomes published,
+    the tower included. Memory holds one shard at a time. Nothing is left behind when it fails.
 
     Args:
-        vision_tower: tower file of a published checkpoint that holds none.
+        vision_tower: tower file, or hub id, for a published checkpoint that holds none.
         report: called with (shard name, shards done, shards in all).
 
     Raises:
-        CheckpointError: the source is unreadable or does not fit its config, or the destination is not empty.
+        CheckpointError: the source is unreadable or does not fit its config, or the destination is not empty
+            or cannot be written.
     """
+    from oryx.loading import resolve_tower
+
     source, destination = Path(source), Path(destination)
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise CheckpointError(f"{destination} already exists and is not an empty folder; name a new one.")
     model_type = read_json(source / "config.json").get("model_type")
     if model_type in PUBLISHED_TYPES:
-        opened = PublishedCheckpoint.open(source, vision_tower)
+        opened = PublishedCheckpoint.open(source, resolve_tower(vision_tower))
         opened.check(expected_shapes(opened.config()))
         with _new_folder(destination) as folder:
             _write_shards(folder, _native_shards(opened), report)
             _write_native_extras(opened, folder)
     elif model_type == OryxConfig.model_type:
-        config = OryxConfig.from_pretrained(source)
+        config = read_config(source)
         settings = published_settings(config, source)
+        check_native(source, config)
         with _new_folder(destination) as folder:
             _write_shards(folder, _published_shards(source, config), report)
             (folder / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
@@ -71,11 +78,13 @@ def published_settings(config: OryxConfig, source: Path) -> dict[str, Any]:
         CheckpointError: the published layout cannot hold this model.
     """
     types = {text: published for published, text in PUBLISHED_TYPES.items()}
-    text = config.text_config.to_diff_dict()
+    # Defaults of the language model's class are spelled out: another version may have others.
+    common = PreTrainedConfig().to_dict()
+    text = {k: v for k, v in config.text_config.to_dict().items() if k not in common or v != common[k]}
     if config.text_config.model_type not in types or config.vision_config.position_embedding != "learned":
         raise CheckpointError(
-            f"{source} cannot be written in the published layout, which holds a {' or '.join(types)} language "
-            f"model and a tower with a learned position table."
+            f"{source} cannot be written in the published layout, which holds a {' or '.join(types)} "
+            f"language model and a tower with a learned position table."
         )
     published = types[config.text_config.model_type]
     # The reference reads these two at the top level.
@@ -100,16 +109,20 @@ def published_settings(config: OryxConfig, source: Path) -> dict[str, Any]:
 @contextmanager
 def _new_folder(destination: Path) -> Iterator[Path]:
     """A folder beside `destination` that takes its name only when all is written."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
+    folder = None
     try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
         yield folder
         folder.chmod(0o755)
         if destination.exists():
             destination.rmdir()
         folder.rename(destination)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError | SafetensorError):
+            raise CheckpointError(f"{destination} cannot be written ({error}).") from None
         raise
 
 

@@ -50,7 +50,10 @@ def list_shards(folder: Path) -> list[Path]:
         CheckpointError: no weights, or shards that the index names are missing.
     """
     if (folder / INDEX).is_file():
-        names = sorted(set(read_json(folder / INDEX).get("weight_map", {}).values()))
+        weight_map = read_json(folder / INDEX).get("weight_map")
+        if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+            raise CheckpointError(f"{folder / INDEX} has no weight_map from tensors to shards.")
+        names = sorted(set(weight_map.values()))
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise CheckpointError(f"{folder} lacks the shards {', '.join(missing)} that {INDEX} names.")
@@ -106,18 +109,3 @@ def read_pth(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(f"{path} holds something other than named tensors.")
     return content
-
-
-def raise_mismatch(where: Path, unknown: list[str], missing: list[str], misshapen: list[str]) -> None:
-    """Raise one sentence that lists the keys, if there are any.
-
-    Raises:
-        CheckpointError: some key is unknown, missing or misshapen.
-    """
-    problems = [
-        f"{what} {', '.join(keys[:20])}{f' and {len(keys) - 20} more' if len(keys) > 20 else ''}"
-        for what, keys in (("unknown keys", unknown), ("missing keys", missing), ("misshapen keys", misshapen))
-        if keys
-    ]
-    if problems:
-        raise CheckpointError(f"{where} does not fit its config: {'; '.join(problems)}.")

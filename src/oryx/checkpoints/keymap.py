@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Reshape:
-    """How a tensor changes shape on its way in, and on its way out (given the native tensor and the patch size)."""
+    """How a shape changes on its way in, and on its way out (given the patch size too)."""
 
     shape_in: Callable[[Shape], Shape]
     shape_out: Callable[[Shape, int], Shape]
@@ -22,7 +22,7 @@ class Reshape:
 KEEP = Reshape(lambda s: s, lambda s, p: s)
 # Published patch kernel (D, 3, p, p) is our linear layer (D, 3 p p); its table (1, L, D) is our (L, D).
 KERNEL = Reshape(lambda s: (s[0], s[1] * s[2] * s[3]), lambda s, p: (s[0], s[1] // p**2, p, p))
-TABLE = Reshape(lambda s: s[-2:], lambda s, p: (1, *s))
+TABLE = Reshape(lambda s: s[1:] if s[0] == 1 else s, lambda s, p: (1, *s))
 
 # (published, native, reshape): `*` stands for the same rest of the name on both sides. First match wins.
 TOWER = "model.vision_tower.vision_tower."
@@ -46,7 +46,8 @@ RULES: tuple[tuple[str, str, Reshape], ...] = (
 )
 # What the released tower file may also carry and the method does not use; and buffers of old checkpoints.
 UNUSED = re.compile(
-    re.escape(TOWER) + r"(norm|fc_norm|attn_pool|head)\..*|model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
+    re.escape(TOWER)
+    + r"(norm|fc_norm|attn_pool|head)\..*|model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq"
 )
 
 

@@ -5,6 +5,7 @@ Layouts: one folder that holds the language model and, or not, the tower; the to
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass, field
 from math import isqrt
@@ -19,15 +20,14 @@ from transformers.configuration_utils import PreTrainedConfig
 from oryx.checkpoints.files import (
     Entry,
     list_shards,
-    raise_mismatch,
     read_headers,
     read_json,
     read_pth,
     read_tensors,
 )
 from oryx.checkpoints.keymap import TOWER, UNUSED, reshape_in, to_native
-from oryx.config import OryxConfig, OryxVisionConfig
-from oryx.errors import CheckpointError
+from oryx.config import INVALID_SETTINGS, OryxConfig, OryxVisionConfig
+from oryx.errors import CheckpointError, raise_mismatch
 
 PUBLISHED_TYPES = {"oryx_qwen": "qwen2", "oryx_llama": "llama"}
 TOWER_FILE = "oryx_vit.pth"
@@ -35,7 +35,15 @@ TOWER_HUB_ID = "THUdyh/Oryx-ViT"
 # The published configs say nothing of the tower's heads; the method's head size is 72.
 HEAD_SIZE = 72
 # Settings of the outer model, which the language model's own config does not know.
-_NOT_TEXT = ("architectures", "model_type", "transformers_version", "torch_dtype", "dtype", "auto_map", "_name_or_path")
+_NOT_TEXT = (
+    "architectures",
+    "model_type",
+    "transformers_version",
+    "torch_dtype",
+    "dtype",
+    "auto_map",
+    "_name_or_path",
+)
 
 
 @dataclass
@@ -58,8 +66,8 @@ class PublishedCheckpoint:
     def open(cls, folder: str | Path, vision_tower: str | Path | None = None) -> PublishedCheckpoint:
         """Read headers and find the tower.
 
-        The tower is `vision_tower` if given, else the checkpoint's own, else `oryx_vit.pth` beside it, else where
-        `mm_vision_tower` of the config points.
+        The tower is `vision_tower` if given, else the checkpoint's own, else `oryx_vit.pth` beside it, else
+        where `mm_vision_tower` of the config points.
 
         Raises:
             CheckpointError: a file is missing or unreadable, or there is no tower anywhere.
@@ -83,9 +91,15 @@ class PublishedCheckpoint:
                 dtype = str(tensor.dtype).removeprefix("torch.")
                 entries[name] = Entry(file, tuple(tensor.shape), dtype)
         unused = [name for name in entries if UNUSED.fullmatch(name)]
-        of_tower = sorted({name.removeprefix(TOWER).split(".")[0] for name in unused if name.startswith(TOWER)})
+        if settings.get("tie_word_embeddings"):  # some files repeat the embedding as the head
+            unused += [name for name in entries if name == "lm_head.weight"]
+        of_tower = sorted(
+            {name.removeprefix(TOWER).split(".")[0] for name in unused if name.startswith(TOWER)}
+        )
         if of_tower:
-            warnings.warn(f"{folder}: ignored what the method does not use in the tower: {of_tower}.", stacklevel=2)
+            warnings.warn(
+                f"{folder}: ignored what the method does not use in the tower: {of_tower}.", stacklevel=2
+            )
         entries = {name: entry for name, entry in entries.items() if name not in set(unused)}
         return cls(folder, settings, entries, {name: tower[name] for name in tower if name in entries})
 
@@ -95,15 +109,19 @@ class PublishedCheckpoint:
         Raises:
             CheckpointError: the tensors that tell the tower's size are missing or misshapen.
         """
-        shapes = {name.removeprefix(TOWER): e.shape for name, e in self.entries.items() if name.startswith(TOWER)}
+        shapes = {
+            name.removeprefix(TOWER): e.shape for name, e in self.entries.items() if name.startswith(TOWER)
+        }
         sizes = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
         for name, dims in sizes.items():
             if name not in shapes:
                 raise CheckpointError(f"{self.folder}: the tower lacks {name}.")
             if len(shapes[name]) != dims:
-                raise CheckpointError(f"{self.folder}: {name} has shape {shapes[name]}; {dims} dimensions are needed.")
+                raise CheckpointError(
+                    f"{self.folder}: {name} has shape {shapes[name]}; {dims} dimensions are needed."
+                )
         width, channels, patch_size, _ = shapes["patch_embed.proj.weight"]
-        depth = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
+        depth = 1 + max(int(found[1]) for name in shapes if (found := re.match(r"blocks\.(\d+)\.", name)))
         compressor = self.entries.get("model.vision_resampler.vlm_query_projector.weight")
         return build_config(
             self.settings,
@@ -150,7 +168,7 @@ class PublishedCheckpoint:
         return state
 
     def native_tensors(self, tensors: Any) -> dict[str, Tensor]:
-        """Translate (published name, tensor) pairs, leaving out what is unused or replaced by the tower file."""
+        """Translate (published name, tensor) pairs, without what is unused or replaced by the tower file."""
         state: dict[str, Tensor] = {}
         for name, tensor in tensors:
             if name in self.entries and (name not in self.tower or self.tower[name] is tensor):
@@ -161,11 +179,21 @@ class PublishedCheckpoint:
 
 
 def text_config(settings: dict[str, Any]) -> PreTrainedConfig:
-    """The language model's config from published settings."""
-    text = {key: value for key, value in settings.items() if key not in _NOT_TEXT and not key.startswith("mm_")}
+    """The language model's config from published settings.
+
+    Raises:
+        CheckpointError: a setting of the wrong kind.
+    """
+    text = {
+        key: value for key, value in settings.items() if key not in _NOT_TEXT and not key.startswith("mm_")
+    }
     if text.get("rope_scaling", ...) is None:
         del text["rope_scaling"]
-    return AutoConfig.for_model(PUBLISHED_TYPES[settings["model_type"]], **text)
+    try:
+        return AutoConfig.for_model(PUBLISHED_TYPES[settings["model_type"]], **text)
+    except INVALID_SETTINGS as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"config.json does not describe a language model ({reason}).") from None
 
 
 def build_config(settings: dict[str, Any], vision: OryxVisionConfig, compressor_dim: int = 256) -> OryxConfig:
@@ -194,7 +222,7 @@ def find_tower(folder: Path, settings: dict[str, Any]) -> Path:
 
 
 def read_tower(file: Path) -> tuple[Path, dict[str, Tensor]]:
-    """Tensors of a tower file (.pth or .safetensors, or a folder that holds oryx_vit.pth), by published key."""
+    """Tensors of a tower file (.pth, .safetensors, or a folder with oryx_vit.pth), by published key."""
     if file.is_dir():
         file = file / TOWER_FILE
     if not file.is_file():

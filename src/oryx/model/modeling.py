@@ -25,7 +25,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.modeling_utils import PreTrainedModel
 
 from oryx.config import OryxConfig, OryxVisionConfig
-from oryx.errors import AlignmentError, ConfigError
+from oryx.errors import AlignmentError, ConfigError, raise_mismatch
 from oryx.model.compressor import DynamicCompressor, is_distributed
 from oryx.model.layout import span_index
 from oryx.model.projector import Projector
@@ -58,6 +58,30 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.projector = Projector(config)
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, pretrained_model_name_or_path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any
+    ) -> Any:
+        """`PreTrainedModel.from_pretrained`, where keys that do not fit are an error, not lines in a log.
+
+        Raises:
+            CheckpointError: listing keys that are unknown, missing or misshapen.
+        """
+        kwargs["ignore_mismatched_sizes"] = True  # so that all of them are listed
+        model, info = super().from_pretrained(
+            pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
+        )
+        raise_mismatch(
+            pretrained_model_name_or_path,
+            unknown=sorted(info["unexpected_keys"]),
+            missing=sorted(info["missing_keys"]),
+            misshapen=[
+                f"{key} {list(found)} instead of {list(expected)}"
+                for key, found, expected in sorted(info["mismatched_keys"])
+            ],
+        )
+        return (model, info) if output_loading_info else model
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
