@@ -113,7 +113,12 @@ class DataSection:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimSection:
-    """AdamW and its schedule."""
+    """The optimiser and its schedule."""
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """AdamW for all, or Muon for the matrices and AdamW for the rest."""
+    muon_multiplier: float = 1.0
+    """Factor on the learning rate of Muon's matrices; at 1 its steps are as large as AdamW's."""
 
     steps: int | None = None
     """Optimiser steps of the whole run. This, or `epochs`."""
@@ -150,7 +155,7 @@ class OptimSection:
         _at_least(self, 1, "steps")
         _at_least(self, 0, "warmup_steps", "warmup_ratio", "decay_ratio", "min_lr_ratio")
         _at_least(self, 0, "weight_decay", "max_grad_norm")
-        for name in ("learning_rate", "epochs", "eps", "max_minutes"):
+        for name in ("learning_rate", "epochs", "eps", "max_minutes", "muon_multiplier"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} is {value:g}; it must be above 0.")

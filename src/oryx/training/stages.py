@@ -49,11 +49,16 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def parameter_groups(
-    model: nn.Module, learning_rate: float, weight_decay: float, multipliers: Mapping[str, float]
+    model: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    multipliers: Mapping[str, float],
+    muon_multiplier: float | None = None,
 ) -> list[dict[str, Any]]:
     """Optimiser groups of what learns: one per part, with and without weight decay.
 
-    Only matrices decay: no norms, biases and other vectors, and no tables (embeddings, positions).
+    Only matrices decay: no norms, biases and other vectors, and no tables (embeddings, positions). With
+    `muon_multiplier`, the groups of matrices are marked for Muon.
     """
     tables = {id(parameter) for parameter in _tables(model)}
     groups = []
@@ -66,9 +71,13 @@ def parameter_groups(
         decayed = [p for p in parameters if p.ndim >= 2 and id(p) not in tables]
         kept = [p for p in parameters if p.ndim < 2 or id(p) in tables]
         rate = learning_rate * multipliers.get(part, 1.0)
-        for members, decay in ((decayed, weight_decay), (kept, 0.0)):
-            if members:
-                groups.append({"params": members, "lr": rate, "weight_decay": decay, "part": part})
+        if decayed:
+            group = {"params": decayed, "lr": rate, "weight_decay": weight_decay, "part": part}
+            if muon_multiplier is not None:
+                group |= {"muon": True, "lr": rate * muon_multiplier}
+            groups.append(group)
+        if kept:
+            groups.append({"params": kept, "lr": rate, "weight_decay": 0.0, "part": part})
     return groups
 
 

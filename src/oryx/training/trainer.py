@@ -21,6 +21,7 @@ from oryx.processing.processor import OryxProcessor
 from oryx.training.building import build_model
 from oryx.training.data import STATS, Batches, BatchLoader, BatchStats, ResumingSampler, make_batches
 from oryx.training.folder import STATE, Resume, RunFolder
+from oryx.training.muon import MuonAdamW
 from oryx.training.progress import Meter, Reporter
 from oryx.training.recipe import Recipe, load_recipe
 from oryx.training.stages import parameter_groups, set_trainable
@@ -58,6 +59,9 @@ def train(
         raise ConfigError("output is missing; set it in the recipe, or give --output.")
     if resume not in ("auto", "never"):
         raise ConfigError(f"resume is {resume!r}; allowed: auto, never.")
+    # Softmax leaves gradients that underflow to denormals, on which CPUs are many times slower. Threads take
+    # the setting from the thread that starts them, so it comes before any product.
+    torch.set_flush_denormal(True)
     if recipe.num_threads is not None:
         torch.set_num_threads(recipe.num_threads)
     console = console or Console()
@@ -173,8 +177,10 @@ class OryxTrainer(Trainer):
                 optim.learning_rate,
                 optim.weight_decay,
                 optim.lr_multipliers,
+                optim.muon_multiplier if optim.optimizer == "muon" else None,
             )
-            self.optimizer = torch.optim.AdamW(groups, betas=optim.betas, eps=optim.eps, fused=True)
+            kind = MuonAdamW if optim.optimizer == "muon" else torch.optim.AdamW
+            self.optimizer = kind(groups, betas=optim.betas, eps=optim.eps, fused=True)
         return self.optimizer
 
     def create_scheduler(
