@@ -1,16 +1,18 @@
-"""Registers Oryx with the Auto classes of `transformers` as soon as both packages are imported.
+"""Registers Oryx with the Auto classes of `transformers` as soon as both packages are in use.
 
 Importing `transformers` costs seconds, so `import oryx` does not. Each of our modules below registers itself
-when it is imported; this hook imports it right after the Auto module that needs it, in whichever order the
-user's imports come.
+when it is imported; this hook imports it once the Auto module that needs it is there, in whichever order the
+user's imports come. It waits for the outermost import to end: modules of `transformers` import each other in
+circles, and ours need theirs whole.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
@@ -19,38 +21,52 @@ _FOLLOWERS = {
     "transformers.models.auto.modeling_auto": "oryx.model.modeling",
     "transformers.models.auto.processing_auto": "oryx.processing.processor",
 }
+_WATCHED = ("transformers.", "oryx.")
 
 
-class _Followed(Loader):
-    """Loads a module of `transformers`, then ours that registers with it."""
+class _Depth(threading.local):
+    """How many watched imports of this thread are inside each other."""
 
-    def __init__(self, loader: Loader, follower: str) -> None:
-        self.loader, self.follower = loader, follower
+    value = 0
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self.loader.create_module(spec)
 
-    def exec_module(self, module: ModuleType) -> None:
-        self.loader.exec_module(module)
-        if self.follower not in sys.modules:  # else it is being imported, and registers itself at its end
-            import_module(self.follower)
+_depth = _Depth()
 
 
 class _Finder(MetaPathFinder):
+    """Finds what the usual finder finds, and notes when its import ends."""
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in _FOLLOWERS:
+        if not fullname.startswith(_WATCHED):
             return None
         spec = PathFinder.find_spec(fullname, path)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Followed(spec.loader, _FOLLOWERS[fullname])
+        if spec is None or spec.loader is None or not hasattr(spec.loader, "exec_module"):
+            return spec
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            _depth.value += 1
+            try:
+                execute(module)
+            finally:
+                _depth.value -= 1
+            if _depth.value == 0:
+                _catch_up()
+
+        # The loader itself stays: `inspect` and `importlib.resources` ask it more than this.
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
+
+
+def _catch_up() -> None:
+    for name, follower in _FOLLOWERS.items():
+        if name in sys.modules and follower not in sys.modules:
+            import_module(follower)
 
 
 def install() -> None:
     """Called once, by `import oryx`."""
     sys.meta_path.insert(0, _Finder())
-    for name, follower in _FOLLOWERS.items():
-        if name in sys.modules:
-            import_module(follower)
+    _catch_up()

@@ -3,8 +3,7 @@
 Defaults are the published sizes (arXiv 2409.12961): OryxViT behind any causal language model.
 """
 
-from __future__ import annotations
-
+# No postponed annotations here: `strict` checks values against real types.
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def load(
 
     Raises:
         CheckpointError: nothing readable under that name, or its tensors do not fit its config.
-        ConfigError: an unknown dtype or device.
+        ConfigError: an unknown dtype or device, or a tower for a folder that needs none.
     """
     folder = resolve_folder(name)
     model_type = read_json(folder / "config.json").get("model_type")
@@ -56,6 +57,8 @@ def load(
     if model_type in PUBLISHED_TYPES:
         model, processor = load_published(folder, dtype, where, vision_tower, **kwargs)
     elif model_type == OryxConfig.model_type:
+        if vision_tower is not None:
+            raise ConfigError(f"{folder} holds its tower; vision_tower is for published checkpoints.")
         model, processor = load_native(folder, dtype, where, **kwargs)
     else:
         known = ", ".join([OryxConfig.model_type, *PUBLISHED_TYPES])
@@ -112,17 +115,17 @@ def published_processor(folder: Path) -> OryxProcessor:
     Raises:
         CheckpointError: no tokenizer, or one whose package is not installed.
     """
+    is_slow = (folder / "tokenizer.model").is_file() and not (folder / "tokenizer.json").is_file()
+    if is_slow and find_spec("sentencepiece") is None:
+        raise CheckpointError(
+            f"{folder} has a SentencePiece tokenizer (tokenizer.model); install oryx-mllm[yi] to read it."
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, config=text_config(read_json(folder / "config.json"))
         )
-    except ImportError:
-        raise CheckpointError(
-            f"{folder} has a SentencePiece tokenizer (tokenizer.model); install oryx-mllm[yi] to read it."
-        ) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        slow = (folder / "tokenizer.model").is_file() and "sentencepiece" in str(error).lower()
-        hint = "; install oryx-mllm[yi]" if slow else ""
+    except (ImportError, OSError, ValueError, TypeError, KeyError) as error:
+        hint = "; oryx-mllm[yi] has what tokenizer.model needs" if is_slow else ""
         raise CheckpointError(f"{folder} holds no readable tokenizer ({_first_line(error)}){hint}.") from None
     vocabulary = tokenizer.get_vocab()
     missing = [mark for mark in ("<|im_start|>", "<|im_end|>") if mark not in vocabulary]

@@ -20,7 +20,7 @@ from oryx.checkpoints.keymap import reshape_out, to_published
 from oryx.checkpoints.native import check_native, read_config
 from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint, expected_shapes
 from oryx.config import OryxConfig
-from oryx.errors import CheckpointError
+from oryx.errors import CheckpointError, ConfigError
 
 Report = Callable[[str, int, int], None]
 Renamed = dict[str, Tensor]
@@ -44,6 +44,7 @@ def convert(
     Raises:
         CheckpointError: the source is unreadable or does not fit its config, or the destination is not empty
             or cannot be written.
+        ConfigError: a tower for a source that needs none.
     """
     from oryx.loading import resolve_tower
 
@@ -58,6 +59,8 @@ def convert(
             _write_shards(folder, _native_shards(opened), report)
             _write_native_extras(opened, folder)
     elif model_type == OryxConfig.model_type:
+        if vision_tower is not None:
+            raise ConfigError(f"{source} holds its tower; vision_tower is for published checkpoints.")
         config = read_config(source)
         settings = published_settings(config, source)
         check_native(source, config)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
@@ -250,6 +251,8 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         config = kwargs.get("generation_config") or self.generation_config
         if kwargs.get("prefill_chunk_size", getattr(config, "prefill_chunk_size", None)):
             raise ConfigError("prefill_chunk_size is not supported: visuals are placed in one prefill.")
+        if "cache_params" in signature(self.language_model.forward).parameters:
+            kwargs["use_cache"] = False  # Mamba would take the steps after the first without its state
         if kwargs.get("patches") is not None:
             visuals = all_given(tuple(kwargs.pop(key, None) for key in VISUAL_KEYS))
             kwargs["visual_embeds"], _ = self.get_visual_embeds(**visuals)

@@ -29,9 +29,15 @@ class OryxQwenForCausalLM(OryxForConditionalGeneration):
         """The native model of a published folder or hub id; `vision_tower` is the tower's file if need be."""
         from oryx.loading import load_published, resolve_folder
 
-        for unused in ("config", "trust_remote_code", "_from_auto", "adapter_kwargs"):
+        config = kwargs.pop("config", None)
+        for unused in ("trust_remote_code", "_from_auto", "adapter_kwargs"):
             kwargs.pop(unused, None)
-        dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None) or "auto"
+        # The Auto classes have moved these two into the config.
+        if attention := getattr(config, "_attn_implementation", None):
+            kwargs.setdefault("attn_implementation", attention)
+        dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
+        if dtype in (None, "auto"):
+            dtype = getattr(config, "dtype", None) or "auto"
         folder = resolve_folder(pretrained_model_name_or_path)
         model, _ = load_published(
             folder, dtype, torch.device("cpu"), kwargs.pop("vision_tower", None), **kwargs

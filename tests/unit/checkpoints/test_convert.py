@@ -13,7 +13,7 @@ import oryx
 from oryx.checkpoints.files import INDEX, list_shards, read_json
 from oryx.checkpoints.keymap import TOWER
 from oryx.checkpoints.published import TOWER_FILE
-from oryx.errors import CheckpointError
+from oryx.errors import CheckpointError, ConfigError
 
 convert_module = import_module("oryx.checkpoints.convert")  # the package names the function alike
 
@@ -215,6 +215,13 @@ def test_a_tied_model_there_and_back(tmp_path):
     assert "lm_head.weight" not in read_all(back)
     again = oryx.convert(back, tmp_path / "again")
     assert_same_bytes(read_all(again), read_all(tmp_path / "native"))
+
+
+def test_a_tower_for_a_source_that_needs_none(qwen, tmp_path):
+    native = oryx.convert(qwen.folder, tmp_path / "native")
+    with pytest.raises(ConfigError, match="holds its tower"):
+        oryx.convert(native, tmp_path / "back", vision_tower=REFERENCE / "oryx-tiny-llama" / TOWER_FILE)
+    assert_nothing_left(tmp_path, "qwen", "native")
 
 
 def test_the_tower_may_be_given(llama, tmp_path):
