@@ -18,7 +18,7 @@ import oryx
 from oryx.checkpoints.files import Entry, list_shards, read_headers, read_json
 from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint
 from oryx.errors import CheckpointError
-from oryx.loading import load
+from oryx.loading import load, resolve_tower
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor
 
@@ -65,7 +65,7 @@ def verify(
     settings = read_json(folder / "config.json")
     is_published = settings.get("model_type") in PUBLISHED_TYPES
     if is_published:
-        entries = PublishedCheckpoint.open(folder, vision_tower).entries
+        entries = PublishedCheckpoint.open(folder, resolve_tower(vision_tower)).entries
     else:
         entries = read_headers(list_shards(folder))
     # Loading compares every key and shape with what the config calls for.

@@ -99,7 +99,8 @@ def _native(settings: dict[str, Any]) -> ModelSizes | None:
 def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None) -> ModelSizes:
     """Sizes through the config's class: of a published folder, or a native config without its defaults."""
     from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint
-    from oryx.config import OryxConfig
+    from oryx.config import INVALID_SETTINGS, OryxConfig
+    from oryx.loading import resolve_tower
 
     known = [OryxConfig.model_type, *PUBLISHED_TYPES]
     if settings.get("model_type") not in known:
@@ -108,9 +109,12 @@ def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None
             f"allowed: {', '.join(known)}."
         )
     if settings["model_type"] in PUBLISHED_TYPES:
-        config = PublishedCheckpoint.open(folder, vision_tower).config()
+        config = PublishedCheckpoint.open(folder, resolve_tower(vision_tower)).config()
     else:
-        config = OryxConfig.from_pretrained(folder)
+        try:
+            config = OryxConfig.from_pretrained(folder)
+        except INVALID_SETTINGS as error:
+            raise CheckpointError(f"{folder / 'config.json'} is not a valid config ({error}).") from None
     text: Any = config.text_config
     names = (
         "hidden_size",

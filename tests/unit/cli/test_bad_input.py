@@ -200,6 +200,26 @@ def test_a_config_that_is_no_json(with_model, copy):
     assert "cannot be read as JSON" in with_model()
 
 
+def test_a_native_config_of_wrong_kinds(refused, native, picture, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(native, folder)
+    settings = json.loads((folder / "config.json").read_text())
+    settings["text_config"]["num_attention_heads"] = "four"
+    (folder / "config.json").write_text(json.dumps(settings))
+    for arguments in (("plan", picture()), ("ask", "What?"), ("verify",)):
+        where = (folder,) if arguments == ("verify",) else ("--model", folder)
+        assert "config.json is not a valid config" in refused(*arguments, *where)
+
+
+def test_an_unknown_resize_setting(refused, native, picture, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(native, folder)
+    settings = json.loads((folder / "processor_config.json").read_text())
+    settings["resize_rule"]["native_aera"] = 4
+    (folder / "processor_config.json").write_text(json.dumps(settings))
+    assert "did you mean 'native_area'" in refused("plan", picture(), "--model", folder)
+
+
 class Malice:
     """Creates a file when it is unpickled."""
 

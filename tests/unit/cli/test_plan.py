@@ -92,3 +92,18 @@ def test_people_get_a_table(run, native, picture, video):
         "KV cache",
     ):
         assert text in out
+
+
+def test_a_bare_mpeg_stream_is_a_video(run, native, tmp_path):
+    import av
+    import numpy as np
+
+    path = tmp_path / "clip.mpg"
+    with av.open(str(path), "w", format="mpeg1video") as container:
+        stream = container.add_stream("mpeg1video", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for number in range(4):
+            pixels = np.full((48, 64, 3), 40 * number, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    assert plan(run, path, "--model", native)["visuals"][0]["kind"] == "video"
