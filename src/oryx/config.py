@@ -4,7 +4,7 @@ Defaults are the published sizes (arXiv 2409.12961): OryxViT behind any causal l
 """
 
 # No postponed annotations here: `strict` checks values against real types.
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
@@ -75,8 +75,12 @@ class OryxConfig(PreTrainedConfig):
     model_type = "oryx"
     sub_configs: ClassVar[dict[str, Any]] = {"vision_config": OryxVisionConfig, "text_config": AutoConfig}
 
-    vision_config: dict | PreTrainedConfig | None = None
-    text_config: dict | PreTrainedConfig | None = None
+    if TYPE_CHECKING:  # dicts go in, configs come out
+        vision_config: Any = None
+        text_config: Any = None
+    else:
+        vision_config: dict | PreTrainedConfig | None = None
+        text_config: dict | PreTrainedConfig | None = None
     compressor_dim: int = 256
     image_token_id: int | None = None
     tie_word_embeddings: bool = False

@@ -63,7 +63,8 @@ def load(
     else:
         known = ", ".join([OryxConfig.model_type, *PUBLISHED_TYPES])
         raise CheckpointError(f"{folder / 'config.json'} has model_type {model_type!r}; allowed: {known}.")
-    return model.to(where).eval(), processor
+    model.to(where)  # type: ignore[arg-type]
+    return model.eval(), processor
 
 
 def load_native(

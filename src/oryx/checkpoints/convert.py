@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,9 @@ def _new_folder(destination: Path) -> Iterator[Path]:
 
 def _native_shards(opened: PublishedCheckpoint) -> list[Callable[[], Renamed]]:
     files = sorted({e.file for name, e in opened.entries.items() if name not in opened.tower})
-    shards = [lambda file=file: opened.native_tensors(read_tensors(file)) for file in files]
+    shards: list[Callable[[], Renamed]] = [
+        partial(lambda file: opened.native_tensors(read_tensors(file)), file) for file in files
+    ]
     if opened.tower:
         shards.append(lambda: opened.native_tensors(opened.tower.items()))
     return shards
@@ -147,7 +150,7 @@ def _published_shards(source: Path, config: OryxConfig) -> list[Callable[[], Ren
             tensors[target[0]] = reshape_out(tensor, target[1], config.vision_config.patch_size)
         return tensors
 
-    return [lambda file=file: rename(file) for file in list_shards(source)]
+    return [partial(rename, file) for file in list_shards(source)]
 
 
 def _write_shards(folder: Path, shards: Iterable[Callable[[], Renamed]], report: Report | None) -> None:

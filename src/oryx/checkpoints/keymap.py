@@ -51,24 +51,27 @@ UNUSED = re.compile(
 )
 
 
-def _translate(name: str, source: int, target: int) -> tuple[str, Reshape] | None:
-    for rule in RULES:
-        prefix, star, _ = rule[source].partition("*")
-        if star and name.startswith(prefix):
-            return rule[target].replace("*", name[len(prefix) :]), rule[2]
-        if not star and name == prefix:
-            return rule[target], rule[2]
-    return None
+def _translate(name: str, source: str, target: str) -> str | None:
+    prefix, star, _ = source.partition("*")
+    if star and name.startswith(prefix):
+        return target.replace("*", name[len(prefix) :])
+    return target if name == source else None
 
 
 def to_native(published: str) -> tuple[str, Reshape] | None:
     """Native name and reshape of a published key, or None if the table does not know it."""
-    return _translate(published, 0, 1)
+    for theirs, ours, reshape in RULES:
+        if (name := _translate(published, theirs, ours)) is not None:
+            return name, reshape
+    return None
 
 
 def to_published(native: str) -> tuple[str, Reshape] | None:
     """Published name and reshape of a native key, or None if the published layout cannot hold it."""
-    return _translate(native, 1, 0)
+    for theirs, ours, reshape in RULES:
+        if (name := _translate(native, ours, theirs)) is not None:
+            return name, reshape
+    return None
 
 
 def reshape_in(tensor: Tensor, reshape: Reshape) -> Tensor:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -44,7 +45,7 @@ def attend_varlen(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     lengths = torch.tensor([0, *packing.lengths], dtype=torch.int32, device=q.device)
     longest = max(packing.lengths)
     ends = lengths.cumsum(0, dtype=torch.int32)
-    return varlen_attn(q, k, v, ends, ends, longest, longest)
+    return cast(Tensor, varlen_attn(q, k, v, ends, ends, longest, longest))
 
 
 def choose_attention(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,6 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoModelForMultimodalLM,
 )
-from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.modeling_utils import PreTrainedModel
 
@@ -33,6 +32,11 @@ from oryx.model.projector import Projector
 from oryx.model.sampling import PaddedVocabulary
 from oryx.model.vision import OryxVisionModel
 
+if TYPE_CHECKING:
+    GenerationMixin: Any  # its methods type `self` as a protocol of their own
+else:
+    from transformers.generation import GenerationMixin
+
 VISUAL_KEYS = ("patches", "grids", "compressions", "visual_lengths", "visual_kinds")
 IGNORE_INDEX = -100
 
@@ -43,7 +47,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
     config_class = OryxConfig
     base_model_prefix = "language_model"
     main_input_name = "input_ids"
-    input_modalities = ("image", "video", "text")
+    input_modalities = ["image", "video", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = True
     _supports_sdpa = True
@@ -61,7 +65,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls, pretrained_model_name_or_path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any
     ) -> Any:
         """`PreTrainedModel.from_pretrained`, where keys that do not fit are an error, not lines in a log.
@@ -70,9 +74,10 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             CheckpointError: listing keys that are unknown, missing or misshapen.
         """
         kwargs["ignore_mismatched_sizes"] = True  # so that all of them are listed
-        model, info = super().from_pretrained(
+        loaded: Any = super().from_pretrained(
             pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
         )
+        model, info = loaded
         raise_mismatch(
             pretrained_model_name_or_path,
             unknown=sorted(info["unexpected_keys"]),
@@ -82,7 +87,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 for key, found, expected in sorted(info["mismatched_keys"])
             ],
         )
-        return (model, info) if output_loading_info else model
+        return loaded if output_loading_info else model
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -20,7 +20,7 @@ from oryx.model.modeling import OryxForConditionalGeneration
 class OryxQwenForCausalLM(OryxForConditionalGeneration):
     """Name of the published architecture over Qwen2."""
 
-    config_class = OryxQwenConfig
+    config_class: Any = OryxQwenConfig
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -48,7 +48,7 @@ class OryxQwenForCausalLM(OryxForConditionalGeneration):
 class OryxLlamaForCausalLM(OryxQwenForCausalLM):
     """Name of the published architecture over Llama (Yi-1.5)."""
 
-    config_class = OryxLlamaConfig
+    config_class: Any = OryxLlamaConfig
 
 
 for _auto in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForMultimodalLM):

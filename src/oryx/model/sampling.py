@@ -26,7 +26,7 @@ class PaddedVocabulary(LogitsProcessorList):
         padding = self.image_token_id + 1 - vocab_size
         if padding > 0:
             scores = F.pad(scores, (0, padding), value=float("-inf"))
-        scores = super().__call__(input_ids, scores, **kwargs)
+        scores = super().__call__(input_ids, scores, **kwargs)  # type: ignore[arg-type]
         if padding > 0:
             return scores[..., :vocab_size]
         placeholder = torch.tensor([self.image_token_id], device=scores.device)
