@@ -18,7 +18,9 @@ def case(request, name):
 
 @pytest.fixture
 def batch(loaded, name, case):
-    return loaded[1].encode_conversation(case["conversations"], read_visuals(name, case), supervise="published")
+    return loaded[1].encode_conversation(
+        case["conversations"], read_visuals(name, case), supervise="published"
+    )
 
 
 def test_ids_and_labels(loaded, batch, case, tensors):

@@ -1,11 +1,11 @@
 """Parity with the reference: ids, labels and resized pixels of every case of both checkpoints."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from reference_cases import REFERENCE
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoProcessor, Qwen2Tokenizer
@@ -13,23 +13,15 @@ from transformers import AutoProcessor, Qwen2Tokenizer
 from oryx.processing.collate import EncodedSample
 from oryx.processing.processor import OryxProcessor
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = [ROOT / "shared" / "reference", ROOT.parent / "shared" / "reference"]
-REFERENCE = next((folder for folder in FOLDERS if folder.is_dir()), None)
 CHECKPOINTS = ["oryx-tiny-qwen", "oryx-tiny-llama"]
 NAMES = ["image_landscape", "two_images", "icon", "video", "video_long", "text"]
 RATIOS = {"image": 1, "video": 4, "video_long": 16}
-
-pytestmark = pytest.mark.skipif(
-    REFERENCE is None, reason="the reference's fixtures are not beside the checkout"
-)
 
 
 class Case:
     """One case of one checkpoint: the conversation, its visuals and what the reference computed."""
 
     def __init__(self, checkpoint: str, name: str) -> None:
-        assert REFERENCE is not None
         folder = REFERENCE / checkpoint
         cases = json.loads((folder / "cases.json").read_text())
         case = next(case for case in cases if case["name"] == name)
