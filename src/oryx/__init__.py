@@ -3,8 +3,8 @@
     import oryx
     model, processor = oryx.load("nano")
 
-Importing the package registers it with the Auto classes of `transformers`. Names are looked up when first used,
-so that `oryx --help` and the planner do not wait for torch.
+Importing the package registers it with the Auto classes of `transformers`. Names are looked up when first
+used, so that `oryx --help` and the planner do not wait for torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,18 @@ _HOMES = {
     "OryxProcessor": "oryx.processing.processor",
     "OryxError": "oryx.errors",
 }
-__all__ = sorted([*_HOMES, "__version__"])
+__all__ = [
+    "OryxConfig",
+    "OryxError",
+    "OryxForConditionalGeneration",
+    "OryxProcessor",
+    "OryxVisionConfig",
+    "OryxVisionModel",
+    "__version__",
+    "convert",
+    "encode",
+    "load",
+]
 
 if TYPE_CHECKING:
     from oryx.checkpoints.convert import convert

@@ -1,7 +1,7 @@
 """Exact parity with the reference, in float32 on the CPU, from both published layouts and after `convert`.
 
-Tolerances are the project's targets. What is measured is about a hundred times smaller (1e-6 relative for norms,
-6e-6 for logits): float32 sums in another order.
+Tolerances are the project's targets. What is measured is about a hundred times smaller (1e-6 relative for
+norms, 6e-6 for logits): float32 sums in another order.
 """
 
 import pytest

@@ -1,8 +1,8 @@
 """The tokenizer of models that are trained from nothing here: words are tokens, bare words are spelled.
 
-A byte-level BPE whose every merge begins at a space or a capital letter. " circle" inside a sentence is one token,
-while an answer's first word is spelled letter by letter, so that reading a word that was never seen is spelling
-it, and nothing has to be learned about how a word was cut up.
+A byte-level BPE whose every merge begins at a space or a capital letter. " circle" inside a sentence is one
+token, while an answer's first word is spelled letter by letter, so that reading a word that was never seen is
+spelling it, and nothing has to be learned about how a word was cut up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROLES = ("system", "user", "assistant")
 
 
 def spelling_tokenizer(texts: Iterable[str], min_count: int = 2) -> PreTrainedTokenizerFast:
-    """A tokenizer with one token for each spaced or capitalised word that `texts` hold at least `min_count` times.
+    """One token for each spaced or capitalised word that `texts` hold at least `min_count` times.
 
     Any other text still works, as bytes. ChatML's marks and role names are added tokens.
     """

@@ -2,7 +2,8 @@
 
 Muon (Jordan et al., 2024) takes the momentum's nearest orthogonal matrix as the step. With the scale of
 arXiv 2502.16982 a step has the size of AdamW's, so both use one learning rate. `torch.optim.Muon` iterates in
-bfloat16, a hundred times slower than float32 on a CPU without bfloat16 products; this one uses the weights' dtype.
+bfloat16, a hundred times slower than float32 on a CPU without bfloat16 products; this one iterates in the
+weights' dtype.
 """
 
 from __future__ import annotations
