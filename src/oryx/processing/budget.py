@@ -24,7 +24,7 @@ from oryx.processing.geometry import (
     image_views,
     num_visual_tokens,
 )
-from oryx.processing.visuals import FEW_FRAMES, _note, _ratios, _source, visual_type
+from oryx.processing.visuals import FEW_FRAMES, frame_ratios, prompt_note, visual_source, visual_type
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -229,7 +229,7 @@ def forecast_visual(visual: Mapping[str, Any], rule: ResizeRule) -> VisualForeca
         ConfigError, MediaError: as `encode_visual`, as far as headers show it.
     """
     kind = visual_type(visual)
-    source = _source(visual, kind)
+    source = visual_source(visual, kind)
     max_pixels = visual.get("max_pixels")
     if kind == "image":
         height, width = image_size(source)
@@ -237,7 +237,7 @@ def forecast_visual(visual: Mapping[str, Any], rule: ResizeRule) -> VisualForeca
         views = image_views(height, width, rule, ratio, visual.get("detail") or "high", max_pixels)
         return VisualForecast(kind, _name(source, "image"), height, width, tuple(views))
     sizes, times = _frame_sizes(kind, source, visual)
-    ratios = _ratios(visual.get("compression"), len(sizes))
+    ratios = frame_ratios(visual.get("compression"), len(sizes))
     # Frames nearly always share one size: each is worked out once.
     pairs = list(zip(sizes, ratios))
     known = {
@@ -245,7 +245,7 @@ def forecast_visual(visual: Mapping[str, Any], rule: ResizeRule) -> VisualForeca
     }
     views = [known[pair] for pair in pairs]
     name = _name(source, f"{len(views)} {'views' if kind == 'views' else 'frames'}")
-    return VisualForecast(kind, name, *sizes[0], tuple(views), _note(visual, source, times))
+    return VisualForecast(kind, name, *sizes[0], tuple(views), prompt_note(visual, source, times))
 
 
 def _frame_sizes(

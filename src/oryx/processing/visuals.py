@@ -123,15 +123,15 @@ def open_visual(visual: Mapping[str, Any], rule: ResizeRule) -> VisualStream:
         MediaError: a source that is missing or cannot be read.
     """
     kind = visual_type(visual)
-    source = _source(visual, kind)
+    source = visual_source(visual, kind)
     marks = tuple(visual.get("marks") or ())
     if kind == "image":
         views = _image_stream(source, visual, rule)
         return VisualStream(IMAGE, 1 if visual.get("detail") == "low" else 2, views, marks=marks)
     frames, num_frames, times = _open_frames(kind, source, visual)
-    ratios = _ratios(visual.get("compression"), num_frames)
+    ratios = frame_ratios(visual.get("compression"), num_frames)
     stream = _frame_stream(frames, ratios, visual.get("max_pixels"), rule)
-    return VisualStream(VIDEO, num_frames, stream, _note(visual, source, times), marks)
+    return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks)
 
 
 def patchify(image: Image.Image, patch_size: int) -> np.ndarray:
@@ -214,7 +214,7 @@ def _open_frames(
     return chain([first], pictures), clip.num_frames, clip.times
 
 
-def _ratios(compression: Any, num_frames: int) -> list[int]:
+def frame_ratios(compression: Any, num_frames: int) -> list[int]:
     """One ratio per frame, from one for all, a list, or the default for so many frames."""
     if compression is None:
         compression = 4 if num_frames <= FEW_FRAMES else 16
@@ -227,7 +227,7 @@ def _ratios(compression: Any, num_frames: int) -> list[int]:
     return [check_compression(ratio) for ratio in compression]
 
 
-def _note(visual: Mapping[str, Any], source: Any, times: Sequence[float] | None) -> str:
+def prompt_note(visual: Mapping[str, Any], source: Any, times: Sequence[float] | None) -> str:
     """Lines about a video for the prompt, if it asks for them."""
     lines = []
     if visual.get("timestamps"):
@@ -258,7 +258,7 @@ def _subtitles_beside(source: Any) -> Path:
     return path
 
 
-def _source(visual: Mapping[str, Any], kind: str) -> Any:
+def visual_source(visual: Mapping[str, Any], kind: str) -> Any:
     """The picture, path, bytes or list that a visual dict names, by whichever of its keys."""
     name = visual.get("type")
     keys = (*_SOURCES[kind], *([name] if name in _ALIASES else []))
