@@ -15,7 +15,7 @@ from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 
 from oryx.errors import ConfigError
 
-POSITION_EMBEDDINGS = ("learned", "rotary")
+POSITION_EMBEDDINGS = ("learned", "rotary", "both")
 # What a config class may raise at settings of a wrong name, kind or value.
 INVALID_SETTINGS = (TypeError, ValueError, KeyError, StrictDataclassError)
 
@@ -25,7 +25,8 @@ class OryxVisionConfig(PreTrainedConfig):
     """OryxViT: a pre-norm ViT without class token, final norm or head, at native resolution.
 
     `position_embedding` is "learned" (the published table of `position_grid_size` squared entries, resized
-    bilinearly to each grid) or "rotary" (axial rotary positions, no table: what `nano` uses).
+    bilinearly to each grid, so it tells where in the view a patch lies), "rotary" (axial rotary positions, which
+    tell only how patches lie to each other) or "both".
     """
 
     model_type = "oryx_vision"
@@ -56,12 +57,20 @@ class OryxVisionConfig(PreTrainedConfig):
                 f"vision position_embedding {self.position_embedding!r} is unknown; "
                 f"allowed: {', '.join(POSITION_EMBEDDINGS)}."
             )
-        if self.position_embedding == "rotary" and self.head_dim % 4:
+        if self.uses_rotation and self.head_dim % 4:
             raise ConfigError(f"rotary positions need a head size divisible by 4, not {self.head_dim}.")
 
     @property
     def head_dim(self) -> int:
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def uses_table(self) -> bool:
+        return self.position_embedding in ("learned", "both")
+
+    @property
+    def uses_rotation(self) -> bool:
+        return self.position_embedding in ("rotary", "both")
 
 
 @strict

@@ -128,7 +128,7 @@ class OryxVisionModel(PreTrainedModel):
     def __init__(self, config: OryxVisionConfig) -> None:
         super().__init__(config)
         self.patch_embed = PatchEmbed(config)
-        self.pos_embed = PositionTable(config) if config.position_embedding == "learned" else None
+        self.pos_embed = PositionTable(config) if config.uses_table else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.post_init()
 
@@ -153,7 +153,7 @@ class OryxVisionModel(PreTrainedModel):
         rotation = None
         if self.pos_embed is not None:
             x_PD = x_PD + self.pos_embed(sizes)
-        else:
+        if self.config.uses_rotation:
             rotation = axial_rotation(sizes, self.config.head_dim, self.config.rope_theta, x_PD.device)
         packing = pack_by_length(lengths)
         if packing.order is not None:

@@ -37,7 +37,7 @@ def make_patches(grids=GRIDS, seed=0):
 
 
 @pytest.mark.parametrize("attn", ["eager", "sdpa"])
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize("positions", ["learned", "rotary", "both"])
 @torch.no_grad()
 def test_packed_views_equal_each_alone(positions, attn):
     tower, patches = make_tower(positions, attn), make_patches()
@@ -47,7 +47,7 @@ def test_packed_views_equal_each_alone(positions, attn):
     torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("positions", ["learned", "rotary"])
+@pytest.mark.parametrize("positions", ["learned", "rotary", "both"])
 @torch.no_grad()
 def test_eager_equals_sdpa(positions):
     patches = make_patches()
