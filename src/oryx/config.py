@@ -25,8 +25,8 @@ class OryxVisionConfig(PreTrainedConfig):
     """OryxViT: a pre-norm ViT without class token, final norm or head, at native resolution.
 
     `position_embedding` is "learned" (the published table of `position_grid_size` squared entries, resized
-    bilinearly to each grid, so it tells where in the view a patch lies), "rotary" (axial rotary positions, which
-    tell only how patches lie to each other) or "both".
+    bilinearly to each grid, so it tells where in the view a patch lies), "rotary" (axial rotary positions,
+    which tell only how patches lie to each other) or "both".
     """
 
     model_type = "oryx_vision"

@@ -62,7 +62,10 @@ def test_there_and_back(model_type, tmp_path):
     ("settings", "sentence"),
     [
         ({"num_attention_heads": 7}, "vision hidden_size 1152 is not a multiple of num_attention_heads 7"),
-        ({"position_embedding": "sine"}, "position_embedding 'sine' is unknown; allowed: learned, rotary, both"),
+        (
+            {"position_embedding": "sine"},
+            "position_embedding 'sine' is unknown; allowed: learned, rotary, both",
+        ),
         (
             {"position_embedding": "rotary", "hidden_size": 1152, "num_attention_heads": 64},
             "rotary positions need a head size divisible by 4, not 18",

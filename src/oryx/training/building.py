@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -43,6 +44,8 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
         if section.processor:
             saved = {key: value for key, value in processor.to_dict().items() if key in _PROCESSOR_KEYS}
             processor = _processor(processor.tokenizer, {**saved, **section.processor}, saved["resize_rule"])
+        if section.vision:
+            model = _change_tower(model, section.vision, recipe.seed)
         _check_patch_size(model.config.vision_config, processor)
         model.config.image_token_id = processor.image_token_id
         return model, processor
@@ -57,6 +60,27 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
     model = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
     model.generation_config = generation_config(processor)
     return model, processor
+
+
+def _change_tower(
+    model: OryxForConditionalGeneration, settings: Mapping[str, Any], seed: int
+) -> OryxForConditionalGeneration:
+    """The same weights under a tower of other settings, such as one with a table of positions as well."""
+    _check_keys("model.vision", settings, OryxVisionConfig())
+    config = copy.deepcopy(model.config)
+    try:
+        config.vision_config = OryxVisionConfig(**{**model.config.vision_config.to_dict(), **settings})
+    except ConfigError as error:
+        raise ConfigError(f"model.vision: {error}") from None
+    torch.manual_seed(seed)
+    changed = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
+    weights, shapes = model.state_dict(), {name: t.shape for name, t in changed.state_dict().items()}
+    unfit = sorted(name for name, tensor in weights.items() if shapes.get(name) != tensor.shape)
+    if unfit:
+        raise ConfigError(f"model.vision leaves no place for the weights {', '.join(unfit[:5])}.")
+    changed.load_state_dict(weights, strict=False)
+    changed.generation_config = model.generation_config
+    return changed
 
 
 def _processor(

@@ -57,12 +57,16 @@ class ModelSection:
     """A model with random weights."""
     processor: dict[str, Any] = field(default_factory=dict)
     """Settings of `OryxProcessor` (resize_rule, prompt_style, ...) that differ from the model's own."""
+    vision: dict[str, Any] = field(default_factory=dict)
+    """Beside `from`: settings of the tower that change. Tensors that the weights lack begin at random."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """Attention backend; the fastest that is installed where left out."""
 
     def __post_init__(self) -> None:
         if (self.from_ is None) == (self.new is None):
             raise ConfigError("from or new must be set, and only one of them.")
+        if self.vision and self.from_ is None:
+            raise ConfigError("vision changes the tower of from; a new model has new.vision.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,3 +109,19 @@ def test_a_built_model_answers_after_saving(build, tmp_path):
     loaded, processor = oryx.load(tmp_path)
     inputs = processor(text="Hi")
     assert loaded.generate(**inputs, max_new_tokens=2).shape[0] == 1
+
+
+def test_a_tower_gains_a_table_of_positions_and_keeps_its_weights(build, tmp_path):
+    model, processor = build("model.new.vision.position_embedding=rotary")
+    model.save_pretrained(tmp_path / "first")
+    processor.save_pretrained(tmp_path / "first")
+    source = ["model.new=null", f"model.from={tmp_path / 'first'}", "model.processor={}"]
+    changed, _ = build(*source, "model.vision={position_embedding: both, position_grid_size: 4}")
+    assert changed.config.vision_config.uses_table
+    state = changed.state_dict()
+    assert set(state) - set(model.state_dict()) == {"vision_tower.pos_embed.weight"}
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    with pytest.raises(ConfigError, match=r"no place for the weights vision_tower\.blocks\.0"):
+        build(*source, "model.vision={num_hidden_layers: 1, intermediate_size: 8}")
+    with pytest.raises(ConfigError, match="vision changes the tower of from"):
+        build("model.vision={position_embedding: both}")
