@@ -118,7 +118,7 @@ def test_a_sample_longer_than_a_row_is_named(recipe_file, processor):
 
 def test_an_error_of_a_sample_names_it(recipe, processor, monkeypatch):
     batches = SyntheticBatches(processor, recipe.data, recipe.batch)
-    monkeypatch.setattr("oryx.data.synthetic.text.converse", lambda turns: [{"from": "human", "value": "Hi"}])
+    monkeypatch.setattr("oryx.data.synthetic.text.converse", lambda *_: [{"from": "human", "value": "Hi"}])
     with pytest.raises(AlignmentError, match=r"^sample 0 \(skill words\): "):
         _ = batches[0]
 

@@ -37,11 +37,17 @@ def video_visual(frames: list[Image.Image], compression: int, marks: Sequence[Ma
     return visual if marks is None else {**visual, "marks": list(marks)}
 
 
-def converse(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """(question, answer) pairs as a conversation whose first turn holds the visual."""
+def converse(
+    rng: random.Random, turns: Sequence[tuple[str, str]], joined: float = 0.0
+) -> list[dict[str, str]]:
+    """(question, answer) pairs as a conversation whose first turn holds the visual.
+
+    `joined` is the chance that no line break stands between the visual and the first question.
+    """
+    head = "<image>" if joined and rng.random() < joined else "<image>\n"
     conversations = []
     for number, (question, answer) in enumerate(turns):
-        text = question if number else f"<image>\n{question}"
+        text = question if number else f"{head}{question}"
         conversations.append({"from": "human", "value": text})
         conversations.append({"from": "gpt", "value": answer})
     return conversations

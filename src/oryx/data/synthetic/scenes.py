@@ -139,7 +139,7 @@ class Scenes:
             paste(image, thing)
         marks = scene_marks(rng, things, height, width) if s.marks else None
         visual = image_visual(image, rng.choice(s.compression), rng.choice(s.detail), marks)
-        return Sample(self.skill, [visual], converse(turns))
+        return Sample(self.skill, [visual], converse(rng, turns, s.joined))
 
 
 def choose_colors(

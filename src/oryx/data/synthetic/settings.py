@@ -46,6 +46,8 @@ class SkillSettings:
     """Compression ratios, each sample draws one with equal chance."""
     wordings: str = one_of("all", "first")
     """Ask in all the wordings of a question, or only in the first, the one that the model card names."""
+    joined: float = number(0.0, 1.0, 0.0)
+    """Share of the samples whose question follows the visual without a line break, as in chat messages."""
     marks: bool = True
     """Whether visuals carry marks, the points whose visual tokens are taught what is there."""
 

@@ -98,7 +98,7 @@ class Words:
             marks += background_marks(rng, height, width, len(word), points, _CLEARANCE * size)
         visual = image_visual(image, rng.choice(s.compression), rng.choice(s.detail), marks)
         turns = choose_turns(rng, {"words": [("words", {}, word)]}, 1, s.wordings)
-        return Sample("words", [visual], converse(turns))
+        return Sample("words", [visual], converse(rng, turns, s.joined))
 
 
 def background_marks(

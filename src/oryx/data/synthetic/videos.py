@@ -203,4 +203,4 @@ def _video_sample(
             for view in marked
             for mark in scene_marks(rng, [shown[view]], empty.height, empty.width, view)
         ]
-    return Sample(skill, [video_visual(frames, rng.choice(s.compression), marks)], converse(turns))
+    return Sample(skill, [video_visual(frames, rng.choice(s.compression), marks)], converse(rng, turns, s.joined))
