@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, GenerationConfig
 
-from oryx.checkpoints.files import list_shards, read_headers, read_json
+from oryx.checkpoints.files import list_shards, read_headers
 from oryx.checkpoints.native import read_config
 from oryx.checkpoints.published import (
     PUBLISHED_TYPES,
@@ -21,6 +21,7 @@ from oryx.checkpoints.published import (
 )
 from oryx.config import OryxConfig
 from oryx.errors import CheckpointError, ConfigError
+from oryx.json_file import read_json
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor
 

@@ -5,6 +5,8 @@ import torch
 from factories import BACKBONES, encode, make_config, make_model, make_processor, unlike_samples
 
 import oryx
+from oryx.errors import ConfigError
+from oryx.processing.collate import pack_rows
 
 
 @pytest.mark.parametrize("model_type", BACKBONES)
@@ -69,3 +71,6 @@ def test_a_language_model_without_a_key_value_cache():
             logits = model(input_ids=ids, **batch).logits[0, -1, :260]
         ids = torch.cat([ids, logits.argmax()[None, None]], 1)
     assert torch.equal(generated, ids)
+    packed = pack_rows([processor.encode_sample(*unlike_samples()[0])] * 2, row_length=200, pad_id=0)
+    with pytest.raises(ConfigError, match="MambaForCausalLM carries a state"):
+        model(**packed)

@@ -16,12 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers.configuration_utils import PreTrainedConfig
 
-from oryx.checkpoints.files import INDEX, list_shards, read_json, read_tensors
+from oryx.checkpoints.files import INDEX, list_shards, read_tensors
 from oryx.checkpoints.keymap import reshape_out, to_published
 from oryx.checkpoints.native import check_native, read_config
 from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint, expected_shapes
 from oryx.config import OryxConfig
 from oryx.errors import CheckpointError, ConfigError
+from oryx.json_file import read_json
 
 Report = Callable[[str, int, int], None]
 Renamed = dict[str, Tensor]
@@ -119,6 +120,8 @@ def _new_folder(destination: Path) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}-", dir=destination.parent))
         yield folder
         folder.chmod(0o755)
+        for weights in folder.glob("*.safetensors"):  # safetensors writes for its owner alone
+            shutil.copymode(folder / "config.json", weights)
         if destination.exists():
             destination.rmdir()
         folder.rename(destination)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from oryx.errors import CheckpointError
+from oryx.json_file import read_json
 
 INDEX = "model.safetensors.index.json"
 
@@ -24,23 +24,6 @@ class Entry:
     file: Path
     shape: tuple[int, ...]
     dtype: str
-
-
-def read_json(path: Path) -> dict:
-    """The JSON object in `path`.
-
-    Raises:
-        CheckpointError: the file is missing, or not a JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing.") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}).") from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object.")
-    return content
 
 
 def list_shards(folder: Path) -> list[Path]:

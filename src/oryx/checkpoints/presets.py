@@ -6,10 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from oryx.checkpoints.files import read_json
 from oryx.checkpoints.published import build_config
 from oryx.config import OryxConfig, OryxVisionConfig
 from oryx.errors import ConfigError
+from oryx.json_file import read_json
 
 _FOLDER = Path(str(files("oryx") / "assets" / "presets"))
 

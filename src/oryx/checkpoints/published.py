@@ -21,13 +21,13 @@ from oryx.checkpoints.files import (
     Entry,
     list_shards,
     read_headers,
-    read_json,
     read_pth,
     read_tensors,
 )
 from oryx.checkpoints.keymap import TOWER, UNUSED, reshape_in, to_native
 from oryx.config import INVALID_SETTINGS, OryxConfig, OryxVisionConfig
 from oryx.errors import CheckpointError, raise_mismatch
+from oryx.json_file import read_json
 
 PUBLISHED_TYPES = {"oryx_qwen": "qwen2", "oryx_llama": "llama"}
 TOWER_FILE = "oryx_vit.pth"

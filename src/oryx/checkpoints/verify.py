@@ -15,9 +15,10 @@ import torch
 from PIL import Image, ImageDraw
 
 import oryx
-from oryx.checkpoints.files import Entry, list_shards, read_headers, read_json
+from oryx.checkpoints.files import Entry, list_shards, read_headers
 from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint
 from oryx.errors import CheckpointError
+from oryx.json_file import read_json
 from oryx.loading import load, resolve_tower
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor

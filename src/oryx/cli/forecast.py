@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oryx.errors import CheckpointError
+from oryx.json_file import read_json
 from oryx.processing.budget import Forecast, ModelSizes, VisualForecast, forecast_visual
 from oryx.processing.geometry import ResizeRule
 
@@ -42,7 +42,7 @@ def forecast(
         CheckpointError: a config that cannot be read, or no tower.
         ConfigError, MediaError: a dial or a source that cannot be.
     """
-    settings = read_settings(folder / "config.json")
+    settings = read_json(folder / "config.json")
     is_native = settings.get("model_type") == "oryx"
     sizes = (_native(settings) if is_native else None) or _by_config(folder, settings, vision_tower)
     rule = _rule(folder) if is_native else ResizeRule()
@@ -64,23 +64,6 @@ def stand_ins(visuals: Sequence[VisualForecast]) -> list[Any]:
     from oryx.processing.visuals import EncodedVisual
 
     return [EncodedVisual(visual.layout, visual.views, None, visual.note) for visual in visuals]
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`.
-
-    Raises:
-        CheckpointError: the file is missing, or not a JSON object.
-    """
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing.") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}).") from None
-    if not isinstance(settings, dict):
-        raise CheckpointError(f"{path} holds no JSON object.")
-    return settings
 
 
 def _native(settings: dict[str, Any]) -> ModelSizes | None:
@@ -131,12 +114,12 @@ def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None
 
 
 def _rule(folder: Path) -> ResizeRule:
-    return ResizeRule.from_dict(read_settings(folder / "processor_config.json").get("resize_rule") or {})
+    return ResizeRule.from_dict(read_json(folder / "processor_config.json").get("resize_rule") or {})
 
 
 def load_processor(folder: Path) -> OryxProcessor:
     """The processor alone: tokenizer and settings, no weights."""
     from oryx.loading import native_processor, published_processor
 
-    is_native = read_settings(folder / "config.json").get("model_type") == "oryx"
+    is_native = read_json(folder / "config.json").get("model_type") == "oryx"
     return native_processor(folder) if is_native else published_processor(folder)

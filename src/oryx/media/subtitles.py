@@ -55,12 +55,6 @@ def find_subtitles(video: str | Path) -> Path | None:
     return next(iter(sorted(same_name) + sorted(with_language)), None)
 
 
-def select_subtitles(subtitles: Sequence[Subtitle], start: float, end: float) -> list[Subtitle]:
-    """Those shown at some moment of [start, end) seconds; with `end` equal to `start`, at that moment."""
-    last = max(end, start)
-    return [s for s in subtitles if s.end > start and (s.start < last or s.start == start)]
-
-
 def _decode(data: bytes) -> str:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", errors="replace")

@@ -197,6 +197,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         Raises:
             AlignmentError: visuals and their placeholders do not belong together.
+            ConfigError: packed rows, which a state-space language model cannot tell apart.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise AlignmentError("give exactly one of input_ids and inputs_embeds.")
@@ -217,9 +218,10 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "past_key_values": past_key_values,
             **kwargs,
         }
-        if labels is not None or (
-            attention_mask is None and position_ids is not None and past_key_values is None
-        ):
+        is_packed = attention_mask is None and position_ids is not None and past_key_values is None
+        if is_packed and getattr(self.language_model, "_is_stateful", False):
+            self._check_unpacked(position_ids)
+        if labels is not None or is_packed:
             # With a cache `transformers` takes a packed row for one sequence, and its samples see each other.
             inputs.setdefault("use_cache", False)
         if labels is None:
@@ -239,6 +241,13 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         elif logits_to_keep:
             outputs.logits = outputs.logits[:, -logits_to_keep:]
         return outputs
+
+    def _check_unpacked(self, position_ids: Tensor) -> None:
+        if (position_ids.diff(dim=-1) <= 0).any():
+            raise ConfigError(
+                f"{type(self.language_model).__name__} carries a state from token to token, so samples "
+                "packed into one row would see each other; give each sample a row of its own."
+            )
 
     def _dummy_visual(self) -> Tensor:
         """Zero that touches every vision weight: a rank without a visual must still join its collectives."""

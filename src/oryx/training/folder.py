@@ -112,6 +112,8 @@ class RunFolder:
     def keep_files(self, staging: Path) -> None:
         """Move files to their places, `config.json` last: a folder with it is a whole model."""
         for file in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):
+            if file.suffix == ".safetensors":  # written for its owner alone
+                shutil.copymode(staging / "config.json", file)
             os.replace(file, self.path / file.name)
 
     def _is_finished(self) -> bool:

@@ -10,10 +10,11 @@ from reference_cases import NAMES, REFERENCE
 from safetensors.torch import load_file
 
 import oryx
-from oryx.checkpoints.files import INDEX, list_shards, read_json
+from oryx.checkpoints.files import INDEX, list_shards
 from oryx.checkpoints.keymap import TOWER
 from oryx.checkpoints.published import TOWER_FILE
 from oryx.errors import CheckpointError, ConfigError
+from oryx.json_file import read_json
 
 convert_module = import_module("oryx.checkpoints.convert")  # the package names the function alike
 
@@ -93,6 +94,13 @@ def test_the_native_folder_is_loaded_as_the_published_one(qwen, tmp_path):
     assert model.config.image_token_id == processor.image_token_id == its_processor.image_token_id
     assert model.generation_config.eos_token_id == published.generation_config.eos_token_id
     assert model.dtype == published.dtype
+
+
+def test_weights_can_be_read_by_whoever_reads_the_config(qwen, tmp_path):
+    native = oryx.convert(qwen.folder, tmp_path / "native")
+    back = oryx.convert(native, tmp_path / "back")
+    for folder in (native, back):
+        assert {path.stat().st_mode for path in folder.iterdir()} == {(folder / "config.json").stat().st_mode}
 
 
 # -- failures ------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from oryx.checkpoints.files import (
     INDEX,
     list_shards,
     read_headers,
-    read_json,
     read_pth,
     read_tensors,
 )
@@ -26,19 +25,6 @@ class Attack:
 
     def __reduce__(self):
         return (open, (str(self.marker), "w"))
-
-
-@pytest.mark.parametrize("content", ["", "{", "[1]", "\xff\xfe"], ids=["empty", "torn", "list", "noise"])
-def test_json_that_is_none(tmp_path, content):
-    file = tmp_path / "config.json"
-    file.write_text(content, encoding="latin-1")
-    with pytest.raises(CheckpointError, match=r"config\.json"):
-        read_json(file)
-
-
-def test_json_that_is_missing(tmp_path):
-    with pytest.raises(CheckpointError, match=r"config\.json is missing"):
-        read_json(tmp_path / "config.json")
 
 
 def test_headers_and_tensors(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oryx.errors import MediaError
-from oryx.media.subtitles import Subtitle, find_subtitles, read_subtitles, select_subtitles
+from oryx.media.subtitles import Subtitle, find_subtitles, read_subtitles
 
 SRT = """1
 00:00:01,000 --> 00:00:02,500
@@ -97,11 +97,3 @@ def test_the_file_beside_a_video_is_found(tmp_path: Path):
     plain = write(tmp_path, VTT, "clip.VTT")
     assert find_subtitles(video) == plain
     assert find_subtitles(tmp_path / "nowhere" / "clip.mp4") is None
-
-
-def test_selection_by_time():
-    one, two = Subtitle(1.0, 2.0, "one"), Subtitle(2.0, 3.0, "two")
-    assert select_subtitles([one, two], 0.0, 1.0) == []
-    assert select_subtitles([one, two], 1.5, 2.5) == [one, two]
-    assert select_subtitles([one, two], 1.0, 2.0) == [one]
-    assert select_subtitles([one, two], 2.0, 2.0) == [two]

@@ -2,28 +2,12 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
+from factories import make_picture, make_tokenizer
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from oryx.processing.processor import OryxProcessor
-
-
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per byte, and one more for two newlines: text must not merge across a visual's newline."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: index for index, token in enumerate([*alphabet, "ĊĊ"])}
-    tokenizer = Tokenizer(models.BPE(vocabulary, [("Ċ", "Ċ")]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<|endoftext|>",
-        eos_token="<|im_end|>",
-        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
-    )
 
 
 @pytest.fixture
@@ -52,7 +36,6 @@ def processor(tokenizer: PreTrainedTokenizerFast) -> OryxProcessor:
 @pytest.fixture
 def picture() -> Callable[..., Image.Image]:
     def draw(height: int = 16, width: int = 24, seed: int = 0) -> Image.Image:
-        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-        return Image.fromarray(pixels)
+        return make_picture(height, width, seed)
 
     return draw

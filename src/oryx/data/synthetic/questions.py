@@ -52,6 +52,14 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "In which part of the image is the {color} {shape}?",
         "What is the position of the {color} {shape}?",
     ),
+    "where_color": (
+        "Where is the {color} object?",
+        "In which part of the image is the {color} object?",
+    ),
+    "where_shape": (
+        "Where is the {shape}?",
+        "In which part of the image is the {shape}?",
+    ),
     "what_at": (
         "What is at the {place}?",
         "Which object is at the {place}?",

@@ -20,11 +20,22 @@ from oryx.data.synthetic.drawing import (
 )
 from oryx.data.synthetic.questions import PLACES, Question, Turn, choose_turns, listed, plural, with_article
 from oryx.data.synthetic.sample import Sample, between, converse, image_visual, whole_between
-from oryx.data.synthetic.settings import SkillSettings, one_of, real_range, some_of, whole_range
+from oryx.data.synthetic.settings import SkillSettings, number, one_of, real_range, some_of, whole_range
 from oryx.data.synthetic.text import background_marks
 from oryx.errors import ConfigError
 
-QUESTION_KINDS = ("color", "shape", "where", "what_at", "count", "count_color", "count_shape", "describe")
+QUESTION_KINDS = (
+    "color",
+    "shape",
+    "where",
+    "where_color",
+    "where_shape",
+    "what_at",
+    "count",
+    "count_color",
+    "count_shape",
+    "describe",
+)
 
 _GAP = 2  # least pixels between two objects' boxes
 
@@ -72,6 +83,8 @@ class DrawingSettings(SkillSettings):
     """Varied: every colour in several tones, shapes a little turned, thicker or thinner, some upside down."""
     turns: tuple[int, int] = whole_range(1, 16, (1, 3))
     """Questions per sample; fewer where the picture does not give as many."""
+    described: float = number(0.0, 1.0, 1.0)
+    """Share of the samples that may ask for a description, by far the longest answer."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,12 +138,14 @@ class Scenes:
         background, colors = choose_colors(rng, s)
         turns: list[Turn] = []
         for attempt in range(8):  # a drawing may leave none of the asked kinds with one right answer
-            number = 1 if attempt == 7 else whole_between(rng, s.num_objects)
-            free = s.layout == "free" or (s.layout == "mixed" and rng.random() < 0.25) or number > len(PLACES)
+            count = 1 if attempt == 7 else whole_between(rng, s.num_objects)
+            free = s.layout == "free" or (s.layout == "mixed" and rng.random() < 0.25) or count > len(PLACES)
             if attempt == 7:
                 free = False
-            things = _arrange(rng, s, colors, height, width, number, free)
+            things = _arrange(rng, s, colors, height, width, count, free)
             candidates = _candidates(rng, things, height, width, s)
+            if s.described < 1 and rng.random() >= s.described:
+                candidates.pop("describe", None)
             turns = choose_turns(rng, candidates, whole_between(rng, s.turns), s.wordings)
             if turns:
                 break
@@ -218,7 +233,10 @@ def paste(image: Image.Image, thing: Thing) -> None:
 def scene_marks(
     rng: random.Random, things: Sequence[Thing], height: int, width: int, view: int = 0
 ) -> list[Mark]:
-    """Marks of one view: each object's shape at its centre, its colour inside it, "." on the background."""
+    """Marks of one view: an object's shape at its centre, its colour or shape inside it, "." beside it.
+
+    Questions search for objects by colour and by shape, so all tokens of an object should know both.
+    """
     marks: list[Mark] = []
     for thing in things:
         _, points = shape_mask(thing.shape, thing.size, thing.variant)
@@ -226,7 +244,8 @@ def scene_marks(
         half = thing.size / 2
         marks.append(Mark(view, (top + half) / height, (left + half) / width, f" {thing.shape}"))
         for y, x in rng.sample(points, min(2, len(points))):
-            marks.append(Mark(view, (top + y) / height, (left + x) / width, f" {thing.color}"))
+            word = thing.color if rng.random() < 0.5 else thing.shape
+            marks.append(Mark(view, (top + y) / height, (left + x) / width, f" {word}"))
     spread = max((thing.size for thing in things), default=0) * 0.75 + _GAP
     centers = [(thing.y, thing.x) for thing in things]
     return marks + background_marks(rng, height, width, max(2, len(things)), centers, spread, view)
@@ -297,6 +316,10 @@ def _candidates(
             add("where", "where", place)
         if place and names.count(thing.name) == 1:
             add("where", "where_is", place, color=thing.color, shape=thing.shape)
+        if place and colors.count(thing.color) == 1:
+            add("where_color", "where_color", place, color=thing.color)
+        if place and shapes.count(thing.shape) == 1:
+            add("where_shape", "where_shape", place, shape=thing.shape)
         if place and sum(_roughly_at(other, place, height, width) for other in things) == 1:
             add("what_at", "what_at", thing.name, place=place)
     add("count", "count", str(len(things)))

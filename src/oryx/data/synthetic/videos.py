@@ -95,9 +95,10 @@ class VideoOrder:
             for thing, (start, end) in zip(things, itertools.pairwise(cuts), strict=True)
             for _ in range(end - start)
         ]
-        turns = choose_turns(
-            rng, _order_questions(things, s.questions), whole_between(rng, s.turns), s.wordings
-        )
+        candidates = _order_questions(things, s.questions)
+        if s.described < 1 and rng.random() >= s.described:
+            candidates.pop("describe", None)
+        turns = choose_turns(rng, candidates, whole_between(rng, s.turns), s.wordings)
         return _video_sample(rng, "video_order", s, background.paint(rng, height, width), shown, turns)
 
 
@@ -203,4 +204,6 @@ def _video_sample(
             for view in marked
             for mark in scene_marks(rng, [shown[view]], empty.height, empty.width, view)
         ]
-    return Sample(skill, [video_visual(frames, rng.choice(s.compression), marks)], converse(rng, turns, s.joined))
+    return Sample(
+        skill, [video_visual(frames, rng.choice(s.compression), marks)], converse(rng, turns, s.joined)
+    )

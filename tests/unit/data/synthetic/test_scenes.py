@@ -1,11 +1,12 @@
 """The skills `object` and `scene`: every answer is checked against the pixels that were drawn."""
 
 import re
+from itertools import combinations
 
 import numpy as np
 import pytest
 
-from oryx.data.synthetic import make_source
+from oryx.data.synthetic import make_source, scenes
 from oryx.data.synthetic.drawing import COLORS, SHAPES
 from oryx.data.synthetic.questions import PLACES
 from oryx.data.synthetic.scenes import QUESTION_KINDS
@@ -65,17 +66,28 @@ def test_single_objects_are_what_and_where_the_answers_say():
     assert {"How many objects are there?", "Describe the image.", "What is at the top left?"} <= asked
 
 
-def test_scenes_agree_with_their_marks():
-    """Centre marks list the objects; counts, places and descriptions must follow from them."""
+@pytest.fixture
+def drawn(monkeypatch):
+    """The objects drawn so far."""
+    things = []
+    paste = scenes.paste
+    monkeypatch.setattr(scenes, "paste", lambda image, thing: (things.append(thing), paste(image, thing)))
+    return things
+
+
+def test_answers_and_marks_agree_with_what_was_drawn(drawn):
     source = make_source({"scene": {"wordings": "first", "turns": 8, "num_objects": [1, 5]}}, seed=1)
     kinds = set()
     for index in range(200):
+        drawn.clear()
         sample = source[index]
-        marks = sample.visuals[0]["marks"]
-        shapes = [mark for mark in marks if mark.text[1:] in SHAPES]
-        colors = [next(m.text[1:] for m in marks[marks.index(shape) + 1 :]) for shape in shapes]
-        things = [(c, s.text[1:], s.y, s.x) for c, s in zip(colors, shapes, strict=True)]
-        assert set(colors) <= set(COLORS)
+        visual = sample.visuals[0]
+        width, height = visual["image"].size
+        things = [(thing.color, thing.shape, thing.y / height, thing.x / width) for thing in drawn]
+        colors = [thing[0] for thing in things]
+        said = [mark.text[1:] for mark in visual["marks"] if mark.text != "."]
+        assert all(sum(word in thing[:2] for word in said) >= 1 for thing in things)
+        assert set(said) <= {word for thing in things for word in thing[:2]}
         for question, answer in turns(sample):
             if question == "How many objects are there?":
                 expected = str(len(things))
@@ -84,8 +96,9 @@ def test_scenes_agree_with_their_marks():
             elif found := re.fullmatch(r"How many (\w+?)(es)? are there\?", question):
                 name = found[1] if found[2] and found[1] in SHAPES else question.split()[2][:-1]
                 expected = str(sum(thing[1] == name for thing in things))
-            elif found := re.fullmatch(r"Where is the (\w+) (\w+)\?", question):
-                (thing,) = [thing for thing in things if thing[:2] == found.groups()]
+            elif found := re.fullmatch(r"Where is the (?:(\w+) )?(\w+)\?", question):
+                meant = [thing for thing in things if found[1] in (thing[0], None)]
+                (thing,) = [thing for thing in meant if found[2] in (thing[1], "object")]
                 expected = next(place for place in PLACES if is_at(place, *thing[2:]))
             elif found := re.fullmatch(r"What is at the (.+)\?", question):
                 (thing,) = [thing for thing in things if is_at(found[1], *thing[2:])]
@@ -94,8 +107,6 @@ def test_scenes_agree_with_their_marks():
                 (expected,) = [c for c, s, *_ in things if s == found[1] or found[1] == "object"]
             elif found := re.fullmatch(r"What shape is the (?:(\w+) )?object\?", question):
                 (expected,) = [s for c, s, *_ in things if found[1] in (c, None)]
-            elif question == "Where is the object?":
-                expected = next(place for place in PLACES if is_at(place, *things[0][2:]))
             else:
                 assert question == "Describe the image."
                 parts = re.split(", | and ", answer)
@@ -108,16 +119,19 @@ def test_scenes_agree_with_their_marks():
 
 
 @pytest.mark.parametrize("layout", ["places", "free"])
-def test_objects_never_touch_and_lie_inside(layout):
+def test_objects_never_touch_and_lie_inside(layout, drawn):
     source = make_source({"scene": {**PLAIN, "layout": layout, "num_objects": 5, "colors": ["red"]}}, seed=2)
     numbers = []
     for index in range(30):
-        visual = source[index].visuals[0]
-        image = np.asarray(visual["image"])
+        drawn.clear()
+        image = np.asarray(source[index].visuals[0]["image"])
         border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
         # The outermost pixel may hold an antialiased trace of an object, never its full colour.
         assert not (border == RGB["red"]).all(axis=-1).all()
-        numbers.append(sum(mark.text[1:] in SHAPES for mark in visual["marks"]))
+        numbers.append(len(drawn))
+        assert all(
+            max(abs(a.y - b.y), abs(a.x - b.x)) >= (a.size + b.size) / 2 for a, b in combinations(drawn, 2)
+        )
     assert max(numbers) == 5
     assert min(numbers) >= 3
 
@@ -142,6 +156,8 @@ def test_questions_can_be_restricted(kind):
         "color": "What color",
         "shape": "What shape",
         "where": "Where is",
+        "where_color": "Where is",
+        "where_shape": "Where is",
         "what_at": "What is at",
         "describe": "Describe",
     }.get(kind, "How many")
@@ -173,3 +189,12 @@ def test_one_colour_alone_always_finds_a_background():
     for color in COLORS:
         sample = make_source({"object": {"colors": [color], "background": "varied"}}, seed=7)[0]
         assert any(mark.text == f" {color}" for mark in sample.visuals[0]["marks"])
+
+
+def test_descriptions_can_be_made_rare_and_questions_joined():
+    settings = {"turns": 9, "described": 0.2, "joined": 0.5, "wordings": "first"}
+    samples = [make_source({"scene": settings}, seed=5)[index] for index in range(200)]
+    described = sum(any("Describe" in question for question, _ in turns(sample)) for sample in samples)
+    assert 20 <= described <= 60
+    joined = sum(not sample.conversations[0]["value"].startswith("<image>\n") for sample in samples)
+    assert 70 <= joined <= 130
