@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from oryx.data.synthetic import make_source
+from oryx.data.synthetic import Sample, make_source
 from oryx.errors import ConfigError, OryxError
 from oryx.processing.collate import EncodedSample, pack_rows
 from oryx.processing.processor import OryxProcessor
@@ -64,11 +64,9 @@ class _Packer:
 
     def encode(self, name: str, conversations: Sequence[Any], visuals: Sequence[Any]) -> EncodedSample:
         try:
-            sample = self.processor.encode_sample(conversations, visuals, supervise=self.supervise)
+            return self.processor.encode_sample(conversations, visuals, supervise=self.supervise)
         except OryxError as error:
             raise type(error)(f"{name}: {error}") from None
-        self.check_length(name, len(sample))
-        return sample
 
     def check_length(self, name: str, length: int) -> None:
         if length > self.row_length:
@@ -106,7 +104,7 @@ class SyntheticBatches(Dataset):
         while len(samples) < self.stride and drawn < LOOK_AHEAD * self.capacity:
             drawn_sample = self.source[first + len(samples)]
             name = f"sample {first + len(samples)} (skill {drawn_sample.skill})"
-            samples.append(self.packer.encode(name, drawn_sample.conversations, drawn_sample.visuals))
+            samples.append(self._encode(name, drawn_sample))
             names.append(name)
             drawn += len(samples[-1])
             if drawn >= self.capacity:
@@ -117,6 +115,15 @@ class SyntheticBatches(Dataset):
                     break
         chosen = chosen or list(range(len(samples)))
         return self.packer.pack([samples[index] for index in chosen], [names[index] for index in chosen])
+
+    def _encode(self, name: str, sample: Sample) -> EncodedSample:
+        """The sample with as many of its questions as fit into a row, which must be one at least."""
+        for end in range(len(sample.conversations), 0, -2):
+            encoded = self.packer.encode(name, sample.conversations[:end], sample.visuals)
+            if len(encoded) <= self.packer.row_length:
+                break
+        self.packer.check_length(name, len(encoded))
+        return encoded
 
     def num_batches(self, epochs: float) -> int:
         raise ConfigError("optim.epochs needs data.files, since synthetic data has no end; set optim.steps.")

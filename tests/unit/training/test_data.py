@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
+from oryx.data.synthetic import Sample
 from oryx.errors import AlignmentError, ConfigError, OryxError
 from oryx.processing.collate import first_fit
 from oryx.training.building import build_model
@@ -114,6 +115,18 @@ def test_a_sample_longer_than_a_row_is_named(recipe_file, processor):
         ConfigError, match=r"sample 0 \(skill words\) has \d+ positions, more than batch.row_length"
     ):
         _ = SyntheticBatches(processor, recipe.data, recipe.batch)[0]
+
+
+def test_questions_that_find_no_room_in_a_row_are_left_out(recipe_file, processor):
+    recipe = load_recipe(recipe_file, ["batch.row_length=100", "batch.rows=1"])
+    batches = SyntheticBatches(processor, recipe.data, recipe.batch)
+    talk = [{"from": who, "value": "a b c d"} for _ in range(50) for who in ("human", "gpt")]
+    batches.source = dict.fromkeys(range(100), Sample("talk", [], talk))
+    batch = batches[0]
+    assert batch[STATS].num_samples == 1
+    whole = len(processor.encode_sample(talk, []))
+    turn = (whole - len(processor.encode_sample(talk[:-2], []))) if whole > 100 else 0
+    assert 100 - turn < batch[STATS].num_positions <= 100
 
 
 def test_an_error_of_a_sample_names_it(recipe, processor, monkeypatch):
