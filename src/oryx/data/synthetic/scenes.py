@@ -233,9 +233,10 @@ def paste(image: Image.Image, thing: Thing) -> None:
 def scene_marks(
     rng: random.Random, things: Sequence[Thing], height: int, width: int, view: int = 0
 ) -> list[Mark]:
-    """Marks of one view: an object's shape at its centre, its colour or shape inside it, "." beside it.
+    """Marks of one view: an object's shape at its centre, any word about it inside it, "." beside it.
 
-    Questions search for objects by colour and by shape, so all tokens of an object should know both.
+    Questions find an object by its colour, shape or place and ask for another of them, so that all tokens of
+    an object should know all three.
     """
     marks: list[Mark] = []
     for thing in things:
@@ -243,9 +244,11 @@ def scene_marks(
         top, left = thing.corner
         half = thing.size / 2
         marks.append(Mark(view, (top + half) / height, (left + half) / width, f" {thing.shape}"))
-        for y, x in rng.sample(points, min(2, len(points))):
-            word = thing.color if rng.random() < 0.5 else thing.shape
-            marks.append(Mark(view, (top + y) / height, (left + x) / width, f" {word}"))
+        for y, x in rng.sample(points, min(3, len(points))):
+            words = [thing.color, thing.shape]
+            if place := place_of(thing, height, width):
+                words.append(rng.choice(place.split()))
+            marks.append(Mark(view, (top + y) / height, (left + x) / width, f" {rng.choice(words)}"))
     spread = max((thing.size for thing in things), default=0) * 0.75 + _GAP
     centers = [(thing.y, thing.x) for thing in things]
     return marks + background_marks(rng, height, width, max(2, len(things)), centers, spread, view)

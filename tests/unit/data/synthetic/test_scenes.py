@@ -87,7 +87,8 @@ def test_answers_and_marks_agree_with_what_was_drawn(drawn):
         colors = [thing[0] for thing in things]
         said = [mark.text[1:] for mark in visual["marks"] if mark.text != "."]
         assert all(sum(word in thing[:2] for word in said) >= 1 for thing in things)
-        assert set(said) <= {word for thing in things for word in thing[:2]}
+        places = [place.split() for place in PLACES for thing in things if is_at(place, *thing[2:])]
+        assert set(said) <= {word for thing in things for word in thing[:2]} | {w for p in places for w in p}
         for question, answer in turns(sample):
             if question == "How many objects are there?":
                 expected = str(len(things))
