@@ -47,7 +47,7 @@ def ask_command(
 
     # Everything that can be wrong with the input is found before the model is loaded.
     check_sampling(max_new_tokens, temperature)
-    check_question(question)
+    check_question(question, media)
     dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
     sources = read_media(media or [], dials, views)
     question = with_markers(question, len(sources))
@@ -60,7 +60,8 @@ def ask_command(
     session = Session.load(
         folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value
     )
-    plan = replace(plan, prompt_tokens=session.prompt(question)["input_ids"].shape[1])
+    sizes = replace(plan.sizes, dtype=str(session.model.dtype).removeprefix("torch."))
+    plan = replace(plan, sizes=sizes, prompt_tokens=session.prompt(question)["input_ids"].shape[1])
     session.encode(sources)
     if not console.is_terminal:  # only now, so that an error on a redirected stderr stands alone
         _show(console, lines)

@@ -12,8 +12,17 @@ from oryx.errors import AlignmentError, ConfigError, MediaError
 MARKER = "<image>"
 
 
-def check_question(question: str) -> None:
-    """Raises ConfigError for a last argument that is a medium, or blank: the question was left out."""
+def check_question(question: str, media: Sequence[str] | None) -> None:
+    """Raises ConfigError for a last argument that is a medium, or blank: the question was left out.
+
+    A single word that ends like a picture or a video is taken for one, unless media stand before it.
+    """
+    guessed = (guess_type(question)[0] or "").startswith(("image/", "video/"))
+    if not media and guessed and len(question.split()) == 1 and not _exists(question):
+        raise ConfigError(
+            f"'{question}' does not exist, and the question is missing: it comes last, as in: "
+            'oryx ask cat.jpg "What is this?"'
+        )
     if _exists(question):
         raise ConfigError(
             f"the question is missing: '{question}' is a file or a folder; the question comes last, "
@@ -50,8 +59,9 @@ def read_media(
 
     Raises:
         MediaError: something that is no picture, video or folder of pictures, as far as its header tells.
+        ConfigError: a dial that none of the media takes.
     """
-    from oryx.processing.visuals import with_dials
+    from oryx.processing.visuals import kinds_with_dial, with_dials
 
     kinds = [_kind(name) for name in media]
     if as_views and media:
@@ -62,7 +72,12 @@ def read_media(
         for name, kind in zip(media, kinds):
             kind = "video" if kind == "views" and chooses else kind
             visuals.append({"type": kind, kind: name})
-    return [with_dials(visual, dials) for visual in visuals]
+    turned = [with_dials(visual, dials) for visual in visuals]
+    for dial in dials:
+        if not any(dial in visual for visual in turned):
+            takers = " or ".join(kinds_with_dial(dial))
+            raise ConfigError(f"--{dial.replace('_', '-')} turns nothing here; it needs {takers} to turn.")
+    return turned
 
 
 def _pictures(media: Sequence[str], kinds: Sequence[str]) -> list[str]:

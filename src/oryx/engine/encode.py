@@ -13,7 +13,7 @@ from oryx.errors import MediaError
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.geometry import View
 from oryx.processing.processor import OryxProcessor
-from oryx.processing.visuals import open_visual
+from oryx.processing.visuals import EncodedVisual, open_visual
 
 # Patches that the tower sees at once: enough to keep the products large, little enough for a laptop.
 CHUNK_PATCHES = 8192
@@ -23,7 +23,7 @@ CHUNK_PATCHES = 8192
 def encode(
     model: OryxForConditionalGeneration,
     processor: OryxProcessor,
-    visual: Mapping[str, Any],
+    visual: Mapping[str, Any] | EncodedVisual,
     chunk_patches: int = CHUNK_PATCHES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
@@ -32,7 +32,7 @@ def encode(
     Frames are decoded, resized, encoded and compressed in chunks; only compressed tokens are kept.
 
     Args:
-        visual: `{"type": "image" | "video" | "views", ...}`, as in `encode_conversation`.
+        visual: `{"type": "image" | "video" | "views", ...}`, as in `encode_conversation`, or encoded already.
         chunk_patches: patches that the tower sees at once, at least one view.
         progress: called with (views done, views in all).
 

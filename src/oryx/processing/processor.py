@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -386,7 +387,9 @@ def _as_visuals(items: Any, kind: str) -> list[Any]:
         items = [items]
     if kind == "image":
         items = [item for group in items for item in (group if isinstance(group, list | tuple) else [group])]
-    elif items and not isinstance(items[0], str | Mapping | EncodedVisual | list | tuple | np.ndarray):
+    elif items and not isinstance(
+        items[0], str | Path | bytes | Mapping | EncodedVisual | list | tuple | np.ndarray
+    ):
         items = [items]  # pictures alone are the frames of one video
     return [
         item if isinstance(item, Mapping | EncodedVisual) else {"type": kind, kind: item} for item in items

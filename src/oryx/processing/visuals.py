@@ -1,9 +1,9 @@
 """Visuals to patches: opened, resized by the rule, and cut into packed `uint8` rows, one view at a time."""
 
 import base64
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,11 @@ def with_dials(visual: Any, dials: Mapping[str, Any]) -> Any:
     return {**visual, **added}
 
 
+def kinds_with_dial(dial: str) -> list[str]:
+    """The types of visuals that have this dial."""
+    return [kind for kind, own in _DIALS.items() if dial in (*_COMMON, *own)]
+
+
 def encode_visual(visual: Any, rule: ResizeRule) -> EncodedVisual:
     """All patches of a visual dict; see `open_visual` for its errors."""
     if isinstance(visual, EncodedVisual):
@@ -115,13 +120,15 @@ def encode_visual(visual: Any, rule: ResizeRule) -> EncodedVisual:
     return EncodedVisual(stream.kind, tuple(views), rows, stream.note, stream.marks)
 
 
-def open_visual(visual: Mapping[str, Any], rule: ResizeRule) -> VisualStream:
+def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> VisualStream:
     """Opens a visual dict. Frames are decoded as they are asked for and not kept, so memory stays flat.
 
     Raises:
         ConfigError: an unknown key, a dial out of range, or a list of ratios unlike the number of frames.
         MediaError: a source that is missing or cannot be read.
     """
+    if isinstance(visual, EncodedVisual):
+        return _encoded_stream(visual)
     kind = visual_type(visual)
     source = visual_source(visual, kind)
     marks = tuple(visual.get("marks") or ())
@@ -211,7 +218,17 @@ def _open_frames(
     first = next(pictures, None)
     if first is None:
         raise MediaError(f"{source} has no frame that can be decoded.")
-    return chain([first], pictures), clip.num_frames, clip.times
+    return itertools.chain([first], pictures), clip.num_frames, clip.times
+
+
+def _encoded_stream(visual: EncodedVisual) -> VisualStream:
+    if visual.patches is None:
+        raise ConfigError(
+            "the visual holds no patches; it stands in for embeddings made elsewhere."
+        )
+    ends = itertools.accumulate(view.num_patches for view in visual.views)
+    views = ((view, visual.patches[end - view.num_patches : end]) for view, end in zip(visual.views, ends))
+    return VisualStream(visual.kind, len(visual.views), views, visual.note, visual.marks)
 
 
 def frame_ratios(compression: Any, num_frames: int) -> list[int]:

@@ -122,3 +122,13 @@ def test_chat_keeps_the_conversation_and_encodes_once(run, tiny, picture, monkey
 def test_chat_refuses_a_marker_without_a_medium(refused, tiny, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("<image> what?\n"))
     assert "1 <image> but 0 media" in refused("chat", "--model", tiny)
+
+
+def test_json_tells_the_dtype_that_the_model_ran_in(run, native, picture):
+    options = ("--model", native, "--json", "--max-new-tokens", 1)
+    plans = {
+        dtype: json.loads(run("ask", picture(), "What?", *options, "--dtype", dtype).out)["plan"]
+        for dtype in ("float32", "bfloat16", "auto")
+    }
+    assert plans["bfloat16"]["kv_cache_bytes"] * 2 == plans["float32"]["kv_cache_bytes"]
+    assert plans["auto"] == plans["float32"]

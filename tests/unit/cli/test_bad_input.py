@@ -23,6 +23,28 @@ def test_missing(refused, command, tmp_path, name):
     assert "does not exist" in refused(*command(tmp_path / name))
 
 
+@pytest.mark.parametrize("name", ["cat.png", "clip.mp4"])
+def test_missing_and_nothing_asked(refused, tiny, tmp_path, name):
+    message = refused("ask", tmp_path / name, "--model", tiny)
+    assert "does not exist" in message
+    assert "question is missing" in message
+
+
+@pytest.mark.parametrize(
+    ("dial", "needs"),
+    [
+        (("--fps", 2), "video"),
+        (("--max-frames", 3), "video"),
+        (("--timestamps",), "video"),
+        (("--subtitles", "nowhere.srt"), "video"),
+    ],
+)
+def test_a_dial_that_turns_nothing(refused, command, picture, dial, needs):
+    message = refused(*command(picture(), *dial))
+    assert f"{dial[0]} turns nothing here" in message
+    assert needs in message
+
+
 @pytest.mark.parametrize("name", ["cat.png", "clip.mp4", "data.bin"])
 def test_empty(refused, command, tmp_path, name):
     (tmp_path / name).touch()

@@ -188,8 +188,9 @@ def test_dials_are_drawn_from_their_lists():
 
 def test_one_colour_alone_always_finds_a_background():
     for color in COLORS:
-        sample = make_source({"object": {"colors": [color], "background": "varied"}}, seed=7)[0]
-        assert any(mark.text == f" {color}" for mark in sample.visuals[0]["marks"])
+        settings = {"colors": [color], "background": "varied", "questions": ["color"]}
+        sample = make_source({"object": settings}, seed=7)[0]
+        assert [answer for _, answer in turns(sample)] == [color]
 
 
 def test_descriptions_can_be_made_rare_and_questions_joined():

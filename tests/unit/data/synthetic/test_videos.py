@@ -7,6 +7,7 @@ import pytest
 
 from oryx.data.synthetic import make_source
 from oryx.data.synthetic.drawing import COLORS, SHAPES
+from oryx.data.synthetic.questions import PLACES
 
 PLAIN = {
     "style": "plain",
@@ -92,7 +93,7 @@ def test_marks_name_what_a_few_frames_show(skill):
             elif mark.text == ".":
                 assert pixel == (255, 255, 255)
             else:
-                assert mark.text[1:] in SHAPES
+                assert mark.text[1:] in (*SHAPES, *" ".join(PLACES).split())
 
 
 def test_questions_can_be_restricted_and_marks_left_out():
