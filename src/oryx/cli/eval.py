@@ -23,7 +23,8 @@ def eval_command(
         list[int] | None, typer.Option(help="Ratio for every visual: 1, 2, 4, 8 or 16; repeat to compare.")
     ] = None,
     max_pixels: Annotated[
-        list[int] | None, typer.Option(help="Cap on the pixels of a picture or frame; repeat to compare.")
+        list[int] | None,
+        typer.Option(min=1, help="Cap on the pixels of a picture or frame; repeat to compare."),
     ] = None,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Then words and color once more, at several ratios and pixels.")
@@ -48,7 +49,7 @@ def eval_command(
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from oryx.evaluation.card import write_card
+    from oryx.evaluation.card import check_card, write_card
     from oryx.evaluation.report import (
         check_output,
         hash_weights,
@@ -79,6 +80,8 @@ def eval_command(
     for names, ratio, _ in runs:
         for name in names:
             make_test_source(name, seed, ratio, detail, font_folder or ())
+    if card is not None:
+        check_card(card, [(ratio, cap, detail) for _, ratio, cap in runs])
     folder = resolve_folder(model)
     if output is not None:
         check_output(output, hash_weights(folder))
@@ -117,9 +120,10 @@ def eval_command(
         font_folders=font_folder or (),
     )
     report = make_report(model, folder, loaded, results, command, font_folder or ())
+    # Printed first: a disk that is full by now must not take hours of work with it.
+    typer.echo(json.dumps(report.to_dict()) if as_json else results_table(results), nl=as_json)
     written = save_report(report, output) if output is not None else []
     if card is not None:
         written.append(write_card(report, card))
-    typer.echo(json.dumps(report.to_dict()) if as_json else results_table(results), nl=as_json)
     for path in written:
         typer.echo(f"Wrote {path}.", err=True)

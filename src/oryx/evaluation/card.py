@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -11,10 +13,22 @@ from oryx.data.synthetic.fonts import TRAIN_FAMILIES
 from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, plural
 from oryx.data.synthetic.words import DICTIONARY_LENGTHS, word_split_of
 from oryx.errors import ConfigError
-from oryx.evaluation.report import SkillReport, results_table, write_text
-from oryx.evaluation.skills import TESTS
+from oryx.evaluation.report import SkillReport, check_writable, results_table, write_text
+from oryx.evaluation.skills import TESTS, SkillResult
+
+Dial = tuple[int | None, int | None, str | None]
+"""Compression, cap on the pixels and detail of a result; all None at the default dial."""
 
 _WORDS = {"color": "red", "shape": "circle", "place": PLACES[0], "shapes": plural("circle")}
+
+
+def check_card(path: Path, dials: Iterable[Dial]) -> None:
+    """Refuses, before anything is measured, a card that could not be made of results at these dials.
+
+    Raises `ConfigError` if none of them is the default, or if the file cannot be written.
+    """
+    _check_default(dials)
+    check_writable(_card_file(path))
 
 
 def write_card(report: SkillReport, path: Path) -> Path:
@@ -22,21 +36,16 @@ def write_card(report: SkillReport, path: Path) -> Path:
 
     Raises `ConfigError` if no result is at the default dial, or if the file cannot be written.
     """
-    text = make_card(report)
-    return write_text(path if path.suffix == ".md" else path / "README.md", text)
+    return write_text(_card_file(path), make_card(report))
 
 
 def make_card(report: SkillReport) -> str:
     """The card's Markdown. Raises `ConfigError` if no result is at the default dial."""
-    plain = [r for r in report.results if r.compression is None and r.max_pixels is None and r.detail is None]
-    others = [r for r in report.results if r not in plain]
-    if not plain:
-        raise ConfigError(
-            "A card needs results at the default dial: leave out compression, pixels and detail."
-        )
+    _check_default(_dial(result) for result in report.results)
+    plain = [result for result in report.results if _is_default(_dial(result))]
+    others = [result for result in report.results if not _is_default(_dial(result))]
     sweeps = f"The dial, on the same samples:\n\n{results_table(others)}\n" if others else ""
-    template = Template(resources.files(__package__).joinpath("card_template.md").read_text(encoding="utf-8"))
-    return template.substitute(
+    return Template(_template(is_nano(report.model))).substitute(
         name=report.model,
         num_parameters=f"{report.num_parameters:,}",
         parts="\n".join(f"| {part.replace('_', ' ')} | {n:,} |" for part, n in report.parameters.items()),
@@ -60,6 +69,37 @@ def make_card(report: SkillReport) -> str:
         directions=", ".join(DIRECTIONS),
         questions=" ".join(f'"{wordings[0].format(**_WORDS)}"' for wordings in WORDINGS.values()),
     )
+
+
+def is_nano(model: str) -> bool:
+    """Whether a model is nano: the shipped one, or one in the folders that its recipes write."""
+    shipped = Path(str(resources.files("oryx"))) / "assets"
+    return model == "nano" or Path(model).resolve().parent in (shipped.resolve(), Path("runs/nano").resolve())
+
+
+def _template(of_nano: bool) -> str:
+    """The card with or without the lines between the comments, which say what only nano is."""
+    text = resources.files(__package__).joinpath("card_template.md").read_text(encoding="utf-8")
+    return re.sub(r"<!-- nano -->\n(.*?)<!-- end -->\n", r"\1" if of_nano else "", text, flags=re.DOTALL)
+
+
+def _card_file(path: Path) -> Path:
+    return path if path.suffix == ".md" else path / "README.md"
+
+
+def _dial(result: SkillResult) -> Dial:
+    return result.compression, result.max_pixels, result.detail
+
+
+def _is_default(dial: Dial) -> bool:
+    return dial == (None, None, None)
+
+
+def _check_default(dials: Iterable[Dial]) -> None:
+    if not any(map(_is_default, dials)):
+        raise ConfigError(
+            "A card needs results at the default dial: leave out compression, pixels and detail."
+        )
 
 
 def _num_words(split: str) -> int:

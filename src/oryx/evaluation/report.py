@@ -178,10 +178,13 @@ def check_output(folder: Path, model_sha256: str) -> None:
     """Refuses a folder whose results are another model's, so that they are not lost.
 
     Raises:
-        ConfigError: such a folder, one whose results cannot be read, or a file of that name.
+        ConfigError: such a folder, one whose results cannot be read or that cannot be written, or a file of
+            that name.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"the output {folder} is a file; it must be a folder.")
+    for name in (RESULTS_JSON, RESULTS_TABLE):
+        check_writable(folder / name)
     path = folder / RESULTS_JSON
     if not path.exists():
         return
@@ -206,6 +209,24 @@ def save_report(report: SkillReport, folder: Path) -> list[Path]:
         RESULTS_TABLE: report_page(report),
     }
     return [write_text(folder / name, text) for name, text in texts.items()]
+
+
+def check_writable(path: Path) -> None:
+    """Refuses what `write_text` would refuse, as far as it can be seen without writing anything.
+
+    Raises:
+        ConfigError: a folder of that name, or a place where no file can be made.
+    """
+    nearest = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    if path.is_dir():
+        reason = "a folder has this name"
+    elif not nearest.is_dir():
+        reason = f"{nearest} is a file"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        reason = f"{nearest} does not allow it"
+    else:
+        return
+    raise ConfigError(f"{path} cannot be written ({reason}).")
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -220,6 +220,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         }
         is_packed = attention_mask is None and position_ids is not None and past_key_values is None
         if is_packed and getattr(self.language_model, "_is_stateful", False):
+            assert position_ids is not None
             self._check_unpacked(position_ids)
         if labels is not None or is_packed:
             # With a cache `transformers` takes a packed row for one sequence, and its samples see each other.
@@ -232,6 +233,10 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             with logits_only_at(self.get_output_embeddings(), supervised_BT):
                 outputs = self.language_model(**inputs)
             outputs.loss = cross_entropy(outputs.logits[0], targets_BT[supervised_BT], num_items_in_batch)
+            if torch.is_grad_enabled() and not outputs.loss.requires_grad:
+                # The batch reached nothing that learns, such as text where only the projector does: its
+                # backward pass is empty, where it would end the run.
+                outputs.loss.requires_grad_()
             outputs.logits = None
             return outputs
         outputs = self.language_model(**inputs)

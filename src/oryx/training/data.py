@@ -132,7 +132,7 @@ class SyntheticBatches(Dataset):
 class RecordBatches(Dataset):
     """Every record of the files once an epoch, in an order of its own for each epoch. Nothing is lost.
 
-    Lengths are counted once, from the headers of the pictures, so that packing needs no decoding. The last
+    Lengths are counted once, from the headers of the media, so that packing needs no decoding. The last
     batch of an epoch may have fewer rows.
     """
 

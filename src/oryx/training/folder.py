@@ -54,13 +54,15 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"the output {self.path} is a file; it must be a folder.")
         saved = self.path / "recipe.yaml"
-        if self.path.is_dir() and any(self.path.iterdir()):
+        # A kill may leave the staging folder alone, which is nothing.
+        held = {path.name for path in self.path.iterdir()} - {_STAGING} if self.path.is_dir() else set()
+        if held:
             if not saved.is_file():
                 raise ConfigError(
                     f"the output {self.path} is not empty and holds no run; choose another --output."
                 )
-            if {path.name for path in self.path.iterdir()} - {saved.name, _STAGING}:
-                self._check_same(yaml.safe_load(saved.read_text(encoding="utf-8")), recipe)
+            if held - {saved.name}:
+                self._check_same(_read_saved(saved), recipe)
             if self._is_finished():
                 raise ConfigError(
                     f"the run in {self.path} is finished; choose another --output, or remove it."
@@ -72,7 +74,11 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self.staging, ignore_errors=True)
-            saved.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+            self.staging.mkdir()
+            staged = self.staging / saved.name
+            staged.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
+            os.replace(staged, saved)
+            self.staging.rmdir()
         except OSError as error:
             raise ConfigError(f"the output {self.path} cannot be written ({error.strerror}).") from None
         checkpoints = self.checkpoints()
@@ -131,6 +137,13 @@ class RunFolder:
                     f"the output {self.path} holds a run of another recipe ({key} is {then.get(key)} there "
                     f"and {now.get(key)} here); choose another --output."
                 )
+
+
+def _read_saved(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):  # YAML's own dates raise ValueError
+        raise ConfigError(f"{path} cannot be read as a recipe; choose another --output.") from None
 
 
 def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,14 @@ def _at_least(section: Any, low: float, *names: str) -> None:
         value = getattr(section, name)
         if value is not None and value < low:
             raise ConfigError(f"{yaml_name(name)} is {value:g}; it must be at least {low:g}.")
+
+
+def _check_finite(section: Any) -> None:
+    """YAML's .nan and .inf are floats too, and no comparison refuses a nan."""
+    for setting in dataclasses.fields(section):
+        value = getattr(section, setting.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{yaml_name(setting.name)} is {value:g}; it must be a finite number.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +165,7 @@ class OptimSection:
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
             raise ConfigError("steps or epochs must be set, and only one of them.")
+        _check_finite(self)
         _at_least(self, 1, "steps")
         _at_least(self, 0, "warmup_steps", "warmup_ratio", "decay_ratio", "min_lr_ratio")
         _at_least(self, 0, "weight_decay", "max_grad_norm")
@@ -173,9 +183,10 @@ class OptimSection:
                 raise ConfigError(
                     f"lr_multipliers.{part} is not a part of the model; {nearest(part, PARTS)}."
                 )
-            if factor <= 0:
+            if not 0 < factor < math.inf:
                 raise ConfigError(
-                    f"lr_multipliers.{part} is {factor:g}; it must be above 0 (or leave it out of train)."
+                    f"lr_multipliers.{part} is {factor:g}; it must be above 0 and finite (or leave the part "
+                    "out of train)."
                 )
 
     def make_schedule(self, steps: int) -> Schedule:
@@ -290,6 +301,8 @@ def _read(path: Path, origins: dict[str, str], seen: tuple[Path, ...]) -> dict[s
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
         raise ConfigError(f"the recipe {path} is not valid YAML{line}.") from None
+    except ValueError as error:  # a date such as 2024-13-45
+        raise ConfigError(f"the recipe {path} is not valid YAML ({error}).") from None
     if not isinstance(settings, dict):
         raise ConfigError(f"the recipe {path} must hold keys and values, such as model, data and optim.")
     parent = settings.pop("extends", None)
@@ -327,7 +340,7 @@ def _override(settings: dict[str, Any], override: str, origins: dict[str, str]) 
         raise ConfigError(f"--set {override} is not of the form key=value, such as optim.steps=100.")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise ConfigError(f"--set {override}: the value is not valid YAML.") from None
     section = settings
     for name in names[:-1]:

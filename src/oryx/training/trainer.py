@@ -104,7 +104,9 @@ class OryxTrainer(Trainer):
         self.folder = folder
         self.meter = Meter()
         self.reporter = Reporter(folder.path / "log.jsonl", console)
-        self.num_steps = count_steps(recipe, batches)
+        args = _arguments(recipe, folder.path)
+        self.num_steps = count_steps(recipe, batches, args.world_size)
+        args.max_steps = self.num_steps
         self.schedule = recipe.optim.make_schedule(self.num_steps)
         self._names: list[str] = []
         self._staging: Path | None = None
@@ -112,7 +114,7 @@ class OryxTrainer(Trainer):
         self._own_model = model
         super().__init__(
             model=model,
-            args=_arguments(recipe, folder.path, self.num_steps),
+            args=args,
             train_dataset=batches,
             processing_class=processor,
             callbacks=[StopAndSave(recipe.optim.max_minutes), self.reporter],
@@ -252,22 +254,23 @@ class StopAndSave(TrainerCallback):
             control.should_log = True
 
 
-def count_steps(recipe: Recipe, batches: Batches) -> int:
-    """Steps of the whole run."""
+def count_steps(recipe: Recipe, batches: Batches, world_size: int = 1) -> int:
+    """Steps of the whole run, in each of which every process reads batches of its own."""
     if recipe.optim.steps is not None:
         return recipe.optim.steps
     assert recipe.optim.epochs is not None
-    return max(1, -(-batches.num_batches(recipe.optim.epochs) // recipe.batch.gradient_accumulation))
+    batches_per_step = recipe.batch.gradient_accumulation * world_size
+    return max(1, -(-batches.num_batches(recipe.optim.epochs) // batches_per_step))
 
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 2 else f"{len(names)} samples from {names[0]} to {names[-1]}"
 
 
-def _arguments(recipe: Recipe, output: Path, num_steps: int) -> TrainingArguments:
+def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
+    """All but `max_steps`, which depend on the number of processes that is known to these."""
     return TrainingArguments(
         output_dir=str(output),
-        max_steps=num_steps,
         per_device_train_batch_size=1,
         gradient_accumulation_steps=recipe.batch.gradient_accumulation,
         learning_rate=recipe.optim.learning_rate,

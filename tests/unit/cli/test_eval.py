@@ -57,8 +57,46 @@ def test_refusals(words, error, message):
     assert message in str(result.exception)
 
 
-def test_numbers_below_one_are_usage_errors():
-    assert run("skills", "--samples", "0").exit_code == 2
+@pytest.mark.parametrize(
+    "words", [("--samples", "0"), ("--max-pixels", "1024", "--max-pixels", "0")], ids=["samples", "pixels"]
+)
+def test_numbers_below_one_are_usage_errors(words):
+    assert run("skills", *words).exit_code == 2
+
+
+@pytest.fixture
+def loads_nothing(monkeypatch):
+    def load(*args, **kwargs):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("oryx.loading.load", load)
+
+
+@pytest.mark.parametrize("dial", [("--compression", "4"), ("--max-pixels", "512"), ("--detail", "low")])
+@pytest.mark.parametrize("more", [(), ("--sweep",)], ids=["alone", "sweep"])
+def test_a_card_without_the_default_dial_is_refused_before_the_run(tmp_path, loads_nothing, dial, more):
+    result = run("skills", "--model", TINY, *dial, *more, "--card", str(tmp_path / "card"))
+    assert isinstance(result.exception, ConfigError)
+    assert "A card needs results at the default dial" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--card", "--output"])
+def test_what_cannot_be_written_is_refused_before_the_run(tmp_path, loads_nothing, option):
+    (tmp_path / "file").write_text("")
+    result = run("skills", "--model", TINY, option, str(tmp_path / "file" / "below"))
+    assert isinstance(result.exception, ConfigError)
+    assert f"cannot be written ({tmp_path / 'file'} is a file)" in str(result.exception)
+
+
+def test_the_table_is_printed_even_if_the_card_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise ConfigError("the disk is full.")
+
+    monkeypatch.setattr("oryx.evaluation.card.write_card", refuse)
+    result = run("skills", "--model", TINY, "--samples", "1", "--test", "shape", "--card", str(tmp_path))
+    assert isinstance(result.exception, ConfigError)
+    assert "| shape | default |" in result.stdout
 
 
 def test_results_of_another_model_are_refused_before_the_run(tmp_path):

@@ -3,13 +3,14 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import oryx
 from oryx.errors import CheckpointError, ConfigError
 from oryx.evaluation import report as reports
-from oryx.evaluation.card import make_card, write_card
+from oryx.evaluation.card import check_card, is_nano, make_card, write_card
 from oryx.evaluation.skills import SkillResult, WrongAnswer
 
 from .conftest import TINY
@@ -132,6 +133,52 @@ def test_card_may_have_no_sweep_and_a_name_of_its_own(tmp_path, make_report):
     path = write_card(make_report([RESULT]), tmp_path / "card.md")
     assert path == tmp_path / "card.md"
     assert "The dial" not in path.read_text()
+
+
+def test_a_place_that_cannot_be_written_is_refused_without_writing(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "taken.md").mkdir()
+    reports.check_writable(tmp_path / "new" / "folders" / "card.md")
+    reports.check_writable(tmp_path / "file")
+    with pytest.raises(ConfigError, match=r"below.md cannot be written \(.*file is a file\)"):
+        reports.check_writable(tmp_path / "file" / "below.md")
+    with pytest.raises(ConfigError, match=r"taken.md cannot be written \(a folder has this name\)"):
+        reports.check_writable(tmp_path / "taken.md")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.md"]
+
+
+def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(reports.os, "access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(ConfigError, match=r"cannot be written \(.* does not allow it\)"):
+        reports.check_writable(tmp_path / "card.md")
+
+
+@pytest.mark.parametrize("name", ["nano", str(Path(oryx.__file__).parent / "assets/nano"), "runs/nano/05"])
+def test_the_card_of_nano_says_what_made_it(make_report, name):
+    assert is_nano(name)
+    card = make_card(make_report([RESULT], model=name))
+    assert "trained from random weights" in card
+    assert "recipes/nano" in card
+    assert "<!--" not in card
+
+
+@pytest.mark.parametrize("name", ["THUdyh/Oryx-7B", "runs/mine", "my/nano", "."])
+def test_the_card_of_another_model_claims_nothing_of_nano(make_report, name):
+    card = make_card(make_report([RESULT], model=name))
+    for claim in ("random weights", "recipes/nano", "What it was trained on", "Limits", "license", "<!--"):
+        assert claim not in card
+    assert card.startswith("---\nlibrary_name: transformers\n")
+    assert "| color | default | - | 95.4% |" in card
+    assert "## What it can do" in card
+
+
+def test_a_card_is_checked_before_the_results_are_there(tmp_path):
+    check_card(tmp_path / "card", [(4, None, None), (None, None, None)])
+    with pytest.raises(ConfigError, match="default dial"):
+        check_card(tmp_path / "card", [(4, None, None), (None, 512, None), (None, None, "low")])
+    (tmp_path / "README.md").mkdir()
+    with pytest.raises(ConfigError, match="a folder has this name"):
+        check_card(tmp_path, [(None, None, None)])
 
 
 def test_card_needs_results_at_the_default_dial(make_report):

@@ -285,6 +285,25 @@ def test_text_only_works_and_trains(processor):
     assert all(p.grad is None for p in model.vision_tower.parameters())
 
 
+@pytest.mark.parametrize(
+    ("parts", "sample"),
+    [(["projector"], 0), (["compressor"], 1), ([], 1)],
+    ids=["text for the projector", "1x for the compressor", "nothing learns"],
+)
+def test_a_batch_that_reaches_nothing_that_learns_changes_nothing(processor, samples, parts, sample):
+    model = make_model().train().requires_grad_(False)
+    for part in parts:
+        model.get_submodule(part).requires_grad_(True)
+    assert gradients_of(model, model(**encode(processor, samples[sample : sample + 1])).loss) == {}
+    reached = gradients_of(model, model(**encode(processor, samples[2:3])).loss)
+    assert {name.split(".")[0] for name in reached} == set(parts)
+
+
+@torch.no_grad()
+def test_no_loss_asks_for_gradients_where_none_are_kept(processor, samples):
+    assert not make_model().train()(**encode(processor, samples[:1])).loss.requires_grad
+
+
 def test_gradient_checkpointing_changes_no_gradient(processor, samples):
     batch = encode(processor, samples[:4])
     gradients = []

@@ -4,6 +4,7 @@ import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +128,41 @@ def test_a_full_disk_leaves_the_checkpoint_before(folder, recipe):
         fill_disk()
     assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoint-3", "recipe.yaml"]
     assert (folder.path / "checkpoint-3" / "weights").read_text() == "3"
+
+
+def test_a_kill_while_the_recipe_is_written_leaves_the_one_before(folder, recipe, monkeypatch):
+    folder.open(recipe, "auto")
+    add_checkpoint(folder, 3)
+    before = (folder.path / "recipe.yaml").read_text()
+
+    def write_half(path, text, **kwargs):
+        with path.open("w") as file:
+            file.write(text[: len(text) // 2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "write_text", write_half)
+        with pytest.raises(KeyboardInterrupt):
+            folder.open(recipe, "auto")
+    assert (folder.path / "recipe.yaml").read_text() == before
+    assert folder.open(recipe, "auto") == folder.path / "checkpoint-3"
+
+
+def test_a_kill_before_the_first_recipe_leaves_nothing(folder, recipe):
+    folder.staging.mkdir(parents=True)
+    (folder.staging / "recipe.yaml").write_text("model: {new")
+    assert folder.open(recipe, "auto") is None
+    assert load_recipe(folder.path / "recipe.yaml") == recipe
+
+
+@pytest.mark.parametrize("content", ["model: {new", "output: 2024-13-45", "seed: \xff"])
+def test_a_broken_recipe_of_a_run_is_one_sentence(folder, recipe, content):
+    folder.open(recipe, "auto")
+    add_checkpoint(folder, 3)
+    (folder.path / "recipe.yaml").write_bytes(content.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"recipe.yaml cannot be read as a recipe; choose another") as error:
+        folder.open(recipe, "auto")
+    assert "\n" not in str(error.value)
 
 
 def test_files_left_by_a_kill_are_cleared(folder, recipe):

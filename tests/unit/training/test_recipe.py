@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import math
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,19 @@ def test_a_saved_recipe_reads_back_equal(recipe_file, write_recipe):
         ("optim.epochs", 1, "optim.steps or epochs must be set, and only one of them"),
         ("optim.learning_rate", 0, "optim.learning_rate is 0; it must be above 0"),
         ("optim.learning_rate", "fast", "optim.learning_rate is 'fast'; it must be a number"),
+        ("optim.learning_rate", math.nan, "optim.learning_rate is nan; it must be a finite number"),
+        ("optim.learning_rate", math.inf, "optim.learning_rate is inf; it must be a finite number"),
+        ("optim.learning_rate", "nan", "optim.learning_rate is nan; it must be a finite number"),
+        ("optim.max_minutes", math.nan, "optim.max_minutes is nan; it must be a finite number"),
+        ("optim.muon_multiplier", math.nan, "optim.muon_multiplier is nan; it must be a finite number"),
+        ("optim.eps", math.nan, "optim.eps is nan; it must be a finite number"),
+        ("optim.weight_decay", math.nan, "optim.weight_decay is nan; it must be a finite number"),
+        ("optim.max_grad_norm", math.inf, "optim.max_grad_norm is inf; it must be a finite number"),
+        ("optim.warmup_ratio", math.nan, "optim.warmup_ratio is nan; it must be a finite number"),
+        ("optim.min_lr_ratio", math.nan, "optim.min_lr_ratio is nan; it must be a finite number"),
+        ("optim.betas", [0.9, math.nan], "both must be at least 0 and below 1"),
+        ("optim.lr_multipliers", {"projector": math.nan}, "projector is nan; it must be above 0 and finite"),
+        ("optim.lr_multipliers", {"projector": math.inf}, "projector is inf; it must be above 0 and finite"),
         ("optim.max_minutes", -1, "optim.max_minutes is -1; it must be above 0"),
         ("optim.schedule", "cosin", "allowed: cosine, constant, linear, wsd"),
         ("optim.warmup_ratio", 2, "optim.warmup_ratio is 2; it must be at most 1"),
@@ -103,6 +117,12 @@ def test_epochs_need_files(recipe_file):
         load_recipe(recipe_file, ["optim.steps=null", "optim.epochs=1"])
 
 
+@pytest.mark.parametrize("epochs", [".nan", ".inf"])
+def test_epochs_have_an_end(recipe_file, epochs):
+    with pytest.raises(ConfigError, match=r"optim.epochs is (nan|inf); it must be a finite number"):
+        load_recipe(recipe_file, ["optim.steps=null", f"optim.epochs={epochs}"])
+
+
 def test_overrides_are_yaml_under_dotted_keys(recipe_file):
     changes = ["optim.steps=8", "train=[projector, compressor]", "data.synthetic.skills.words.weight=2"]
     recipe = load_recipe(recipe_file, changes)
@@ -117,6 +137,7 @@ def test_overrides_are_yaml_under_dotted_keys(recipe_file):
         ("optim.steps", "--set optim.steps is not of the form key=value"),
         ("=3", "is not of the form key=value"),
         ("optim.steps=[1", "the value is not valid YAML"),
+        ("output=2024-13-45", "the value is not valid YAML"),
         ("optim.steps.more=1", "steps is a value, not a section"),
         ("optim.stepz=1", "--set: optim.stepz is not a known key; did you mean 'steps'"),
         ("optim.steps=-4", "--set: optim.steps is -4"),
@@ -160,6 +181,7 @@ def test_errors_name_the_file_that_set_the_key(settings, write_recipe):
         ("- a list", "must hold keys and values"),
         ("", "must hold keys and values"),
         ("optim: {steps: 3\ntrain:", "is not valid YAML at line"),
+        ("output: 2024-13-45", "is not valid YAML (month must be in 1..12)"),
     ],
 )
 def test_unreadable_recipes_are_refused(tmp_path, content, said):

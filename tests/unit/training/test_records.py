@@ -2,10 +2,15 @@
 
 import json
 
+import av
+import numpy as np
 import pytest
+from factories import make_processor
 from PIL import Image
 
+from oryx.data.marks import Mark
 from oryx.errors import ConfigError, MediaError
+from oryx.media.subtitles import Subtitle
 from oryx.processing.geometry import ResizeRule
 from oryx.processing.visuals import encode_visual
 from oryx.training.records import measured_visual, read_records
@@ -76,16 +81,157 @@ def test_missing_and_binary_files_are_refused(tmp_path):
         read_records(tmp_path / "data.json")
 
 
+# -- marks and subtitles -------------------------------------------------------------------------------
+
+
+def read_visual(tmp_path, visual):
+    (record,) = read_records(write(tmp_path, [{"conversations": TURNS, "visuals": [visual]}]), "/media")
+    return record.visuals[0]
+
+
+@pytest.mark.parametrize("address", ["http://a.b/c.png", "https://a.b/c.png", "file:///c.png", "data:,x"])
+@pytest.mark.parametrize("key", ["url", "image"])
+def test_an_address_stays_as_it_is(tmp_path, key, address):
+    assert read_visual(tmp_path, {"type": "image", key: address})[key] == address
+
+
+@pytest.mark.parametrize(
+    ("visual", "key"),
+    [
+        ({"type": "image", "url": "a.png"}, "url"),
+        ({"type": "image_url", "image_url": {"url": "a.png"}}, "image_url"),
+        ({"type": "input_image", "input_image": "a.png"}, "input_image"),
+        ({"type": "video_url", "video_url": {"url": "a.png"}}, "video_url"),
+        ({"type": "video", "video": "v.mp4", "subtitles": "a.png"}, "subtitles"),
+    ],
+)
+def test_every_path_starts_from_the_root(tmp_path, visual, key):
+    assert read_visual(tmp_path, visual)[key] == "/media/a.png"
+
+
+def test_subtitles_may_be_written_out(tmp_path):
+    written = ["First.", {"start": 1, "end": 2.5, "text": "Then."}]
+    visual = read_visual(tmp_path, {"type": "video", "video": "v.mp4", "subtitles": written})
+    assert visual["subtitles"] == ["First.", Subtitle(1.0, 2.5, "Then.")]
+    for kept in (True, False, None):
+        assert read_visual(tmp_path, {"type": "video", "video": "v", "subtitles": kept})["subtitles"] is kept
+
+
+def test_marks_become_marks_that_supervise(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    mark = {"view": 0, "y": 0.25, "x": 1, "text": "red"}
+    turns = [{"from": "human", "value": "<image>What?"}, {"from": "gpt", "value": "It."}]
+    entry = {
+        "conversations": turns,
+        "visuals": [{"type": "image", "image": "a.png", "detail": "low", "marks": [mark]}],
+    }
+    (record,) = read_records(write(tmp_path, [entry]))
+    assert record.visuals[0]["marks"] == [Mark(0, 0.25, 1.0, "red")]
+    processor = make_processor()
+    plain = [{**record.visuals[0], "marks": None}]
+    labels = processor.encode_sample(turns, record.visuals).labels
+    assert (labels != processor.encode_sample(turns, plain).labels).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("dials", "said"),
+    [
+        ({"marks": 3}, 'record 0: "marks" must be a list of objects with view, y, x and text'),
+        ({"marks": [3]}, "record 0: marks[0] is 3; it must be a section of keys and values"),
+        ({"marks": [{"view": 0, "y": 0, "x": 0}]}, "record 0: marks[0].text is missing"),
+        (
+            {"marks": [{"view": 0, "y": 0, "x": 0, "txt": "a"}]},
+            "record 0: marks[0].txt is not a known key; did you mean 'text'",
+        ),
+        (
+            {"marks": [{"view": "a", "y": 0, "x": 0, "text": "a"}]},
+            "record 0: marks[0].view is 'a'; it must be a whole number",
+        ),
+        (
+            {"marks": [{"view": 0, "y": 1.5, "x": 0, "text": "a"}]},
+            "record 0: marks[0] is at y 1.5 and x 0; both must be from 0 to 1",
+        ),
+        ({"subtitles": 3}, 'record 0: "subtitles" must be true, a path, or a list of texts or objects'),
+        ({"subtitles": {"start": 1}}, 'record 0: "subtitles" must be true, a path'),
+        ({"subtitles": [{"start": 1, "text": "a"}]}, "record 0: subtitles[0].end is missing"),
+        ({"subtitles": [[1]]}, "record 0: subtitles[0] is [1]; it must be a section of keys"),
+    ],
+)
+def test_other_marks_and_subtitles_are_refused_by_place(tmp_path, dials, said):
+    with pytest.raises(ConfigError) as error:
+        read_visual(tmp_path, {"type": "video", "video": "v.mp4", **dials})
+    assert said in str(error.value)
+
+
+# -- counting ------------------------------------------------------------------------------------------
+
+
+def forbid_decoding(monkeypatch):
+    def decode(*args, **kwargs):
+        raise AssertionError("something was decoded")
+
+    monkeypatch.setattr("oryx.media.image.to_rgb", decode)
+    monkeypatch.setattr("oryx.media.video._read", decode)
+    monkeypatch.setattr("oryx.processing.visuals.patchify", decode)
+
+
+def assert_counted_as_encoded(visual, monkeypatch):
+    encoded = encode_visual(visual, ResizeRule())
+    with monkeypatch.context() as context:
+        forbid_decoding(context)
+        measured = measured_visual(visual, ResizeRule())
+    assert measured.patches is None
+    assert (measured.kind, measured.views, measured.note) == (encoded.kind, encoded.views, encoded.note)
+    assert measured.num_tokens == encoded.num_tokens
+
+
 @pytest.mark.parametrize("dials", [{}, {"detail": "low"}, {"compression": 4}, {"max_pixels": 64**2}])
 @pytest.mark.parametrize("size", [(300, 200), (20, 90)])
-def test_a_header_is_enough_to_count_tokens(tmp_path, dials, size):
+def test_pictures_are_counted_without_decoding(tmp_path, monkeypatch, dials, size):
     Image.new("RGB", size).save(tmp_path / "a.png")
-    visual = {"type": "image", "image": str(tmp_path / "a.png"), **dials}
-    measured, encoded = measured_visual(visual, ResizeRule()), encode_visual(visual, ResizeRule())
-    assert measured.patches is None
-    assert measured.views == encoded.views
+    assert_counted_as_encoded({"type": "image", "image": str(tmp_path / "a.png"), **dials}, monkeypatch)
 
 
-def test_frames_are_counted_by_decoding(tmp_path):
-    visual = {"type": "video", "video": [Image.new("RGB", (64, 48))] * 3}
-    assert measured_visual(visual, ResizeRule()).num_tokens == encode_visual(visual, ResizeRule()).num_tokens
+@pytest.fixture
+def clip(tmp_path):
+    """A video of 9 frames at 5 a second, with subtitles beside it."""
+    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for number in range(9):
+            pixels = np.full((48, 64, 3), 20 * number, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    (tmp_path / "clip.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello.\n")
+    return str(tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize(
+    "dials",
+    [
+        {},
+        {"max_frames": 4, "compression": 16},
+        {"fps": 2, "max_pixels": 64**2},
+        {"timestamps": True, "subtitles": True},
+    ],
+)
+def test_videos_are_counted_without_decoding(clip, monkeypatch, dials):
+    assert_counted_as_encoded({"type": "video", "video": clip, **dials}, monkeypatch)
+
+
+@pytest.mark.parametrize("kind", ["video", "views"])
+def test_lists_of_pictures_are_counted_without_decoding(tmp_path, monkeypatch, kind):
+    names = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for number, name in enumerate(names):
+        Image.new("RGB", (64 + 40 * number, 300)).save(name)
+    dials = {"compression": 2, **({"fps": 1, "timestamps": True} if kind == "video" else {})}
+    assert_counted_as_encoded({"type": kind, kind: names, **dials}, monkeypatch)
+    if kind == "views":
+        assert_counted_as_encoded({"type": "views", "views": str(tmp_path)}, monkeypatch)
+
+
+@pytest.mark.parametrize("dials", [{"fps": "2"}, {"max_frames": 0}, {"compression": 3}])
+def test_counting_refuses_the_dials_that_encoding_would(tmp_path, dials):
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    with pytest.raises(ConfigError):
+        measured_visual({"type": "video", "video": [str(tmp_path / "a.png")], **dials}, ResizeRule())

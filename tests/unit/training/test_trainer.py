@@ -13,7 +13,7 @@ from oryx.errors import ConfigError, OryxError
 from oryx.training import trainer as trainer_module
 from oryx.training.data import SyntheticBatches
 from oryx.training.recipe import load_recipe
-from oryx.training.trainer import train
+from oryx.training.trainer import count_steps, train
 
 ONE_STEP = "optim.max_minutes=1e-9"
 TIMES = ("samples_per_second", "tokens_per_second", "data_wait", "seconds_left")
@@ -185,6 +185,71 @@ def test_files_train_for_epochs(recipe_file, record_file, whole_run, tmp_path, s
     folder = train(recipe_file, tmp_path / "run", changes, console=silent)
     assert "counting the positions of 20 records" in silent.file.getvalue()
     assert len(curve(folder)) == json.loads((folder / "trainer_state.json").read_text())["max_steps"] >= 4
+
+
+@pytest.mark.parametrize("muon", [False, True])
+def test_a_step_of_texts_alone_trains_no_projector_and_ends_nothing(
+    recipe_file, tmp_path, silent, monkeypatch, muon
+):
+    turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
+    (tmp_path / "texts.jsonl").write_text(json.dumps({"conversations": turns}))
+    monkeypatch.setattr(trainer_module, "build_model", lambda recipe: oryx.load("nano"))
+    changes = [
+        "train=[projector]",
+        "data.synthetic=null",
+        f"data.files=[{{path: {tmp_path / 'texts.jsonl'}}}]",
+        "optim.steps=2",
+        f"optim.optimizer={'muon' if muon else 'adamw'}",
+        "save_every=1",
+    ]
+    folder = train(recipe_file, tmp_path / "run", changes, console=silent)
+    assert len(curve(folder)) == 2
+    before = oryx.load("nano")[0].state_dict()
+    assert_same(weights(folder), {key: before[key] for key in weights(folder)})
+
+
+class SevenBatchesAnEpoch:
+    def num_batches(self, epochs):
+        return math.ceil(7 * epochs)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "accumulation", "processes", "steps"),
+    [(1, 1, 1, 7), (2, 1, 1, 14), (2, 3, 1, 5), (2, 1, 4, 4), (2, 3, 4, 2), (0.1, 1, 8, 1)],
+)
+def test_an_epoch_is_shared_by_all_processes(recipe_file, epochs, accumulation, processes, steps):
+    changes = [
+        "data.synthetic=null",
+        "data.files=[{path: x}]",
+        "optim.steps=null",
+        f"optim.epochs={epochs}",
+        f"batch.gradient_accumulation={accumulation}",
+    ]
+    recipe = load_recipe(recipe_file, changes)
+    assert count_steps(recipe, SevenBatchesAnEpoch(), processes) == steps
+
+
+def test_steps_are_steps_for_any_number_of_processes(recipe_file):
+    assert count_steps(load_recipe(recipe_file), SevenBatchesAnEpoch(), 4) == 6
+
+
+def test_the_trainer_says_how_many_processes_there_are(
+    recipe_file, record_file, tmp_path, silent, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(trainer_module.TrainingArguments, "world_size", property(lambda _: 4))
+    monkeypatch.setattr(
+        trainer_module, "count_steps", lambda recipe, batches, processes: seen.append(processes) or 3
+    )
+    recipe = load_recipe(recipe_file)
+    model, processor = trainer_module.build_model(recipe)
+    folder = trainer_module.RunFolder(tmp_path)
+    trainer = trainer_module.OryxTrainer(
+        model, processor, recipe, SevenBatchesAnEpoch(), folder, console=silent
+    )
+    trainer.reporter.close()
+    assert seen == [4]
+    assert trainer.args.max_steps == trainer.num_steps == 3
 
 
 def test_a_loss_that_is_no_number_stops_the_run(recipe_file, tmp_path, silent):

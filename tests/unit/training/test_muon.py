@@ -1,0 +1,104 @@
+"""Muon's step is an orthogonal matrix, for matrices of its groups alone, and goes on to the bit."""
+
+import copy
+import io
+
+import pytest
+import torch
+
+from oryx.training.muon import RMS, MuonAdamW, orthogonalize
+
+RATE, DECAY = 0.01, 0.1
+
+
+def make_weights():
+    """Matrices of two shapes for Muon, then a matrix and a vector for AdamW."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(8, 32), (8, 32), (32, 8), (16, 16), (16,)]
+    return [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
+
+
+def make_optimizer(weights, kind=MuonAdamW):
+    groups = [
+        {"params": weights[:3], "lr": RATE, "weight_decay": DECAY, "muon": True},
+        {"params": weights[3:], "lr": RATE, "weight_decay": DECAY},
+    ]
+    return kind(groups, betas=(0.9, 0.95), eps=1e-8)
+
+
+def take_step(optimizer, weights, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for weight in weights:
+        weight.grad = torch.randn(weight.shape, generator=generator)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("shape", [(16, 64), (64, 16), (32, 32), (1, 8)])
+def test_singular_values_come_close_to_one(shape):
+    matrices = torch.randn(4, *shape, generator=torch.Generator().manual_seed(1)) * 100
+    values = torch.linalg.svdvals(orthogonalize(matrices))
+    # Five rounds of the steep quintic leave what is not tiny between 0.7 and 1.2. A square matrix of noise
+    # has singular values of nearly 0 as well, and they are still on their way.
+    if shape[0] != shape[1]:
+        assert values.min() > 0.65
+    assert values.median() > 0.65
+    assert values.max() < 1.25
+
+
+def test_directions_stay_those_of_the_matrix():
+    matrix = torch.randn(1, 8, 32, generator=torch.Generator().manual_seed(2))
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    nearest = left @ right
+    made = orthogonalize(matrix)
+    assert torch.nn.functional.cosine_similarity(made.flatten(), nearest.flatten(), dim=0) > 0.97
+
+
+def test_muon_s_groups_take_its_step_and_the_others_adamw_s():
+    weights, plain = make_weights(), make_weights()
+    before = copy.deepcopy(weights)
+    take_step(make_optimizer(weights), weights, seed=3)
+    take_step(make_optimizer(plain, torch.optim.AdamW), plain, seed=3)
+    for weight, expected in zip(weights[3:], plain[3:]):
+        assert torch.equal(weight, expected)
+    for weight, start, other in zip(weights[:3], before, plain):
+        step = (start * (1 - RATE * DECAY) - weight) / (RATE * RMS * max(weight.shape) ** 0.5)
+        values = torch.linalg.svdvals(step)
+        assert 0.65 < values.min() <= values.max() < 1.25
+        assert not torch.allclose(weight, other, atol=RATE / 10)
+
+
+def test_a_step_is_as_large_as_adamw_s():
+    weights = make_weights()
+    before = copy.deepcopy(weights)
+    take_step(make_optimizer(weights), weights, seed=3)
+    for weight, start in zip(weights[:3], before):
+        size = (weight - start * (1 - RATE * DECAY)).square().mean().sqrt().item() / RATE
+        assert size == pytest.approx(RMS, rel=0.3)
+
+
+def test_weights_without_a_gradient_stay():
+    weights = make_weights()
+    before = copy.deepcopy(weights)
+    optimizer = make_optimizer(weights)
+    optimizer.step()
+    for weight, start in zip(weights, before):
+        assert torch.equal(weight, start)
+    assert not optimizer.state
+
+
+def test_a_saved_state_goes_on_to_the_bit():
+    weights = make_weights()
+    optimizer = make_optimizer(weights)
+    for seed in (4, 5):
+        take_step(optimizer, weights, seed)
+    file = io.BytesIO()
+    torch.save(optimizer.state_dict(), file)
+    file.seek(0)
+    resumed = [weight.detach().clone().requires_grad_() for weight in weights]
+    other = make_optimizer(resumed)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    for seed in (6, 7):
+        take_step(optimizer, weights, seed)
+        take_step(other, resumed, seed)
+    for weight, same in zip(weights, resumed):
+        assert torch.equal(weight, same)
