@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
+from platform import machine
 from typing import Any
 
 import torch
@@ -20,9 +21,10 @@ from oryx.checkpoints.published import (
     text_config,
 )
 from oryx.config import OryxConfig
-from oryx.errors import CheckpointError, ConfigError
+from oryx.errors import CheckpointError, ConfigError, OryxError
 from oryx.json_file import read_json
 from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.processing.budget import processor_settings
 from oryx.processing.processor import OryxProcessor
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -75,6 +77,7 @@ def load_native(
     config = read_config(folder)
     read_headers(list_shards(folder))  # damaged or missing shards are found before anything is built
     processor = native_processor(folder)
+    check_generation_config(folder)
     chosen = resolve_dtype(dtype, config.dtype, device, expected_shapes(config))
     with _quiet():
         model = OryxForConditionalGeneration.from_pretrained(folder, dtype=chosen, **kwargs)
@@ -105,17 +108,43 @@ def load_published(
 
 
 def native_processor(folder: Path) -> OryxProcessor:
+    """The processor of a native folder.
+
+    Raises:
+        CheckpointError: a file of it is missing or damaged, or an unknown setting.
+        ConfigError: a setting out of range.
+    """
+    processor_settings(folder)  # transformers would drop an unknown key without a word
     try:
         return OryxProcessor.from_pretrained(folder)
-    except (OSError, ValueError, ImportError) as error:
-        raise CheckpointError(f"{folder} holds no readable processor ({_first_line(error)}).") from None
+    except OryxError:
+        raise
+    except Exception as error:  # tokenizers raises bare Exception, and KeyError and more on the way there
+        raise CheckpointError(f"{folder} holds no readable processor ({_reason(error)}).") from None
+
+
+def check_generation_config(folder: Path) -> None:
+    """Refuse a `generation_config.json` that `transformers` would pass over in silence.
+
+    Raises:
+        CheckpointError: it is there and cannot be read.
+    """
+    file = folder / "generation_config.json"
+    if not file.is_file():
+        return
+    read_json(file)
+    try:
+        with _quiet():
+            GenerationConfig.from_pretrained(folder)
+    except (TypeError, ValueError, OSError) as error:
+        raise CheckpointError(f"{file} is not a valid generation config ({_reason(error)}).") from None
 
 
 def published_processor(folder: Path) -> OryxProcessor:
     """The processor of a published folder: its tokenizer, the published resize rule and prompt.
 
     Raises:
-        CheckpointError: no tokenizer, or one whose package is not installed.
+        CheckpointError: no tokenizer, a damaged one, or one whose package is not installed.
     """
     is_slow = (folder / "tokenizer.model").is_file() and not (folder / "tokenizer.json").is_file()
     if is_slow and find_spec("sentencepiece") is None:
@@ -126,9 +155,11 @@ def published_processor(folder: Path) -> OryxProcessor:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, config=text_config(read_json(folder / "config.json"))
         )
-    except (ImportError, OSError, ValueError, TypeError, KeyError) as error:
+    except OryxError:
+        raise
+    except Exception as error:  # tokenizers raises bare Exception, and KeyError and more on the way there
         hint = "; oryx-mllm[yi] has what tokenizer.model needs" if is_slow else ""
-        raise CheckpointError(f"{folder} holds no readable tokenizer ({_first_line(error)}){hint}.") from None
+        raise CheckpointError(f"{folder} holds no readable tokenizer ({_reason(error)}){hint}.") from None
     vocabulary = tokenizer.get_vocab()
     missing = [mark for mark in ("<|im_start|>", "<|im_end|>") if mark not in vocabulary]
     if missing:
@@ -223,14 +254,30 @@ def resolve_dtype(
     if device.type != "cpu":
         return stored
     num_parameters = sum(torch.Size(shape).numel() for shape in shapes.values())
-    native_bfloat16 = (
-        torch.ops.mkldnn._is_mkldnn_bf16_supported() if torch.backends.mkldnn.is_available() else False
-    )
-    return stored if num_parameters >= SMALL_MODEL and native_bfloat16 else torch.float32
+    return stored if num_parameters >= SMALL_MODEL and _multiplies_bfloat16() else torch.float32
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether the CPU has instructions for products in bfloat16.
+
+    On x86 oneDNN says yes to any AVX512 core and then emulates them, some hundred times slower.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if machine().lower() not in ("x86_64", "amd64"):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every release of torch
+    return any(getattr(torch.cpu, name)() for name in questions if hasattr(torch.cpu, name))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a library's error; with its type, where it may be no more than a name."""
+    is_plain = type(error) in (Exception, OSError, ValueError, ImportError)
+    return _first_line(error) if is_plain else f"{type(error).__name__}: {_first_line(error)}"
 
 
 class _quiet:  # noqa: N801 (a context manager used as a word)

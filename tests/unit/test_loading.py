@@ -157,15 +157,38 @@ def test_a_device_that_is_not_there(device):
 
 def test_automatic_dtype(monkeypatch):
     small, large = {"w": (SMALL_MODEL - 1,)}, {"w": (SMALL_MODEL,)}
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True, raising=False)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(loading, "_multiplies_bfloat16", lambda: True)
     assert resolve_dtype("auto", "bfloat16", CPU, small) == torch.float32
     assert resolve_dtype("auto", "bfloat16", CPU, large) == torch.bfloat16
     assert resolve_dtype("auto", torch.bfloat16, torch.device("cuda"), small) == torch.bfloat16
     assert resolve_dtype("auto", None, torch.device("cuda"), small) == torch.float32
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False, raising=False)
+    monkeypatch.setattr(loading, "_multiplies_bfloat16", lambda: False)
     assert resolve_dtype("auto", "bfloat16", CPU, large) == torch.float32
     assert resolve_dtype("float16", "bfloat16", CPU, large) == torch.float16
+
+
+@pytest.mark.parametrize(
+    ("machine", "avx512", "amx", "is_fast"),
+    [
+        ("x86_64", False, False, False),  # AVX512 alone: oneDNN says yes, and is slow
+        ("x86_64", True, False, True),
+        ("AMD64", False, True, True),
+        ("x86_64", None, None, False),  # a torch without these questions
+        ("aarch64", False, False, True),  # elsewhere oneDNN's own answer counts
+    ],
+)
+def test_bfloat16_is_fast_where_the_cpu_multiplies_it(monkeypatch, machine, avx512, amx, is_fast):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(loading, "machine", lambda: machine)
+    for name, answer in (("_is_avx512_bf16_supported", avx512), ("_is_amx_tile_supported", amx)):
+        if answer is None:
+            monkeypatch.delattr(torch.cpu, name, raising=False)
+        else:
+            monkeypatch.setattr(torch.cpu, name, lambda answer=answer: answer, raising=False)
+    assert loading._multiplies_bfloat16() is is_fast
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert loading._multiplies_bfloat16() is False
 
 
 def test_an_unknown_dtype(native):
@@ -212,8 +235,69 @@ def test_a_config_of_wrong_settings(native, settings):
 def test_a_folder_without_a_processor(native):
     for file in [*native.glob("tokenizer*"), native / "processor_config.json"]:
         file.unlink()
-    with pytest.raises(CheckpointError, match="holds no readable processor"):
+    with pytest.raises(CheckpointError, match=r"processor_config\.json is missing"):
         load(native)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("tokenizer.json", '{"version": "1.0"}'),
+        ("tokenizer.json", "[]"),
+        ("tokenizer.json", "{"),
+        ("tokenizer_config.json", "[]"),
+    ],
+)
+def test_a_damaged_tokenizer(native, file, content):
+    (native / file).write_text(content)
+    with pytest.raises(CheckpointError, match=r"native holds no readable processor \(.+\)\.$"):
+        load(native)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("vocab.json", '{"a": 0, "b'), ("merges.txt", "x"), ("tokenizer_config.json", "[]")],
+)
+def test_a_damaged_tokenizer_of_a_published_folder(tmp_path, file, content):
+    folder = shutil.copytree(REFERENCE / "oryx-tiny-qwen", tmp_path / "tiny")
+    (folder / file).write_text(content)
+    with pytest.raises(CheckpointError, match=r"tiny holds no readable tokenizer \(.+\)\.$"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"prompt_stile": "eval"}, "has no setting 'prompt_stile'; did you mean 'prompt_style'"),
+        ({"prompt_style": "evil"}, 'prompt_style must be "train" or "eval"'),
+        ({"resize_rule": 5}, "resize_rule must be an object, not 5"),
+        ({"image_token": 5}, "holds no readable processor"),
+    ],
+)
+def test_a_setting_of_the_processor_that_is_none(native, settings, sentence):
+    file = native / "processor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    with pytest.raises((CheckpointError, ConfigError), match=sentence):
+        load(native)
+
+
+def test_what_transformers_writes_beside_our_settings_is_allowed(native):
+    file = native / "processor_config.json"
+    theirs = {"auto_map": {"AutoProcessor": "x.Y"}, "processor_class": "OryxProcessor", "tokenizer": {}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | theirs | {"transformers_version": "5.0"}))
+    assert load(native)[1].rule == make_processor().rule
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"max_new_tokens": "x"}'])
+def test_a_broken_generation_config(native, content):
+    (native / "generation_config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"generation_config\.json"):
+        load(native)
+
+
+def test_the_generation_config_is_optional(native):
+    (native / "generation_config.json").unlink(missing_ok=True)
+    load(native)
 
 
 def test_a_repeated_tied_head(tmp_path):

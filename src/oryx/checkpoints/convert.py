@@ -20,9 +20,10 @@ from oryx.checkpoints.files import INDEX, list_shards, read_tensors
 from oryx.checkpoints.keymap import reshape_out, to_published
 from oryx.checkpoints.native import check_native, read_config
 from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint, expected_shapes
-from oryx.config import OryxConfig
+from oryx.config import OryxConfig, OryxVisionConfig
 from oryx.errors import CheckpointError, ConfigError
 from oryx.json_file import read_json
+from oryx.processing.processor import OryxProcessor
 
 Report = Callable[[str, int, int], None]
 Renamed = dict[str, Tensor]
@@ -44,11 +45,11 @@ def convert(
         report: called with (shard name, shards done, shards in all).
 
     Raises:
-        CheckpointError: the source is unreadable or does not fit its config, or the destination is not empty
-            or cannot be written.
+        CheckpointError: the source is unreadable, does not fit its config or sets what the other layout
+            cannot hold, or the destination is not empty or cannot be written.
         ConfigError: a tower for a source that needs none.
     """
-    from oryx.loading import resolve_tower
+    from oryx.loading import check_generation_config, native_processor, resolve_tower
 
     source, destination = Path(source), Path(destination)
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
@@ -65,11 +66,16 @@ def convert(
             raise ConfigError(f"{source} holds its tower; vision_tower is for published checkpoints.")
         config = read_config(source)
         settings = published_settings(config, source)
+        processor = native_processor(source)
+        check_published_defaults(config, processor, source)
+        check_generation_config(source)
         check_native(source, config)
         with _new_folder(destination) as folder:
             _write_shards(folder, _published_shards(source, config), report)
             (folder / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-            _write_published_tokenizer(source, folder)
+            processor.tokenizer.save_pretrained(folder)
+            if (source / "generation_config.json").is_file():
+                shutil.copy(source / "generation_config.json", folder)
     else:
         known = ", ".join([OryxConfig.model_type, *PUBLISHED_TYPES])
         raise CheckpointError(f"{source / 'config.json'} has model_type {model_type!r}; allowed: {known}.")
@@ -109,6 +115,30 @@ def published_settings(config: OryxConfig, source: Path) -> dict[str, Any]:
         "mm_resampler_type": "dynamic_compressor",
         "torch_dtype": str(config.dtype or "float32").removeprefix("torch."),
     }
+
+
+def check_published_defaults(config: OryxConfig, processor: OryxProcessor, source: Path) -> None:
+    """Settings that no published file holds must be those that a published checkpoint is read with.
+
+    Raises:
+        CheckpointError: listing the keys that are not.
+    """
+    found = _flatten(processor.to_dict(), "processor_config")
+    defaults = _flatten(type(processor)(processor.tokenizer).to_dict(), "processor_config")
+    tower = OryxVisionConfig()
+    for name in ("hidden_act", "layer_norm_eps"):
+        found[f"vision_config.{name}"] = getattr(config.vision_config, name)
+        defaults[f"vision_config.{name}"] = getattr(tower, name)
+    lost = sorted(key for key in found if found[key] != defaults[key])
+    if lost:
+        raise CheckpointError(f"{source} sets what the published layout has no place for: {', '.join(lost)}.")
+
+
+def _flatten(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flatten(value, f"{name}.{key}") if isinstance(value, dict) else {f"{name}.{key}": value}
+    return flat
 
 
 @contextmanager
@@ -184,11 +214,3 @@ def _write_native_extras(opened: PublishedCheckpoint, folder: Path) -> None:
     config.save_pretrained(folder)
     processor.save_pretrained(folder)
     generation_config(processor).save_pretrained(folder)
-
-
-def _write_published_tokenizer(source: Path, folder: Path) -> None:
-    from oryx.loading import native_processor
-
-    native_processor(source).tokenizer.save_pretrained(folder)
-    if (source / "generation_config.json").is_file():
-        shutil.copy(source / "generation_config.json", folder)

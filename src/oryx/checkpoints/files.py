@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from oryx.errors import CheckpointError
 from oryx.json_file import read_json
 
 INDEX = "model.safetensors.index.json"
+PICKLE = b"\x80"  # the first byte of a pickle that torch.save wrote
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,25 @@ def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def read_pth(path: Path) -> dict[str, Tensor]:
-    """Tensors of a `.pth`, memory-mapped. Never unpickled: anything but tensors is refused.
+    """Tensors of a `.pth`, memory-mapped where it is a zip file. Anything but tensors is refused, unread.
 
     Raises:
-        CheckpointError: missing, unreadable, or something other than named tensors inside.
+        CheckpointError: missing, empty, unreadable, or something other than named tensors inside.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        is_zip = zipfile.is_zipfile(path)
+        with path.open("rb") as file:
+            head = file.read(1)
+        if not head:
+            raise CheckpointError(f"{path} is empty (0 bytes); a file of tensors is needed.")
+        if not is_zip and head != PICKLE:
+            raise CheckpointError(
+                f"{path} is not a readable .pth file (it is neither a zip file nor a pickle)."
+            )
+        # The format before PyTorch 1.6 is no zip file and cannot be mapped.
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except CheckpointError:
+        raise
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing.") from None
     except pickle.UnpicklingError:
@@ -84,11 +98,13 @@ def read_pth(path: Path) -> dict[str, Tensor]:
             f"{path} holds pickled code, not plain tensors, and was not loaded; only files that "
             f"torch.load(weights_only=True) accepts are allowed."
         ) from None
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
+    except Exception as error:  # torch's unpickler raises KeyError, struct.error, ... on damage
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is not a readable .pth file ({reason}).") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict", content.get("model")), dict):
         content = content.get("state_dict", content.get("model"))
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise CheckpointError(f"{path} holds something other than named tensors.")
     return content

@@ -14,11 +14,11 @@ def read_config(folder: Path) -> OryxConfig:
     """The config of a native folder.
 
     Raises:
-        CheckpointError: a setting of the wrong kind.
+        CheckpointError: a setting of the wrong kind or value.
     """
     try:
         return OryxConfig.from_pretrained(folder)
-    except INVALID_SETTINGS as error:
+    except (*INVALID_SETTINGS, ZeroDivisionError) as error:
         reason = " ".join(str(error).split())
         raise CheckpointError(f"{folder / 'config.json'} is not a valid config ({reason}).") from None
 

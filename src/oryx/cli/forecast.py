@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from oryx.errors import CheckpointError
 from oryx.json_file import read_json
-from oryx.processing.budget import Forecast, ModelSizes, VisualForecast, forecast_visual
+from oryx.processing.budget import Forecast, ModelSizes, VisualForecast, forecast_visual, processor_settings
 from oryx.processing.geometry import ResizeRule
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def stand_ins(visuals: Sequence[VisualForecast]) -> list[Any]:
 
 
 def _native(settings: dict[str, Any]) -> ModelSizes | None:
-    """Sizes from a native `config.json`; None where it leaves out what only the config's class knows."""
+    """Sizes from a native `config.json`; None where it takes the config's class to fill in or to refuse."""
     try:
         return ModelSizes.from_settings(
             settings["vision_config"],
@@ -81,8 +81,9 @@ def _native(settings: dict[str, Any]) -> ModelSizes | None:
 
 def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None) -> ModelSizes:
     """Sizes through the config's class: of a published folder, or a native config without its defaults."""
+    from oryx.checkpoints.native import read_config
     from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint
-    from oryx.config import INVALID_SETTINGS, OryxConfig
+    from oryx.config import OryxConfig
     from oryx.loading import resolve_tower
 
     known = [OryxConfig.model_type, *PUBLISHED_TYPES]
@@ -94,10 +95,7 @@ def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None
     if settings["model_type"] in PUBLISHED_TYPES:
         config = PublishedCheckpoint.open(folder, resolve_tower(vision_tower)).config()
     else:
-        try:
-            config = OryxConfig.from_pretrained(folder)
-        except INVALID_SETTINGS as error:
-            raise CheckpointError(f"{folder / 'config.json'} is not a valid config ({error}).") from None
+        config = read_config(folder)
     text: Any = config.text_config
     names = (
         "hidden_size",
@@ -110,11 +108,14 @@ def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None
     numbers = {name: getattr(text, name, None) for name in names}
     numbers["intermediate_size"] = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     dtype = str(config.dtype or "float32").removeprefix("torch.")
-    return ModelSizes.from_settings(vars(config.vision_config), numbers, config.compressor_dim, dtype)
+    try:
+        return ModelSizes.from_settings(vars(config.vision_config), numbers, config.compressor_dim, dtype)
+    except TypeError as error:
+        raise CheckpointError(f"{folder / 'config.json'} is not a valid config ({error}).") from None
 
 
 def _rule(folder: Path) -> ResizeRule:
-    return ResizeRule.from_dict(read_json(folder / "processor_config.json").get("resize_rule") or {})
+    return ResizeRule.from_dict(processor_settings(folder).get("resize_rule") or {})
 
 
 def load_processor(folder: Path) -> OryxProcessor:

@@ -1,26 +1,38 @@
-"""Animated pictures (GIF, WebP, PNG) as videos, read with Pillow."""
+"""Animated pictures (GIF, WebP, PNG, AVIF) as videos, read with Pillow."""
 
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from oryx.errors import MediaError
 from oryx.media.image import describe, open_file, open_header, to_rgb
 from oryx.media.timeline import Timeline
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_DURATION = 100  # ms, what browsers show a frame for that asks for (next to) nothing
 SIGNATURES = (b"GIF8", b"\x89PNG\r\n\x1a\n")
+AVIF_SIGNATURES = (b"ftypavis", b"ftypavif")
+
+
+class CutOffError(Exception):
+    """A frame of an animation is there in part only, or broken."""
 
 
 def is_animation(source: str | Path | bytes) -> bool:
-    """Whether the file is a GIF, or a WebP or PNG (still or animated), from its first bytes."""
+    """Whether the file is a GIF, or a WebP, PNG or AVIF (still or animated), from its first bytes."""
     if isinstance(source, bytes):
         head = source[:12]
     else:
         with open_file(source, "a video") as file:
             head = file.read(12)
+    if head[4:12] in AVIF_SIGNATURES:
+        # libav shows only the first picture of it; but not every Pillow has the decoder.
+        return "avif" in features.modules and features.check("avif") is True
     return head.startswith(SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
@@ -32,12 +44,25 @@ def probe_animation(source: str | Path | bytes) -> tuple[int, int, Timeline, flo
     """
     name = describe(source)
     with open_header(source) as image:
-        # A GIF of one frame is still a clip; a PNG or WebP of one frame is a picture under a wrong name.
+        # A GIF of one frame is still a clip; any other of one frame is a picture under a wrong name.
         if image.format != "GIF" and not getattr(image, "is_animated", False):
             raise MediaError(f"{name} is a still picture ({image.format}), not a video: give it as an image")
-        durations = [_duration(frame) for _, frame in _frames(image)]
+        durations: list[float] = []
+        is_whole = False
+        with suppress(CutOffError):
+            for _, frame in _frames(image):
+                durations.append(_duration(frame))
+            is_whole = True
         if not durations:
             raise MediaError(f"{name} is truncated or broken: not one frame can be read")
+        # A GIF promises no number: Pillow would have to go through the file once more to count.
+        promised = 0 if image.format == "GIF" else getattr(image, "n_frames", 0)
+        if promised > len(durations):
+            logger.warning(
+                "%s is cut off: only %d of its %d frames are there", name, len(durations), promised
+            )
+        elif not is_whole:
+            logger.warning("%s is cut off: only the first %d frames are there", name, len(durations))
         starts = np.concatenate([[0], np.cumsum(durations)])
         timeline = Timeline(len(durations), starts[:-1].astype(np.int64), np.zeros(1, np.int64), 0.001)
         return image.height, image.width, timeline, float(starts[-1]) * 0.001
@@ -46,7 +71,7 @@ def probe_animation(source: str | Path | bytes) -> tuple[int, int, Timeline, flo
 def read_animation(source: str | Path | bytes, ranks: list[int]) -> Iterator[tuple[int, Image.Image]]:
     """Yield (rank, RGB image) of the wanted frames (ascending ranks); only they are converted."""
     wanted = set(ranks)
-    with open_header(source) as image:
+    with open_header(source) as image, suppress(CutOffError):
         for rank, frame in _frames(image):
             if rank in wanted:
                 yield rank, to_rgb(frame, describe(source))
@@ -60,8 +85,10 @@ def _frames(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         try:
             image.seek(rank)
             image.load()
-        except Exception:  # EOFError at the end; anything else where the file is cut off or broken
+        except EOFError:
             return
+        except Exception as error:  # Pillow's readers raise all kinds where the file is cut off or broken
+            raise CutOffError from error
         yield rank, image
         rank += 1
 

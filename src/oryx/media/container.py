@@ -18,7 +18,9 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,ivf,obu,h264,hevc,"
     "m4v,dv,rm,wtv,vc1,yuv4mpegpipe"
 )
-CONTAINERS = "MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, WMV, OGG, MXF or an animated GIF, WebP or PNG"
+CONTAINERS = (
+    "MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, WMV, OGG, MXF or an animated GIF, WebP, PNG or AVIF"
+)
 
 # (a, b, c, d) of a display matrix: x' = a x + c y, y' = b x + d y, with y downwards.
 TRANSPOSES = {

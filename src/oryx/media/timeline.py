@@ -9,6 +9,8 @@ from typing import Any
 import av
 import numpy as np
 
+from oryx.media.cut import find_loss
+
 SEEK_MARGIN = 8  # a seek empties the decoder: it must save at least so many frames
 MAX_REORDER = 32  # no codec shows a frame so many places away from where it is stored
 VP8_SHOWN = 0x10  # bit of a VP8 packet's first byte: unset for a frame that others refer to and nobody sees
@@ -27,6 +29,8 @@ class Timeline:
     pts: np.ndarray | None = None
     keyframes: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     time_base: float = 1.0
+    loss: str = ""
+    """What says that frames are missing at the end, as the rest of a sentence; "" where nothing does."""
 
     @property
     def times(self) -> np.ndarray | None:
@@ -71,29 +75,37 @@ def scan(container: Any, stream: Any) -> Timeline:
     pts: list[int | None] = []
     keys: list[int | None] = []
     is_vp8 = stream.codec_context.name == "vp8"
+    end, is_broken = 0, False
     try:
         for packet in container.demux(stream):
+            if packet.size:
+                is_broken = packet.is_corrupt
             if not packet.size or packet.is_discard or (is_vp8 and not memoryview(packet)[0] & VP8_SHOWN):
                 continue
             if packet.is_keyframe:
                 pts = pts if keys else []  # no decoder can show what came before the first
                 keys.append(packet.pts)
             pts.append(packet.pts)
+            end = max(end, (packet.pts or 0) + (packet.duration or 0))
     except (av.FFmpegError, OSError):
-        pass  # cut off or damaged: what came before it is the video
+        is_broken = True  # cut off or damaged: what came before it is the video
+    untimed = Timeline(len(pts), loss=find_loss(container, stream, len(pts), None, 0.0, is_broken))
     # An AVI keeps no presentation times: where frames depend on each other, libav only guesses them.
     is_guessed = container.format.name == "avi" and len(keys) < len(pts)
     known = np.array([time for time in pts if time is not None], dtype=np.int64)
     order = np.argsort(known, kind="stable")
     if is_guessed or len(known) < len(pts) or not keys or not stream.time_base:
-        return Timeline(num_frames=len(pts))
+        return untimed
     # Where the clock starts anew midway (two recordings in one file), times tell nothing about the order.
     if np.abs(order - np.arange(len(known))).max() > MAX_REORDER or (np.diff(known[order]) == 0).any():
-        return Timeline(num_frames=len(pts))
+        return untimed
     begin = keys[0] or 0
     shown = known[order][known[order] >= begin]
     keyframes = np.searchsorted(shown, sorted(time for time in keys if time is not None))
-    return Timeline(len(shown), shown, keyframes, float(stream.time_base))
+    tick = float(stream.time_base)
+    gap = float(np.diff(shown).max(initial=0)) * tick
+    loss = find_loss(container, stream, len(shown), end * tick, gap, is_broken)
+    return Timeline(len(shown), shown, keyframes, tick, loss)
 
 
 def is_sound(container: Any, stream: Any) -> bool:

@@ -172,8 +172,8 @@ def probe_video(source: VideoSource) -> VideoInfo:
         is_believed = container.size > SCAN_BYTES and is_sound(container, stream)
     timeline = None if is_believed else _scan(source)
     num_frames = promised if timeline is None else max(1, timeline.num_frames)
-    if promised > num_frames:
-        logger.warning("%s is cut off: only %d of its %d frames are there", name, num_frames, promised)
+    if timeline is not None and timeline.loss:
+        logger.warning("%s %s", name, timeline.loss)
     times = timeline.times if timeline is not None else None
     if times is not None and num_frames > 1:
         measured = (num_frames - 1) / float(times[-1])
@@ -235,6 +235,10 @@ def _decode(
             try:
                 for rank, frame in decode(container, stream, timeline, list(left)):
                     left.remove(rank)
+                    # A bare stream promises nothing: damage at its end is the one sign (threads may miss it).
+                    is_last = rank == timeline.num_frames - 1
+                    if is_last and frame.is_corrupt and not timeline.loss:  # else it was said already
+                        logger.warning("%s is cut off: its last frame is damaged", describe(source))
                     yield rank, _fit(_upright(frame), info.height, info.width)
             except MissedFrameError:
                 logger.debug("%s: a frame did not come after a seek, decoding from the start", source)

@@ -39,7 +39,7 @@ def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
 
 
 def attend_varlen(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
-    """`torch.nn.attention.varlen`: one kernel for all lengths. CUDA in half precision."""
+    """`torch.nn.attention.varlen`: one kernel for all lengths. CUDA from Ampere on, in half precision."""
     from torch.nn.attention.varlen import varlen_attn
 
     lengths = torch.tensor([0, *packing.lengths], dtype=torch.int32, device=q.device)
@@ -54,7 +54,14 @@ def choose_attention(
     """The backend for `attn_implementation` where `q` lives: "eager", else the fastest that takes it."""
     if implementation == "eager":
         return attend_eager
-    if q.is_cuda and q.dtype in (torch.float16, torch.bfloat16) and q.shape[-1] % 8 == 0:
+    is_half = q.dtype in (torch.float16, torch.bfloat16)
+    # The kernel is flash attention, which older cards (compute capability 7.5 and below) cannot run.
+    if (
+        q.is_cuda
+        and is_half
+        and q.shape[-1] % 8 == 0
+        and torch.cuda.get_device_capability(q.device) >= (8, 0)
+    ):
         try:
             from torch.nn.attention import varlen  # noqa: F401
         except ImportError:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from oryx.errors import ConfigError, MediaError
+from oryx.errors import CheckpointError, ConfigError, MediaError
+from oryx.json_file import read_json
 from oryx.media.image import image_size
 from oryx.media.views import list_views
 from oryx.processing.geometry import (
@@ -22,6 +23,7 @@ from oryx.processing.geometry import (
     View,
     frame_view,
     image_views,
+    nearest,
     num_visual_tokens,
 )
 from oryx.processing.visuals import FEW_FRAMES, frame_ratios, prompt_note, visual_source, visual_type
@@ -30,6 +32,10 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 _VISION = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_channels")
 _TEXT = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+
+# What `OryxProcessor.to_dict` writes, and what `transformers` may write beside it.
+_PROCESSOR = ("resize_rule", "prompt_style", "system_prompt", "image_token")
+_OF_TRANSFORMERS = ("processor_class", "auto_map", "tokenizer", "chat_template", "transformers_version")
 
 
 @dataclass(frozen=True)
@@ -72,16 +78,20 @@ class ModelSizes:
     def from_settings(
         cls, vision: Mapping[str, Any], text: Mapping[str, Any], compressor_dim: int, dtype: str
     ) -> "ModelSizes":
-        """From the two inner dicts of a native `config.json`. A setting that is not there raises KeyError."""
-        heads = text["num_attention_heads"]
+        """From the two inner dicts of a native `config.json`.
+
+        Raises:
+            KeyError: a setting is not there.
+            TypeError: a setting is not a whole number of at least 1.
+        """
+        numbers = {name: _whole(name, text[name]) for name in _TEXT}
+        heads = numbers["num_attention_heads"]
+        key_value_heads = _whole("num_key_value_heads", text.get("num_key_value_heads") or heads)
+        head_dim = _whole("head_dim", text.get("head_dim") or numbers["hidden_size"] // heads)
         return cls(
-            VisionSizes(**{name: vision[name] for name in _VISION}),
-            TextSizes(
-                **{name: text[name] for name in _TEXT},
-                num_key_value_heads=text.get("num_key_value_heads") or heads,
-                head_dim=text.get("head_dim") or text["hidden_size"] // heads,
-            ),
-            compressor_dim,
+            VisionSizes(**{name: _whole(name, vision[name]) for name in _VISION}),
+            TextSizes(**numbers, num_key_value_heads=key_value_heads, head_dim=head_dim),
+            _whole("compressor_dim", compressor_dim),
             dtype,
         )
 
@@ -170,6 +180,22 @@ class Forecast:
         if self.prompt_tokens is not None:
             plan["prompt_tokens"] = self.prompt_tokens
         return plan
+
+
+def processor_settings(folder: Path) -> dict[str, Any]:
+    """A native folder's `processor_config.json`. It stands here since `oryx plan` reads it without torch.
+
+    Raises:
+        CheckpointError: missing, no JSON object, or an unknown key.
+    """
+    file = folder / "processor_config.json"
+    settings = read_json(file)
+    for key in settings:
+        if key not in (*_PROCESSOR, *_OF_TRANSFORMERS):
+            raise CheckpointError(f"{file} has no setting {key!r}; {nearest(key, _PROCESSOR)}.")
+    if not isinstance(settings.get("resize_rule") or {}, dict):
+        raise CheckpointError(f"{file}: resize_rule must be an object, not {settings['resize_rule']!r}.")
+    return settings
 
 
 def kv_cache_bytes(num_positions: int, sizes: ModelSizes) -> int:
@@ -271,6 +297,12 @@ def _frame_sizes(
 
 def _size(frame: Any) -> tuple[int, int]:
     return (frame.shape[0], frame.shape[1]) if isinstance(frame, np.ndarray) else image_size(frame)
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise TypeError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return value
 
 
 def _name(source: Any, otherwise: str) -> str:

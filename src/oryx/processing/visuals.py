@@ -223,9 +223,7 @@ def _open_frames(
 
 def _encoded_stream(visual: EncodedVisual) -> VisualStream:
     if visual.patches is None:
-        raise ConfigError(
-            "the visual holds no patches; it stands in for embeddings made elsewhere."
-        )
+        raise ConfigError("the visual holds no patches; it stands in for embeddings made elsewhere.")
     ends = itertools.accumulate(view.num_patches for view in visual.views)
     views = ((view, visual.patches[end - view.num_patches : end]) for view, end in zip(visual.views, ends))
     return VisualStream(visual.kind, len(visual.views), views, visual.note, visual.marks)

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 import torch
-from factories import make_config, make_model, make_processor
+from factories import make_config, make_model, make_processor, make_tokenizer
 from reference_cases import NAMES, REFERENCE
 from safetensors.torch import load_file
 
@@ -15,6 +15,7 @@ from oryx.checkpoints.keymap import TOWER
 from oryx.checkpoints.published import TOWER_FILE
 from oryx.errors import CheckpointError, ConfigError
 from oryx.json_file import read_json
+from oryx.processing.processor import OryxProcessor
 
 convert_module = import_module("oryx.checkpoints.convert")  # the package names the function alike
 
@@ -214,10 +215,45 @@ def test_what_the_published_layout_cannot_hold(config, tmp_path):
     assert_nothing_left(tmp_path, "native")
 
 
+@pytest.mark.parametrize(
+    ("vision", "settings", "keys"),
+    [
+        ({"layer_norm_eps": 1e-5}, {}, r"vision_config\.layer_norm_eps"),
+        ({"hidden_act": "relu"}, {}, r"vision_config\.hidden_act"),
+        ({}, {"prompt_style": "eval"}, r"processor_config\.prompt_style"),
+        ({}, {"system_prompt": ""}, r"processor_config\.system_prompt"),
+        ({}, {"image_token": "<|vision|>"}, r"processor_config\.image_token"),
+        (
+            {"hidden_act": "relu"},
+            {"resize_rule": {"low_area": 256**2, "video_min_area": 256**2}, "system_prompt": ""},
+            r"processor_config\.resize_rule\.low_area, processor_config\.resize_rule\.video_min_area, "
+            r"processor_config\.system_prompt, vision_config\.hidden_act",
+        ),
+    ],
+)
+def test_settings_that_the_published_layout_cannot_hold(vision, settings, keys, tmp_path):
+    make_model(make_config(vision=vision)).save_pretrained(tmp_path / "native")
+    OryxProcessor(make_tokenizer(), **settings).save_pretrained(tmp_path / "native")
+    with pytest.raises(
+        CheckpointError, match=rf"native sets what the published layout has no place for: {keys}\.$"
+    ):
+        oryx.convert(tmp_path / "native", tmp_path / "back")
+    assert_nothing_left(tmp_path, "native")
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_broken_generation_config_is_not_handed_on(qwen, content, tmp_path):
+    native = oryx.convert(qwen.folder, tmp_path / "native")
+    (native / "generation_config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"generation_config\.json"):
+        oryx.convert(native, tmp_path / "back")
+    assert_nothing_left(tmp_path, "qwen", "native")
+
+
 def test_a_tied_model_there_and_back(tmp_path):
     model = make_model(make_config(tie_word_embeddings=True))
     model.save_pretrained(tmp_path / "native")
-    make_processor().save_pretrained(tmp_path / "native")
+    OryxProcessor(make_tokenizer()).save_pretrained(tmp_path / "native")
     back = oryx.convert(tmp_path / "native", tmp_path / "back")
     assert json.loads((back / "config.json").read_text())["tie_word_embeddings"] is True
     assert "lm_head.weight" not in read_all(back)

@@ -98,25 +98,40 @@ def test_a_pth_that_runs_code_is_refused_and_runs_none(tmp_path, how):
         file.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, file, _use_new_zipfile_serialization=how == "torch.save")
-    with pytest.raises(CheckpointError, match=r"oryx_vit\.pth (holds pickled code|is not a readable)"):
+    with pytest.raises(CheckpointError, match=r"oryx_vit\.pth holds pickled code, not plain tensors"):
         read_pth(file)
     assert not marker.exists()
     torch.load(file, weights_only=False) if how != "pickle" else pickle.loads(file.read_bytes())
     assert marker.exists()  # the attack is real
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
-def test_damaged_pth(tmp_path, damage):
+@pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "longer text"])
+def test_damaged_pth(tmp_path, damage, is_old):
     file = tmp_path / "oryx_vit.pth"
-    torch.save({"a": torch.ones(1000)}, file)
-    content = file.read_bytes()
-    file.write_bytes({"truncated": content[:-2000], "empty": b"", "text": b"no tensors here"}[damage])
-    with pytest.raises(CheckpointError, match=r"oryx_vit\.pth"):
+    torch.save({"a": torch.ones(1000)}, file, _use_new_zipfile_serialization=not is_old)
+    damaged = {"truncated": file.read_bytes()[:-2000], "empty": b"", "text": b"no tensors here"}
+    file.write_bytes(damaged.get(damage, b"hello world" * 100))
+    with pytest.raises(
+        CheckpointError, match=r"oryx_vit\.pth (is empty|is not a readable \.pth file)"
+    ) as caught:
         read_pth(file)
+    assert "mmap" not in str(caught.value)  # advice about how to save says nothing of what is wrong
+    assert ("is empty (0 bytes)" in str(caught.value)) == (damage == "empty")
+
+
+def test_a_pth_in_the_format_before_zip(tmp_path):
+    tensors = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4, dtype=torch.bfloat16)}
+    torch.save(tensors, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    read = read_pth(tmp_path / "old.pth")
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
 
 
 @pytest.mark.parametrize(
-    "content", [[torch.ones(1)], {"a": 1}, torch.ones(1)], ids=["list", "number", "tensor"]
+    "content",
+    [[torch.ones(1)], {"a": 1}, torch.ones(1), {0: torch.ones(1)}],
+    ids=["list", "number", "tensor", "names that are numbers"],
 )
 def test_a_pth_of_something_else(tmp_path, content):
     torch.save(content, tmp_path / "oryx_vit.pth")

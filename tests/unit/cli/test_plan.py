@@ -1,6 +1,7 @@
 """`oryx plan`: the contract of its JSON, kinds by content, and equality with the processor."""
 
 import json
+import shutil
 
 import pytest
 
@@ -69,8 +70,6 @@ def test_the_cache_follows_the_dtype(run, native, picture):
 
 
 def test_a_config_without_its_defaults_is_read_by_its_class(run, native, picture, tmp_path):
-    import shutil
-
     folder = tmp_path / "lean"
     shutil.copytree(native, folder)
     settings = json.loads((folder / "config.json").read_text())
@@ -107,3 +106,42 @@ def test_a_bare_mpeg_stream_is_a_video(run, native, tmp_path):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
     assert plan(run, path, "--model", native)["visuals"][0]["kind"] == "video"
+
+
+@pytest.fixture
+def settings_of(native, tmp_path):
+    """(file, change of its JSON) -> a native folder with the change."""
+
+    def change(file, edit):
+        folder = shutil.copytree(native, tmp_path / "changed")
+        settings = json.loads((folder / file).read_text())
+        edit(settings)
+        (folder / file).write_text(json.dumps(settings))
+        return folder
+
+    return change
+
+
+@pytest.mark.parametrize("value", ["x", "96", None, [96], True, 0, 2.5])
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("vision_config", "hidden_size"),
+        ("text_config", "hidden_size"),
+        ("text_config", "num_attention_heads"),
+    ],
+)
+def test_a_size_that_is_no_number(refused, settings_of, picture, part, name, value):
+    folder = settings_of("config.json", lambda settings: settings[part].update({name: value}))
+    assert "config.json" in refused("plan", picture(), "--model", folder)
+
+
+@pytest.mark.parametrize("name", ["vision_config", "compressor_dim"])
+def test_a_part_that_is_none(refused, settings_of, picture, name):
+    folder = settings_of("config.json", lambda settings: settings.update({name: "x"}))
+    assert "config.json" in refused("plan", picture(), "--model", folder)
+
+
+def test_an_unknown_setting_of_the_processor(refused, settings_of, picture):
+    folder = settings_of("processor_config.json", lambda settings: settings.update(reszie_rule={}))
+    assert "did you mean 'resize_rule'" in refused("plan", picture(), "--model", folder)

@@ -76,7 +76,7 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_animation(tmp_path: Path) -> Callable[..., Path]:
-    """(name, settings) -> path of an animated GIF, WebP or PNG of the frames 0, 1, 2, ..."""
+    """(name, settings) -> path of an animated GIF, WebP, PNG or AVIF of the frames 0, 1, 2, ..."""
 
     def make(name: str, num_frames: int = 6, duration: int | list[int] = 100) -> Path:
         first, *others = [draw_number(number) for number in range(num_frames)]

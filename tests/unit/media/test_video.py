@@ -4,22 +4,26 @@ import gc
 import io
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from oryx.errors import ConfigError, MediaError
-from oryx.media import decode, video
-from oryx.media.container import transpose_of
+from oryx.media import animation, decode, video
+from oryx.media.container import open_container, transpose_of
 from oryx.media.video import VideoInfo, choose_frames, open_clip, probe_video, read_frames
 
 needs_display_matrix = pytest.mark.skipif(
     not hasattr(av.VideoStream, "set_display_rotation"), reason="this PyAV cannot write a display matrix"
 )
+
+
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
 
 
 def decode_fully(path: Path) -> list[np.ndarray]:
@@ -57,7 +61,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_chosen_frames_equal_those_of_full_decoding(name: str, make_video, read_number):
+def test_chosen_frames_equal_those_of_full_decoding(name: str, make_video, read_number, caplog):
     path = make_video(name, num_frames=60, **KINDS[name])
     expected = decode_fully(path)
     info = probe_video(path)
@@ -68,6 +72,7 @@ def test_chosen_frames_equal_those_of_full_decoding(name: str, make_video, read_
         for frame in frames:
             assert np.array_equal(np.asarray(frame.image), expected[frame.index]), f"frame {frame.index}"
             assert read_number(frame.image) == frame.index
+    assert not caplog.records  # a whole file gives no reason to warn
 
 
 def test_hidden_frames_of_vp8_do_not_count(make_video, read_number, tmp_path: Path):
@@ -156,8 +161,8 @@ def test_a_mirrored_matrix_is_understood():
     assert transpose_of(Stub(0, 1, 1, 0)) is Image.Transpose.TRANSPOSE
 
 
-@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
-def test_animated_pictures_are_videos(name: str, make_animation, read_number):
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", pytest.param("a.avif", marks=needs_avif)])
+def test_animated_pictures_are_videos(name: str, make_animation, read_number, caplog):
     path = make_animation(name, num_frames=6, duration=[50, 100, 150, 200, 100, 100])
     clip = open_clip(path, 4)
     assert (clip.height, clip.width, clip.num_frames) == (48, 64, 4)
@@ -166,14 +171,35 @@ def test_animated_pictures_are_videos(name: str, make_animation, read_number):
     assert [read_number(frame.image) for frame in frames] == [0, 1, 3, 5]
     assert [frame.time for frame in frames] == clip.times == pytest.approx([0.0, 0.05, 0.3, 0.6])
     assert clip.info.duration == pytest.approx(0.7)
+    assert not caplog.records
 
 
-def test_an_animation_cut_in_the_middle_gives_the_frames_before_the_cut(make_animation, read_number):
-    path = make_animation("cut.gif", num_frames=10)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+def test_an_avif_is_left_to_libav_where_pillow_reads_none(monkeypatch):
+    monkeypatch.setattr(animation.features, "check", lambda name: False)
+    head = b"\0\0\0\x20ftypavis"
+    assert not animation.is_animation(head)
+    monkeypatch.setattr(animation.features, "check", lambda name: True)
+    assert animation.is_animation(head)
+    assert not animation.is_animation(b"\0\0\0\x20ftypisom")
+
+
+@pytest.mark.parametrize(("name", "promise"), [("cut.gif", "the first"), ("cut.png", "of its 10 frames")])
+@pytest.mark.parametrize("part", [0.5, 0.6])
+def test_an_animation_cut_in_the_middle_gives_the_frames_before_the_cut(
+    name, promise, part, make_animation, read_number, caplog
+):
+    path = make_animation(name, num_frames=10)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
     clip = open_clip(path)
     assert 4 <= clip.num_frames <= 6
     assert numbers(clip.frames, read_number)[:4] == [0, 1, 2, 3]
+    (record,) = caplog.records
+    assert f"{name}' is cut off: only" in record.message
+    assert promise in record.message
+
+
+def test_an_animation_cut_in_its_first_frame(make_animation):
+    path = make_animation("cut.gif", num_frames=10)
     path.write_bytes(path.read_bytes()[:900])  # inside the first frame
     with pytest.raises(MediaError, match="truncated or broken"):
         open_clip(path)
@@ -236,7 +262,7 @@ def test_a_video_cut_in_the_middle_gives_the_frames_before_the_cut(
 ):
     path = make_video(name, num_frames=100, movflags=movflags)
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
+    path.write_bytes(data[: len(data) // 2 + 1])  # + 1: not between two packets of MPEG-TS
     clip = open_clip(path, 8)
     assert 30 < clip.info.num_frames < 70
     frames = list(clip.frames)
@@ -244,7 +270,33 @@ def test_a_video_cut_in_the_middle_gives_the_frames_before_the_cut(
     assert [read_number(frame.image) for frame in frames[:-1]] == clip.indices[:-1]
     assert abs(read_number(frames[-1].image) - clip.indices[-1]) <= 4  # the cut may go through its packet
     assert capfd.readouterr().err == ""
-    assert ("is cut off" in caplog.text) == (movflags != "")  # only that header had promised more
+    assert len(caplog.records) == 1
+    assert "cut off" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("cut.mkv", {}, r"shows no frame after \d\.\d of the 10\.0 seconds that its header promises"),
+        ("cut.webm", {"codec": "libvpx"}, "seconds that its header promises"),
+        ("cut.flv", {}, "its last packet is incomplete"),
+        ("cut.ts", {}, "its last packet is incomplete"),
+        ("cut.mxf", {"codec": "mpeg2video", "options": {"g": "12"}, "rate": 25}, "its header promises"),
+        ("cut.h264", {}, "its last frame is damaged"),
+    ],
+)
+def test_a_cut_is_told_where_no_number_of_frames_was_promised(
+    name: str, settings, sentence, make_video, caplog, monkeypatch
+):
+    # With several threads libav now and then forgets to mark a damaged frame.
+    monkeypatch.setattr(video, "open_container", lambda source, threads=False: open_container(source, False))
+    path = make_video(name, num_frames=100, **settings)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2 + 1])
+    list(open_clip(path, 8).frames)
+    (record,) = caplog.records
+    assert re.search(sentence, record.message)
+    assert str(path) in record.message
 
 
 def test_a_damaged_middle_keeps_the_number_of_frames(make_video, read_number, capfd):

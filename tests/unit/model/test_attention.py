@@ -82,10 +82,15 @@ def test_varlen_kernel_equals_plain_softmax(lengths):
     torch.testing.assert_close(actual.cpu().float(), expected, atol=3e-2, rtol=3e-2)
 
 
-def test_choice():
+def test_choice(monkeypatch):
     q = random_qkv(3)[0]
-    on_cuda = SimpleNamespace(is_cuda=True, dtype=torch.bfloat16, shape=q.shape)
+    on_cuda = SimpleNamespace(is_cuda=True, dtype=torch.bfloat16, shape=q.shape, device="cuda:1")
+    capabilities = {"cuda:1": (8, 0)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
     assert choose_attention("sdpa", on_cuda) is attend_varlen
+    capabilities["cuda:1"] = (7, 5)  # the kernel is flash attention, which Turing and Volta lack
+    assert choose_attention("sdpa", on_cuda) is attend_sdpa
+    capabilities["cuda:1"] = (9, 0)
     on_cuda.dtype = torch.float32
     assert choose_attention("sdpa", on_cuda) is attend_sdpa
     assert choose_attention("eager", q) is attend_eager

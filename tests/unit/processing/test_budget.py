@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import RULE, make_processor
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
 
 from oryx.config import OryxConfig, OryxVisionConfig
-from oryx.errors import ConfigError, MediaError
+from oryx.errors import CheckpointError, ConfigError, MediaError
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.budget import (
     Forecast,
@@ -19,6 +20,7 @@ from oryx.processing.budget import (
     forecast_visual,
     kv_cache_bytes,
     lm_prefill_flops,
+    processor_settings,
     vision_flops,
 )
 from oryx.processing.geometry import REGIONS, ResizeRule
@@ -210,3 +212,18 @@ def test_settings_fall_back_on_heads():
 def test_unknown_dtype():
     with pytest.raises(ConfigError, match="bfloat16"):
         ModelSizes.from_settings(VISION, TEXT, 8, "int3")
+
+
+@pytest.mark.parametrize("value", ["x", None, True, 0, -1, 2.5])
+def test_sizes_are_whole_numbers(value):
+    for changed in ((VISION | {"hidden_size": value}, TEXT), (VISION, TEXT | {"num_attention_heads": value})):
+        with pytest.raises(TypeError, match="must be a whole number of at least 1"):
+            ModelSizes.from_settings(*changed, 16, "float32")
+
+
+def test_settings_of_the_processor_are_those_it_saves(tmp_path):
+    make_processor().save_pretrained(tmp_path)
+    assert processor_settings(tmp_path)["resize_rule"] == RULE
+    (tmp_path / "processor_config.json").write_text('{"prompt_stile": "eval"}')
+    with pytest.raises(CheckpointError, match=r"has no setting 'prompt_stile'; did you mean 'prompt_style'"):
+        processor_settings(tmp_path)
