@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oryx.cli.media import MARKER
 from oryx.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,8 +97,6 @@ class Session:
         Args:
             write: called with stretches of the answer as they are generated.
         """
-        from oryx.processing.chat import IMAGE_MARKER
-
         began = time.perf_counter()
         batch = self.prompt(question)
         input_ids = batch["input_ids"].to(self.model.device)
@@ -115,7 +114,7 @@ class Session:
         new_ids = output[0, input_ids.shape[1] :]
         text = self.processor.tokenizer.decode(new_ids, skip_special_tokens=True).strip()
         # A marker that the model writes is no visual of the next prompt.
-        said = text.replace(IMAGE_MARKER, IMAGE_MARKER.strip("<>"))
+        said = text.replace(MARKER, MARKER.strip("<>"))
         self.turns += [{"from": "human", "value": question}, {"from": "gpt", "value": said}]
         self.seconds["generate"] = time.perf_counter() - began
         return text, len(new_ids)
