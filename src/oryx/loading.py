@@ -24,8 +24,8 @@ from oryx.config import OryxConfig
 from oryx.errors import CheckpointError, ConfigError, OryxError
 from oryx.json_file import read_json
 from oryx.model.modeling import OryxForConditionalGeneration
-from oryx.processing.budget import processor_settings
 from oryx.processing.processor import OryxProcessor
+from oryx.processing.settings import processor_settings
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 # Below this many parameters float32 on a CPU costs little memory and is never slower.

@@ -14,7 +14,7 @@ from oryx.processing.geometry import IMAGE
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from oryx.processing.budget import Forecast, VisualForecast
+    from oryx.processing.forecast import Forecast, VisualForecast
 
 # A bar that comes and goes at once only flickers.
 PATIENCE = 1.0

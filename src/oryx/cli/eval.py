@@ -77,14 +77,14 @@ def eval_command(
         runs += [(list(SWEEP_TESTS), ratio, None) for ratio in SWEEP_RATIOS]
         runs += [(list(SWEEP_TESTS), None, cap) for cap in SWEEP_PIXELS]
     # Everything that can be refused is refused before hours of work.
-    for names, ratio, _ in runs:
-        for name in names:
-            make_test_source(name, seed, ratio, detail, font_folder or ())
     if card is not None:
         check_card(card, [(ratio, cap, detail) for _, ratio, cap in runs])
     folder = resolve_folder(model)
     if output is not None:
         check_output(output, hash_weights(folder))
+    for names, ratio, _ in runs:
+        for name in names:
+            make_test_source(name, seed, ratio, detail, font_folder or ())
     loaded, processor = load(model, dtype=dtype, device=device)
     results = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())

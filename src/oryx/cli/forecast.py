@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from oryx.errors import CheckpointError
 from oryx.json_file import read_json
-from oryx.processing.budget import Forecast, ModelSizes, VisualForecast, forecast_visual, processor_settings
+from oryx.processing.costs import ModelSizes
+from oryx.processing.forecast import Forecast, VisualForecast, forecast_visual
 from oryx.processing.geometry import ResizeRule
+from oryx.processing.settings import processor_settings
 
 if TYPE_CHECKING:
     from oryx.processing.processor import OryxProcessor

@@ -63,7 +63,7 @@ def dials(
     Raises:
         ConfigError: one that is out of range, even if no medium would use it.
     """
-    from oryx.media.video import VideoInfo, choose_frames
+    from oryx.media.sampling import VideoInfo, choose_frames
     from oryx.processing.geometry import Detail, ResizeRule, image_views
 
     # Each range has one home: asking it about a smallest picture and video checks the dials.

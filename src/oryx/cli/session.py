@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import BatchFeature
 
     from oryx.model.modeling import OryxForConditionalGeneration
-    from oryx.processing.budget import VisualForecast
+    from oryx.processing.forecast import VisualForecast
     from oryx.processing.processor import OryxProcessor
 
 

@@ -1,13 +1,11 @@
 """Videos: which frames to take is decided first, and only what is needed for them is decoded."""
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 from PIL import Image
 
 from oryx.errors import ConfigError, MediaError
@@ -15,6 +13,7 @@ from oryx.media.animation import is_animation, probe_animation, read_animation
 from oryx.media.container import ROTATIONS, open_container, transpose_of
 from oryx.media.decode import MissedFrameError, decode_all, decode_counting, decode_seeking
 from oryx.media.image import MAX_PIXELS, ImageSource, describe, image_size, open_image
+from oryx.media.sampling import VideoInfo, check_dials, choose_frames, spread
 from oryx.media.timeline import Timeline, is_sound, scan
 from oryx.media.views import list_views
 
@@ -25,33 +24,7 @@ VideoSource: TypeAlias = str | Path | bytes
 # Reading every packet of a file up to this size takes a blink; of a larger one, a sound header is believed.
 SCAN_BYTES = 2**25
 DEFAULT_RATE = 25.0  # frames per second where a stream names none, as in libav
-MAX_RATE = 1e5  # frames per second: more than any video has, so that counting its moments stays exact
 ANIMATION = "animation"
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a video says about itself, before its frames are decoded."""
-
-    height: int
-    """Pixels, after rotation."""
-    width: int
-    num_frames: int
-    """Frames that can be shown: at least 1."""
-    fps: float
-    """Mean frames per second (the rate may vary)."""
-    duration: float
-    """Seconds."""
-    rotation: int = 0
-    """Degrees, clockwise, by which the stored frames are turned to stand upright: 0, 90, 180 or 270."""
-    codec: str = ""
-    timeline: Timeline | None = field(default=None, repr=False, compare=False)
-    """Exact times of all frames, where they have been read."""
-
-    def time_of(self, index: int) -> float:
-        """Seconds from the first frame to frame `index`."""
-        times = self.timeline.times if self.timeline is not None else None
-        return index / self.fps if times is None else float(times[index])
 
 
 @dataclass(frozen=True)
@@ -113,7 +86,7 @@ def open_clip(
         MediaError: the source is missing, broken or has no frame.
         ConfigError: `max_frames` or `fps` is out of range, or `fps` is given for a folder of frames.
     """
-    _check_dials(max_frames, fps)
+    check_dials(max_frames, fps)
     is_folder = isinstance(source, str | Path) and Path(source).is_dir()
     if not is_folder and isinstance(source, str | Path | bytes):
         info = probe_video(source)
@@ -122,31 +95,9 @@ def open_clip(
     pictures = list_views(source)  # type: ignore[arg-type]
     if is_folder and fps is not None:
         raise ConfigError(f"fps={fps} needs a video with timestamps: the folder {describe(source)} has none")
-    indices = _spread(len(pictures), max_frames) if is_folder else list(range(len(pictures)))
+    indices = spread(len(pictures), max_frames) if is_folder else list(range(len(pictures)))
     height, width = image_size(pictures[0])
     return Clip(pictures, height, width, indices, None)
-
-
-def choose_frames(info: VideoInfo, max_frames: int = 64, fps: float | None = None) -> list[int]:
-    """Indices of the frames to take, ascending and distinct.
-
-    Without `fps` they are spread uniformly from the first frame to the last. With it, the frame shown every
-    1/fps seconds is taken, while these are at most `max_frames`; else they are spread uniformly again.
-
-    Raises:
-        ConfigError: `max_frames` below 1, or `fps` not above 0.
-    """
-    _check_dials(max_frames, fps)
-    if fps is None:
-        return _spread(info.num_frames, max_frames)
-    times = info.timeline.times if info.timeline is not None else None
-    if times is None:
-        times = np.arange(info.num_frames) / info.fps
-    # A frame is shown until the next one: it is taken if a moment 0, 1/fps, 2/fps, ... falls into that time.
-    bounds = np.append(times, max(info.duration, times[-1] + 1 / info.fps))
-    moments_before = np.ceil(bounds * min(fps, MAX_RATE) - 1e-6)
-    indices = np.flatnonzero(np.diff(moments_before) > 0).tolist()
-    return indices if len(indices) <= max_frames else _spread(info.num_frames, max_frames)
 
 
 def probe_video(source: VideoSource) -> VideoInfo:
@@ -260,18 +211,3 @@ def _upright(frame: Any) -> Image.Image:
 def _fit(image: Image.Image, height: int, width: int) -> Image.Image:
     """All frames of a clip share one size: a stream that changes its size midway is resized."""
     return image if image.size == (width, height) else image.resize((width, height))
-
-
-def _spread(num_frames: int, max_frames: int) -> list[int]:
-    """The reference's rule: evenly from the first frame to the last, rounded down."""
-    return np.linspace(0, num_frames - 1, min(max_frames, num_frames), dtype=int).tolist()
-
-
-def _check_dials(max_frames: int, fps: float | None) -> None:
-    if isinstance(max_frames, bool) or not isinstance(max_frames, int | np.integer) or max_frames < 1:
-        raise ConfigError(f"max_frames is {max_frames!r}: a whole number of at least 1 is needed")
-    if fps is None:
-        return
-    is_number = isinstance(fps, int | float | np.number) and not isinstance(fps, bool)
-    if not is_number or not 0 < fps < math.inf:
-        raise ConfigError(f"fps is {fps!r}: a number above 0 is needed (or none at all)")

@@ -25,6 +25,7 @@ from oryx.processing.geometry import (
     nearest,
     num_visual_tokens,
 )
+from oryx.processing.pixels import patchify, resize
 
 _COMMON = ("type", "compression", "max_pixels", "marks")
 _SOURCES = {
@@ -141,17 +142,6 @@ def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> 
     return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks)
 
 
-def patchify(image: Image.Image, patch_size: int) -> np.ndarray:
-    """(P, 3 * p * p) uint8 of an RGB picture whose sides are multiples of the patch size.
-
-    Rows are patches from left to right and top to bottom; a row is channel-major: (channel, y, x) flattened.
-    """
-    pixels = np.asarray(image)  # (h * p, w * p, 3)
-    height, width = pixels.shape[0] // patch_size, pixels.shape[1] // patch_size
-    grid = pixels.reshape(height, patch_size, width, patch_size, 3)
-    return grid.transpose(0, 2, 4, 1, 3).reshape(height * width, 3 * patch_size * patch_size)
-
-
 def _image_stream(
     source: Any, visual: Mapping[str, Any], rule: ResizeRule
 ) -> Iterator[tuple[View, np.ndarray]]:
@@ -164,13 +154,13 @@ def _image_stream(
     views = image_views(height, width, rule, ratio, _default(visual.get("detail"), "high"), max_pixels)
     icon = icon_size(height, width, rule, max_pixels)
     if icon is not None:
-        image = _resize(image, *icon)
-    native = _resize(image, *native_size(height, width, rule, ratio, max_pixels))
+        image = resize(image, *icon)
+    native = resize(image, *native_size(height, width, rule, ratio, max_pixels))
     for index, view in enumerate(views):
         # Both views come from the resized native one, as in the reference, even if only one is wanted.
         yield (
             view,
-            patchify(_resize(native, view.height, view.width) if index == 0 else native, rule.patch_size),
+            patchify(resize(native, view.height, view.width) if index == 0 else native, rule.patch_size),
         )
 
 
@@ -179,12 +169,7 @@ def _frame_stream(
 ) -> Iterator[tuple[View, np.ndarray]]:
     for frame, ratio in zip(frames, ratios):
         view = frame_view(frame.height, frame.width, rule, ratio, max_pixels)
-        yield view, patchify(_resize(frame, view.height, view.width), rule.patch_size)
-
-
-def _resize(image: Image.Image, height: int, width: int) -> Image.Image:
-    # Pillow's default filter (bicubic) is part of the published rule. At equal sizes Pillow only copies.
-    return image if image.size == (width, height) else image.resize((width, height))
+        yield view, patchify(resize(frame, view.height, view.width), rule.patch_size)
 
 
 def _open_frames(

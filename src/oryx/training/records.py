@@ -11,7 +11,7 @@ from typing import Any
 from oryx.data.marks import Mark
 from oryx.errors import ConfigError, MediaError
 from oryx.media.subtitles import Subtitle
-from oryx.processing.budget import forecast_visual
+from oryx.processing.forecast import forecast_visual
 from oryx.processing.geometry import ResizeRule
 from oryx.processing.visuals import EncodedVisual, open_visual, visual_source, visual_type
 from oryx.training.fields import build

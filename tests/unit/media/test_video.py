@@ -16,7 +16,8 @@ from PIL import Image, features
 from oryx.errors import ConfigError, MediaError
 from oryx.media import animation, decode, video
 from oryx.media.container import open_container, transpose_of
-from oryx.media.video import VideoInfo, choose_frames, open_clip, probe_video, read_frames
+from oryx.media.sampling import VideoInfo, choose_frames
+from oryx.media.video import open_clip, probe_video, read_frames
 
 needs_display_matrix = pytest.mark.skipif(
     not hasattr(av.VideoStream, "set_display_rotation"), reason="this PyAV cannot write a display matrix"

@@ -14,16 +14,10 @@ from transformers import DynamicCache
 from oryx.config import OryxConfig, OryxVisionConfig
 from oryx.errors import CheckpointError, ConfigError, MediaError
 from oryx.model.modeling import OryxForConditionalGeneration
-from oryx.processing.budget import (
-    Forecast,
-    ModelSizes,
-    forecast_visual,
-    kv_cache_bytes,
-    lm_prefill_flops,
-    processor_settings,
-    vision_flops,
-)
+from oryx.processing.costs import ModelSizes, kv_cache_bytes, lm_prefill_flops, vision_flops
+from oryx.processing.forecast import Forecast, forecast_visual
 from oryx.processing.geometry import REGIONS, ResizeRule
+from oryx.processing.settings import processor_settings
 from oryx.processing.visuals import encode_visual
 
 VISION = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_channels": 3}
