@@ -27,6 +27,8 @@ def ask_command(
     max_frames: opt.MaxFrames = None,
     fps: opt.Fps = None,
     max_pixels: opt.MaxPixels = None,
+    budget: opt.Budget = None,
+    focus: opt.Focus = None,
     views: opt.Views = False,
     subtitles: opt.Subtitles = None,
     timestamps: opt.Timestamps = False,
@@ -41,18 +43,20 @@ def ask_command(
 ) -> None:
     """Ask about pictures, videos or a scene: oryx ask cat.jpg "What is this?" """
     from oryx.cli.display import plan_line, stderr
-    from oryx.cli.forecast import forecast, model_folder
+    from oryx.cli.forecast import make_planner, model_folder
     from oryx.cli.media import check_question, read_media, with_markers
     from oryx.cli.session import Session, check_sampling
 
     # Everything that can be wrong with the input is found before the model is loaded.
     check_sampling(max_new_tokens, temperature)
     check_question(question, media)
-    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
+    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, focus, subtitles, timestamps)
     sources = read_media(media or [], dials, views)
     question = with_markers(question, len(sources))
     folder = model_folder(model)
-    plan = forecast(folder, sources, vision_tower, dtype)
+    planner = make_planner(folder, vision_tower, dtype, device)
+    sources = planner.spend(sources, budget, new_tokens=max_new_tokens)
+    plan = planner.forecast(sources)
     console = stderr()
     lines = [] if as_json else [plan_line(visual) for visual in plan.visuals]
     if console.is_terminal:

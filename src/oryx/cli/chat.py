@@ -24,6 +24,8 @@ def chat_command(
     max_frames: opt.MaxFrames = None,
     fps: opt.Fps = None,
     max_pixels: opt.MaxPixels = None,
+    budget: opt.Budget = None,
+    focus: opt.Focus = None,
     views: opt.Views = False,
     subtitles: opt.Subtitles = None,
     timestamps: opt.Timestamps = False,
@@ -36,15 +38,17 @@ def chat_command(
 ) -> None:
     """Ask many questions in one conversation. Questions are lines; /quit or the end of input ends it."""
     from oryx.cli.display import plan_line, stderr
-    from oryx.cli.forecast import forecast, model_folder
+    from oryx.cli.forecast import make_planner, model_folder
     from oryx.cli.media import read_media, with_markers
     from oryx.cli.session import Session, check_sampling
 
     check_sampling(max_new_tokens, temperature)
-    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
+    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, focus, subtitles, timestamps)
     sources = read_media(media or [], dials, views)
     folder = model_folder(model)
-    plan = forecast(folder, sources, vision_tower, dtype)
+    planner = make_planner(folder, vision_tower, dtype, device)
+    sources = planner.spend(sources, budget, new_tokens=max_new_tokens)
+    plan = planner.forecast(sources)
     session = Session.load(
         folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value
     )

@@ -72,6 +72,10 @@ def print_plan(forecast: Forecast) -> None:
     totals.add_row("KV cache", f"{scaled(plan['kv_cache_bytes'], 1024, 'B')} ({plan['dtype']})")
     totals.add_row("vision", scaled(plan["vision_flops"], 1000, "FLOP"))
     totals.add_row("LM prefill", scaled(plan["lm_prefill_flops"], 1000, "FLOP"))
+    totals.add_row("peak memory", f"{scaled(plan['peak_memory_bytes'], 1024, 'B')}, weights included")
+    if "seconds" in plan:
+        parts = ", ".join(f"{name} {plan['seconds'][name]:.2g} s" for name in ("read", "vision", "prefill"))
+        totals.add_row("first word after", f"{plan['seconds']['total']:.2g} s ({parts})")
     console = Console(highlight=False)
     console.print(table)
     console.print()

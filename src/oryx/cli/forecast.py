@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from oryx.errors import CheckpointError
 from oryx.json_file import read_json
+from oryx.processing.budget import Planner
 from oryx.processing.costs import ModelSizes
-from oryx.processing.forecast import Forecast, VisualForecast, forecast_visual
+from oryx.processing.forecast import VisualForecast
 from oryx.processing.geometry import ResizeRule
 from oryx.processing.settings import processor_settings
+from oryx.processing.speed import read_speed
 
 if TYPE_CHECKING:
+    from oryx.config import OryxConfig
     from oryx.processing.processor import OryxProcessor
 
 
@@ -29,28 +32,27 @@ def model_folder(name: str) -> Path:
     return resolve_folder(name)
 
 
-def forecast(
-    folder: Path,
-    visuals: Sequence[dict[str, Any]],
-    vision_tower: Path | None = None,
-    dtype: str = "auto",
-) -> Forecast:
-    """What the visuals cost with the model in `folder`, from headers alone.
+def make_planner(
+    folder: Path, vision_tower: Path | None = None, dtype: str = "auto", device: str = "auto"
+) -> Planner:
+    """The planner of the model in `folder`, from its configs alone.
 
     Args:
         dtype: of the cache; "auto" is the checkpoint's own.
 
     Raises:
         CheckpointError: a config that cannot be read, or no tower.
-        ConfigError, MediaError: a dial or a source that cannot be.
     """
     settings = read_json(folder / "config.json")
     is_native = settings.get("model_type") == "oryx"
-    sizes = (_native(settings) if is_native else None) or _by_config(folder, settings, vision_tower)
+    sizes = (_native(settings) if is_native else None) or _by_config(folder, vision_tower)
     rule = _rule(folder) if is_native else ResizeRule()
     if dtype != "auto":
         sizes = replace(sizes, dtype=dtype)
-    return Forecast(tuple(forecast_visual(visual, rule) for visual in visuals), sizes)
+    speed = read_speed(sizes, dtype, device)
+    if speed is not None:
+        sizes = replace(sizes, dtype=speed.dtype)
+    return Planner(rule, sizes, speed)
 
 
 def count_prompt(
@@ -81,13 +83,18 @@ def _native(settings: dict[str, Any]) -> ModelSizes | None:
         return None
 
 
-def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None) -> ModelSizes:
-    """Sizes through the config's class: of a published folder, or a native config without its defaults."""
+def read_any_config(folder: Path, vision_tower: Path | None = None) -> OryxConfig:
+    """The config of a native or a published folder.
+
+    Raises:
+        CheckpointError: neither of these, or no tower.
+    """
     from oryx.checkpoints.native import read_config
     from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint
     from oryx.config import OryxConfig
     from oryx.loading import resolve_tower
 
+    settings = read_json(folder / "config.json")
     known = [OryxConfig.model_type, *PUBLISHED_TYPES]
     if settings.get("model_type") not in known:
         raise CheckpointError(
@@ -95,9 +102,13 @@ def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None
             f"allowed: {', '.join(known)}."
         )
     if settings["model_type"] in PUBLISHED_TYPES:
-        config = PublishedCheckpoint.open(folder, resolve_tower(vision_tower)).config()
-    else:
-        config = read_config(folder)
+        return PublishedCheckpoint.open(folder, resolve_tower(vision_tower)).config()
+    return read_config(folder)
+
+
+def _by_config(folder: Path, vision_tower: Path | None) -> ModelSizes:
+    """Sizes through the config's class: of a published folder, or a native config without its defaults."""
+    config = read_any_config(folder, vision_tower)
     text: Any = config.text_config
     names = (
         "hidden_size",
@@ -106,6 +117,7 @@ def _by_config(folder: Path, settings: dict[str, Any], vision_tower: Path | None
         "num_key_value_heads",
         "head_dim",
         "vocab_size",
+        "max_position_embeddings",
     )
     numbers = {name: getattr(text, name, None) for name in names}
     numbers["intermediate_size"] = getattr(text, "intermediate_size", None) or 4 * text.hidden_size

@@ -34,6 +34,20 @@ MaxFrames = Annotated[int | None, typer.Option(help="Take at most so many frames
 Fps = Annotated[float | None, typer.Option(help="Frames to take per second, instead of spreading evenly.")]
 MaxPixels = Annotated[int | None, typer.Option(help="Cap the area of every view and frame.")]
 Views = Annotated[bool, typer.Option("--views", help="All pictures are views of one scene.")]
+Budget = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="Spend so much, as well as possible: 4096 (visual tokens), 2GB (memory) or 5s; may be repeated.",
+    ),
+]
+Focus = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPANS|auto",
+        help="Where a video gets more of its tokens: 00:31-00:40, frames 120-240, or auto: where it changes.",
+    ),
+]
 Subtitles = Annotated[
     str | None,
     typer.Option(metavar="FILE|auto", help="Put subtitles into the prompt; auto: the file beside the video."),
@@ -55,6 +69,7 @@ def dials(
     max_frames: int | None,
     fps: float | None,
     max_pixels: int | None,
+    focus: str | None,
     subtitles: str | None,
     timestamps: bool,
 ) -> dict[str, Any]:
@@ -63,12 +78,14 @@ def dials(
     Raises:
         ConfigError: one that is out of range, even if no medium would use it.
     """
+    from oryx.media.focus import parse_focus
     from oryx.media.sampling import VideoInfo, choose_frames
     from oryx.processing.geometry import Detail, ResizeRule, image_views
 
     # Each range has one home: asking it about a smallest picture and video checks the dials.
     ratio, chosen = 1 if compression is None else compression, cast(Detail, detail or "high")
     image_views(1, 1, ResizeRule(), ratio, chosen, max_pixels)
+    parse_focus(focus)
     choose_frames(VideoInfo(1, 1, 1, 1.0, 1.0), 64 if max_frames is None else max_frames, fps)
     given = {
         "compression": compression,
@@ -76,6 +93,7 @@ def dials(
         "max_frames": max_frames,
         "fps": fps,
         "max_pixels": max_pixels,
+        "focus": focus,
         "subtitles": True if subtitles == "auto" else subtitles,
         "timestamps": timestamps or None,
     }

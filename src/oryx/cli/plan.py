@@ -9,37 +9,55 @@ from typing import Annotated
 import typer
 
 from oryx.cli import options as opt
+from oryx.errors import ConfigError
 
 
 def plan_command(
     media: Annotated[
-        list[str], typer.Argument(metavar="MEDIA...", help="Pictures, videos, folders of views.")
-    ],
+        list[str] | None, typer.Argument(metavar="[MEDIA...]", help="Pictures, videos, folders of views.")
+    ] = None,
     model: opt.Model = "nano",
     compression: opt.Compression = None,
     detail: opt.Detail = None,
     max_frames: opt.MaxFrames = None,
     fps: opt.Fps = None,
     max_pixels: opt.MaxPixels = None,
+    budget: opt.Budget = None,
+    focus: opt.Focus = None,
     views: opt.Views = False,
     subtitles: opt.Subtitles = None,
     timestamps: opt.Timestamps = False,
     question: Annotated[str | None, typer.Option(help="Count the whole prompt with this question.")] = None,
     prompt_style: opt.Style = None,
+    device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Measure this machine with this model once, to forecast seconds."),
+    ] = False,
     as_json: opt.Json = False,
 ) -> None:
     """Forecast tokens, cache and operations from headers alone; equal to what the model gets."""
     from oryx.cli.display import print_plan
-    from oryx.cli.forecast import count_prompt, forecast, load_processor, model_folder
+    from oryx.cli.forecast import count_prompt, load_processor, make_planner, model_folder
     from oryx.cli.media import read_media, with_markers
 
-    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
+    folder = model_folder(model)
+    if calibrate:
+        from oryx.cli.calibrate import calibrate_machine
+
+        calibrate_machine(folder, vision_tower, dtype, device)
+        if not media:
+            return
+    if not media:
+        raise ConfigError("media are missing: pictures, videos or folders of views to plan for.")
+    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, focus, subtitles, timestamps)
     sources = read_media(media, dials, views)
     text = None if question is None else with_markers(question, len(sources))
-    folder = model_folder(model)
-    plan = forecast(folder, sources, vision_tower, dtype)
+    planner = make_planner(folder, vision_tower, dtype, device)
+    sources = planner.spend(sources, budget)
+    plan = planner.forecast(sources)
     if text is not None:
         style = prompt_style and prompt_style.value
         plan = replace(plan, prompt_tokens=count_prompt(load_processor(folder), plan.visuals, text, style))

@@ -39,7 +39,7 @@ def encode(
     Raises:
         ConfigError, MediaError: a dial or a source that cannot be.
     """
-    stream = open_visual(visual, processor.rule)
+    stream = open_visual(processor.planner.spend([visual])[0], processor.rule)
     tokens: list[Tensor] = []
     views: list[View] = []
     chunk: list[tuple[View, np.ndarray]] = []

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from oryx.errors import ConfigError
+from oryx.media.focus import Focus
 from oryx.media.timeline import Timeline
 
 MAX_RATE = 1e5  # frames per second: more than any video has, so that counting its moments stays exact
@@ -35,24 +36,37 @@ class VideoInfo:
         times = self.timeline.times if self.timeline is not None else None
         return index / self.fps if times is None else float(times[index])
 
+    @property
+    def times(self) -> np.ndarray:
+        """(num_frames,) float64: seconds from the first frame; by the mean rate where they were not read."""
+        times = self.timeline.times if self.timeline is not None else None
+        return np.arange(self.num_frames) / self.fps if times is None else times
 
-def choose_frames(info: VideoInfo, max_frames: int = 64, fps: float | None = None) -> list[int]:
+    @property
+    def end(self) -> float:
+        """Seconds at which the last frame ends."""
+        return max(self.duration, self.time_of(self.num_frames - 1) + 1 / self.fps)
+
+
+def choose_frames(
+    info: VideoInfo, max_frames: int = 64, fps: float | None = None, focus: Focus | None = None
+) -> list[int]:
     """Indices of the frames to take, ascending and distinct.
 
     Without `fps` they are spread uniformly from the first frame to the last. With it, the frame shown every
-    1/fps seconds is taken, while these are at most `max_frames`; else they are spread uniformly again.
+    1/fps seconds is taken, while these are at most `max_frames`; else they are spread uniformly again. With
+    `focus` and without `fps`, at least half of the frames are taken from its spans, as far as there are any.
 
     Raises:
-        ConfigError: `max_frames` below 1, or `fps` not above 0.
+        ConfigError: `max_frames` below 1, `fps` not above 0, or a focus outside the video.
     """
     check_dials(max_frames, fps)
+    if focus is not None and fps is None:
+        return spread_focused(focus.mask(info.times, info.num_frames, info.end), max_frames)
     if fps is None:
         return spread(info.num_frames, max_frames)
-    times = info.timeline.times if info.timeline is not None else None
-    if times is None:
-        times = np.arange(info.num_frames) / info.fps
     # A frame is shown until the next one: it is taken if a moment 0, 1/fps, 2/fps, ... falls into that time.
-    bounds = np.append(times, max(info.duration, times[-1] + 1 / info.fps))
+    bounds = np.append(info.times, info.end)
     moments_before = np.ceil(bounds * min(fps, MAX_RATE) - 1e-6)
     indices = np.flatnonzero(np.diff(moments_before) > 0).tolist()
     return indices if len(indices) <= max_frames else spread(info.num_frames, max_frames)
@@ -61,6 +75,25 @@ def choose_frames(info: VideoInfo, max_frames: int = 64, fps: float | None = Non
 def spread(num_frames: int, max_frames: int) -> list[int]:
     """The reference's rule: evenly from the first frame to the last, rounded down."""
     return np.linspace(0, num_frames - 1, min(max_frames, num_frames), dtype=int).tolist()
+
+
+def spread_focused(inside: np.ndarray, max_frames: int) -> list[int]:
+    """Evenly within the frames of a focus (num_frames,) bool, and evenly within the others."""
+    focused, others = np.flatnonzero(inside), np.flatnonzero(~inside)
+    total = min(max_frames, len(inside))
+    num_focused = num_in_focus(len(focused), len(others), total)
+    chosen = [*_evenly(focused, num_focused), *_evenly(others, total - num_focused)]
+    return sorted(chosen)
+
+
+def num_in_focus(num_focused: int, num_others: int, total: int) -> int:
+    """How many of `total` chosen frames lie in the focus: half, or its share of the video if that is more."""
+    share = total * num_focused / (num_focused + num_others)
+    return max(min(num_focused, max(math.ceil(total / 2), round(share))), total - num_others)
+
+
+def _evenly(ranks: np.ndarray, count: int) -> list[int]:
+    return ranks[spread(len(ranks), count)].tolist() if count else []
 
 
 def check_dials(max_frames: int, fps: float | None) -> None:

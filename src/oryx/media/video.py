@@ -12,8 +12,9 @@ from oryx.errors import ConfigError, MediaError
 from oryx.media.animation import is_animation, probe_animation, read_animation
 from oryx.media.container import ROTATIONS, open_container, transpose_of
 from oryx.media.decode import MissedFrameError, decode_all, decode_counting, decode_seeking
+from oryx.media.focus import AUTO, parse_focus
 from oryx.media.image import MAX_PIXELS, ImageSource, describe, image_size, open_image
-from oryx.media.sampling import VideoInfo, check_dials, choose_frames, spread
+from oryx.media.sampling import VideoInfo, check_dials, choose_frames, spread, spread_focused
 from oryx.media.timeline import Timeline, is_sound, scan
 from oryx.media.views import list_views
 
@@ -72,7 +73,10 @@ class Clip:
 
 
 def open_clip(
-    source: VideoSource | Sequence[ImageSource], max_frames: int = 64, fps: float | None = None
+    source: VideoSource | Sequence[ImageSource],
+    max_frames: int = 64,
+    fps: float | None = None,
+    focus: Any = None,
 ) -> Clip:
     """Choose the frames of a clip; nothing is decoded until `frames` is read.
 
@@ -81,21 +85,44 @@ def open_clip(
             chosen; or a list of paths or Pillow images, which is used as it is, without sampling.
         max_frames: at most so many frames.
         fps: frames per second of the video; None spreads `max_frames` over it uniformly.
+        focus: spans from which at least half of the frames are taken (see `media.focus`); "auto" leaves the
+            choice as it is.
 
     Raises:
         MediaError: the source is missing, broken or has no frame.
-        ConfigError: `max_frames` or `fps` is out of range, or `fps` is given for a folder of frames.
+        ConfigError: `max_frames` or `fps` is out of range, `fps` is given for a folder of frames, or the
+            focus lies outside.
     """
     check_dials(max_frames, fps)
-    is_folder = isinstance(source, str | Path) and Path(source).is_dir()
-    if not is_folder and isinstance(source, str | Path | bytes):
-        info = probe_video(source)
-        indices = choose_frames(info, max_frames, fps)
+    is_path = isinstance(source, str | Path)
+    is_file = isinstance(source, bytes) or (is_path and not Path(source).is_dir())  # type: ignore[arg-type]
+    info = probe_video(source) if is_file else None  # type: ignore[arg-type]
+    return choose_clip(source, info, max_frames, fps, focus)
+
+
+def choose_clip(
+    source: VideoSource | Sequence[ImageSource],
+    info: VideoInfo | None,
+    max_frames: int = 64,
+    fps: float | None = None,
+    focus: Any = None,
+) -> Clip:
+    """`open_clip` of a source that was probed already; `info` is None for a folder or a list of pictures."""
+    check_dials(max_frames, fps)
+    spans = parse_focus(focus)
+    if spans == AUTO:
+        spans = None
+    if info is not None:
+        indices = choose_frames(info, max_frames, fps, spans)
         return Clip(source, info.height, info.width, indices, [info.time_of(i) for i in indices], info)
+    is_folder = isinstance(source, str | Path)
     pictures = list_views(source)  # type: ignore[arg-type]
     if is_folder and fps is not None:
         raise ConfigError(f"fps={fps} needs a video with timestamps: the folder {describe(source)} has none")
-    indices = spread(len(pictures), max_frames) if is_folder else list(range(len(pictures)))
+    if is_folder and spans is not None:
+        indices = spread_focused(spans.mask(None, len(pictures)), max_frames)
+    else:
+        indices = spread(len(pictures), max_frames) if is_folder else list(range(len(pictures)))
     height, width = image_size(pictures[0])
     return Clip(pictures, height, width, indices, None)
 

@@ -44,6 +44,10 @@ class ModelSizes:
     text: TextSizes
     compressor_dim: int
     dtype: str = "float32"
+    context_length: int | None = None
+    """Positions that the language model was made for; None where its config names none."""
+    weight_bytes: int = 0
+    """Bytes of all parameters as loaded."""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPE_BYTES:
@@ -60,6 +64,7 @@ class ModelSizes:
             TypeError: a setting is not a whole number of at least 1.
         """
         numbers = {name: _whole(name, text[name]) for name in _TEXT}
+        context = text.get("max_position_embeddings")
         heads = numbers["num_attention_heads"]
         key_value_heads = _whole("num_key_value_heads", text.get("num_key_value_heads") or heads)
         head_dim = _whole("head_dim", text.get("head_dim") or numbers["hidden_size"] // heads)
@@ -68,6 +73,7 @@ class ModelSizes:
             TextSizes(**numbers, num_key_value_heads=key_value_heads, head_dim=head_dim),
             _whole("compressor_dim", compressor_dim),
             dtype,
+            context and _whole("max_position_embeddings", context),
         )
 
 

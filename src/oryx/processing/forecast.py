@@ -3,16 +3,11 @@
 Tokens come from `geometry`, which the processor calls too, so the forecast equals what the model gets.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from oryx.errors import MediaError
-from oryx.media.image import image_size
-from oryx.media.views import list_views
+from oryx.media.video import Clip
 from oryx.processing.costs import ModelSizes, kv_cache_bytes, lm_prefill_flops, vision_flops
 from oryx.processing.geometry import (
     IMAGE,
@@ -23,7 +18,32 @@ from oryx.processing.geometry import (
     image_views,
     num_visual_tokens,
 )
-from oryx.processing.visuals import FEW_FRAMES, frame_ratios, prompt_note, visual_source, visual_type
+from oryx.processing.headers import Header, read_header
+from oryx.processing.memory import peak_memory_bytes
+from oryx.processing.speed import Speed
+from oryx.processing.visuals import frame_ratios, prompt_note
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one visual takes to read, in numbers that times are proportional to."""
+
+    num_files: int = 0
+    picture_pixels: int = 0
+    """Pixels of all picture files."""
+    frame_pixels: int = 0
+    """Pixels, as stored, of the frames that are taken from a video."""
+    decoded_pixels: int = 0
+    """Pixels of all frames that the decoder goes through on the way."""
+
+    def seconds(self, speed: Speed) -> float:
+        """On a calibrated machine."""
+        return (
+            self.num_files * speed.open_file
+            + self.picture_pixels * speed.picture_pixel
+            + self.frame_pixels * speed.frame_pixel
+            + self.decoded_pixels * speed.decoded_pixel
+        )
 
 
 @dataclass(frozen=True)
@@ -40,6 +60,8 @@ class VisualForecast:
     views: tuple[View, ...]
     note: str = ""
     """Lines for the prompt: frame times, subtitles."""
+    reading: Reading = Reading()
+    """What has to be read from the files."""
 
     @property
     def layout(self) -> int:
@@ -90,15 +112,46 @@ class Forecast:
     sizes: ModelSizes
     prompt_tokens: int | None = None
     """Positions of the whole prompt, text and chat marks included."""
+    speed: Speed | None = None
+    """Of this machine with this model; None where it was not calibrated."""
 
     @property
     def num_visual_tokens(self) -> int:
         return sum(visual.num_tokens for visual in self.visuals)
 
+    @property
+    def num_positions(self) -> int:
+        """Positions of the prompt as far as they are known."""
+        return self.num_visual_tokens if self.prompt_tokens is None else self.prompt_tokens
+
+    @property
+    def views(self) -> list[View]:
+        return [view for visual in self.visuals for view in visual.views]
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Host memory of the process at its peak, program and weights included."""
+        pixels = max((visual.height * visual.width for visual in self.visuals), default=0)
+        return peak_memory_bytes(self.views, self.num_visual_tokens, self.num_positions, pixels, self.sizes)
+
+    @property
+    def seconds(self) -> dict[str, float] | None:
+        """`read`, `vision`, `prefill`, and `total`: until the first word of the answer, the model loaded.
+
+        None where the machine was not calibrated.
+        """
+        if self.speed is None:
+            return None
+        reading = sum(visual.reading.seconds(self.speed) for visual in self.visuals)
+        # Visuals are encoded one after the other.
+        vision = sum(self.speed.vision_seconds(visual.views) for visual in self.visuals)
+        prefill = self.speed.prefill_seconds(self.num_positions)
+        total = self.speed.encode_seconds(reading, vision) + prefill
+        return {"read": reading, "vision": vision, "prefill": prefill, "total": total}
+
     def to_dict(self) -> dict[str, Any]:
         """What `oryx plan --json` prints."""
-        positions = self.num_visual_tokens if self.prompt_tokens is None else self.prompt_tokens
-        views = [view for visual in self.visuals for view in visual.views]
+        positions, views = self.num_positions, self.views
         plan: dict[str, Any] = {
             "visuals": [visual.to_dict() for visual in self.visuals],
             "total_tokens": self.num_visual_tokens,
@@ -106,62 +159,63 @@ class Forecast:
             "kv_cache_bytes": kv_cache_bytes(positions, self.sizes),
             "vision_flops": vision_flops(views, self.sizes),
             "lm_prefill_flops": lm_prefill_flops(positions, self.sizes.text),
+            "weight_bytes": self.sizes.weight_bytes,
+            "peak_memory_bytes": self.peak_memory_bytes,
         }
+        if self.seconds is not None:
+            plan["seconds"] = {part: round(amount, 4) for part, amount in self.seconds.items()}
+        if self.sizes.context_length is not None:
+            plan["context_length"] = self.sizes.context_length
         if self.prompt_tokens is not None:
             plan["prompt_tokens"] = self.prompt_tokens
         return plan
 
 
-def forecast_visual(visual: Mapping[str, Any], rule: ResizeRule) -> VisualForecast:
+def forecast_visual(
+    visual: Mapping[str, Any], rule: ResizeRule, header: Header | None = None
+) -> VisualForecast:
     """The views that `encode_visual` will give, from the headers of the files.
+
+    Args:
+        visual: a visual dict whose focus, if it has one, the planner has spent (one ratio per frame).
+        header: what `read_header` gave for it; None reads it now.
 
     Raises:
         ConfigError, MediaError: as `encode_visual`, as far as headers show it.
     """
-    kind = visual_type(visual)
-    source = visual_source(visual, kind)
-    max_pixels = visual.get("max_pixels")
-    if kind == "image":
-        height, width = image_size(source)
+    header = header or read_header(visual)
+    size, max_pixels = header.sizes[0], visual.get("max_pixels")
+    if header.kind == "image":
         ratio = 1 if visual.get("compression") is None else visual["compression"]
-        views = image_views(height, width, rule, ratio, visual.get("detail") or "high", max_pixels)
-        return VisualForecast(kind, _name(source, "image"), height, width, tuple(views))
-    sizes, times = _frame_sizes(kind, source, visual)
+        low_and_native = image_views(*size, rule, ratio, visual.get("detail") or "high", max_pixels)
+        views = tuple(low_and_native)
+        return VisualForecast(header.kind, header.name, *size, views, reading=_reading(header, None))
+    clip, fps = header.choose(visual), visual.get("fps")
+    if clip is not None:
+        sizes, times = [size] * clip.num_frames, clip.times
+    else:
+        sizes = list(header.sizes)
+        times = [index / fps for index in range(len(sizes))] if fps and header.kind == "video" else None
     ratios = frame_ratios(visual.get("compression"), len(sizes))
     # Frames nearly always share one size: each is worked out once.
     pairs = list(zip(sizes, ratios))
     known = {
         (size, ratio): frame_view(*size, rule, ratio, max_pixels) for size, ratio in dict.fromkeys(pairs)
     }
-    views = [known[pair] for pair in pairs]
-    name = _name(source, f"{len(views)} {'views' if kind == 'views' else 'frames'}")
-    return VisualForecast(kind, name, *sizes[0], tuple(views), prompt_note(visual, source, times))
+    note = prompt_note(visual, header.source, times)
+    views = tuple(known[pair] for pair in pairs)
+    return VisualForecast(header.kind, header.name, *size, views, note, _reading(header, clip))
 
 
-def _frame_sizes(
-    kind: str, source: Any, visual: Mapping[str, Any]
-) -> tuple[list[tuple[int, int]], Sequence[float] | None]:
-    """(height, width) of every frame that will be taken, and their times in seconds if they have any."""
-    fps = visual.get("fps")
-    if kind == "views":
-        source = list_views(source)
-    elif isinstance(source, np.ndarray) and source.ndim == 4:
-        source = list(source)
-    if isinstance(source, list | tuple):
-        if not source:
-            raise MediaError("the list of frames is empty; it needs at least one.")
-        times = [index / fps for index in range(len(source))] if fps and kind == "video" else None
-        return [_size(frame) for frame in source], times
-    from oryx.media.video import open_clip
-
-    max_frames = FEW_FRAMES if visual.get("max_frames") is None else visual["max_frames"]
-    clip = open_clip(source, max_frames=max_frames, fps=fps)
-    return [(clip.height, clip.width)] * clip.num_frames, clip.times
-
-
-def _size(frame: Any) -> tuple[int, int]:
-    return (frame.shape[0], frame.shape[1]) if isinstance(frame, np.ndarray) else image_size(frame)
-
-
-def _name(source: Any, otherwise: str) -> str:
-    return Path(source).name or str(source) if isinstance(source, str | Path) else otherwise
+def _reading(header: Header, clip: Clip | None) -> Reading:
+    """Pictures in memory take nothing; of a video, the decoder starts at the keyframe before each frame."""
+    if clip is None or clip.info is None:
+        taken = clip.num_frames * list(header.sizes) if clip is not None else header.sizes
+        return Reading(len(taken), picture_pixels=sum(height * width for height, width in taken))
+    pixels = clip.height * clip.width
+    timeline = clip.info.timeline
+    if timeline is None:
+        decoded = clip.indices[-1] + 1
+    else:
+        decoded = sum(ranks[-1] + 1 - start for start, ranks in timeline.segments(clip.indices))
+    return Reading(1, frame_pixels=clip.num_frames * pixels, decoded_pixels=decoded * pixels)

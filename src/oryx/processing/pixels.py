@@ -19,3 +19,10 @@ def patchify(image: Image.Image, patch_size: int) -> np.ndarray:
     height, width = pixels.shape[0] // patch_size, pixels.shape[1] // patch_size
     grid = pixels.reshape(height, patch_size, width, patch_size, 3)
     return grid.transpose(0, 2, 4, 1, 3).reshape(height * width, 3 * patch_size * patch_size)
+
+
+def region_means(image: Image.Image, rows: int, columns: int) -> np.ndarray:
+    """(rows, columns, 3) float32: mean colour of each region; sides must be multiples."""
+    pixels = np.asarray(image)
+    height, width = pixels.shape[0] // rows, pixels.shape[1] // columns
+    return pixels.reshape(rows, height, columns, width, 3).mean((1, 3), dtype=np.float32)

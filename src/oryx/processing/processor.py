@@ -11,12 +11,16 @@ from transformers import AddedToken, AutoProcessor, BatchFeature, PreTrainedToke
 from oryx.config import OryxConfig, OryxLlamaConfig, OryxQwenConfig
 from oryx.errors import AlignmentError, ConfigError, MediaError
 from oryx.processing import chat
+from oryx.processing.budget import Planner
 from oryx.processing.chat import ChatEncoder, EncodedChat, PromptStyle, Supervise, Turn
 from oryx.processing.collate import EncodedSample, PaddingSide, pad_batch
 from oryx.processing.geometry import IMAGE, ResizeRule, image_views, num_visual_tokens, token_offset
 from oryx.processing.visuals import EncodedVisual, encode_visual, visual_type, with_dials
 
-_DIALS = ("compression", "detail", "max_pixels", "max_frames", "fps", "timestamps", "subtitles")
+_DIALS = (
+    *("compression", "detail", "max_pixels", "max_visual_tokens"),
+    *("max_frames", "fps", "focus", "timestamps", "subtitles"),
+)
 # Other programs pass these to every processor. They change nothing here as long as they have these values.
 _IGNORED: dict[str, tuple[Any, ...]] = {
     "load_audio_from_video": (True, False, None),
@@ -70,6 +74,8 @@ class OryxProcessor(ProcessorMixin):
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         super().__init__(tokenizer, chat_template=chat_template or chat.jinja_template(system_prompt))
+        self.planner = Planner(self.rule)
+        """Spends budgets; `oryx.load` gives it the model's numbers."""
         self._encoders: dict[str, ChatEncoder] = {}
 
     # -- training and evaluation -------------------------------------------------------------------
@@ -81,6 +87,7 @@ class OryxProcessor(ProcessorMixin):
         supervise: Supervise | None = "assistant",
         padding_side: PaddingSide | None = None,
         prompt_style: PromptStyle | None = None,
+        budget: Any = None,
         **dials: Any,
     ) -> BatchFeature:
         """Model inputs of one conversation, or of a batch of them.
@@ -93,6 +100,8 @@ class OryxProcessor(ProcessorMixin):
                 reference's training code labels, None makes no labels.
             padding_side: by default left if a turn is open, else right.
             prompt_style: overrides the processor's own.
+            budget: what the visuals of each conversation may cost together: 4096 (visual tokens), "2GB",
+                "5s" (see `Budget.parse`). What a visual sets itself stays as set.
             dials: `compression`, `detail`, `max_pixels`, `max_frames`, `fps`, ... for visuals that set none.
 
         Returns:
@@ -117,7 +126,7 @@ class OryxProcessor(ProcessorMixin):
             )
         samples = [
             self.encode_sample(
-                turns, [with_dials(visual, dials) for visual in own or []], supervise, prompt_style
+                turns, [with_dials(visual, dials) for visual in own or []], supervise, prompt_style, budget
             )
             for turns, own in zip(conversations, visuals)
         ]
@@ -132,13 +141,14 @@ class OryxProcessor(ProcessorMixin):
         visuals: Sequence[Any] = (),
         supervise: Supervise | None = "assistant",
         prompt_style: PromptStyle | None = None,
+        budget: Any = None,
     ) -> EncodedSample:
         """One conversation as numpy arrays, for packing.
 
         Arguments and errors are those of `encode_conversation`. A visual may also be an `EncodedVisual`.
         """
         turns = chat.read_conversation(conversation, len(visuals))
-        return self._encode_turns(turns, visuals, supervise, prompt_style)
+        return self._encode_turns(turns, visuals, supervise, prompt_style, budget)
 
     # -- prompts -----------------------------------------------------------------------------------
 
@@ -151,6 +161,7 @@ class OryxProcessor(ProcessorMixin):
         padding: bool | str = True,
         padding_side: PaddingSide | None = None,
         prompt_style: PromptStyle | None = None,
+        budget: Any = None,
         **dials: Any,
     ) -> BatchFeature:
         """Model inputs of prompts that are already written out, such as a chat template's.
@@ -163,6 +174,7 @@ class OryxProcessor(ProcessorMixin):
             padding: True or "longest" pads to the longest prompt.
             padding_side: the tokenizer's by default.
             prompt_style: overrides the processor's own.
+            budget: what the visuals of each prompt may cost together, as in `encode_conversation`.
             dials: apply to every visual that does not set them itself.
 
         Returns: what `encode_conversation` does, without labels.
@@ -182,7 +194,9 @@ class OryxProcessor(ProcessorMixin):
         samples = []
         for turns, markers in prompts:
             visuals = [with_dials(next(sources[marker]), dials) for marker in markers]
-            samples.append(self._encode_turns(turns, visuals, None, prompt_style, add_system_prompt=False))
+            samples.append(
+                self._encode_turns(turns, visuals, None, prompt_style, budget, add_system_prompt=False)
+            )
         return self._collate(samples, return_tensors, padding, padding_side)
 
     def apply_chat_template(  # type: ignore[override]
@@ -197,6 +211,7 @@ class OryxProcessor(ProcessorMixin):
         padding_side: PaddingSide | None = None,
         prompt_style: PromptStyle | None = None,
         processor_kwargs: Mapping[str, Any] | None = None,
+        budget: Any = None,
         **dials: Any,
     ) -> Any:
         """Model inputs of chat messages, or of a batch of conversations.
@@ -209,13 +224,14 @@ class OryxProcessor(ProcessorMixin):
             continue_final_message: leaves the last message open instead.
             tokenize: False gives the ChatML string, with `<image>` and `<video>` markers.
             return_dict: False gives the ids alone.
-            return_tensors, padding, padding_side, prompt_style, dials: as in a call.
+            return_tensors, padding, padding_side, prompt_style, budget, dials: as in a call.
             processor_kwargs: more of the same, as pipelines pass them.
         """
         arguments = {**dials, **(processor_kwargs or {})}
         return_tensors = arguments.pop("return_tensors", return_tensors)
         padding, padding_side = arguments.pop("padding", padding), arguments.pop("padding_side", padding_side)
         prompt_style = arguments.pop("prompt_style", prompt_style)
+        budget = arguments.pop("budget", budget)
         dials = self._check_dials(arguments)
         if not conversation:
             raise ConfigError("a conversation needs at least one message.")
@@ -225,7 +241,7 @@ class OryxProcessor(ProcessorMixin):
             turns, visuals = chat.read_messages(messages, add_generation_prompt, continue_final_message)
             if tokenize:
                 visuals = [with_dials(visual, dials) for visual in visuals]
-                samples.append(self._encode_turns(turns, visuals, None, prompt_style))
+                samples.append(self._encode_turns(turns, visuals, None, prompt_style, budget))
             else:
                 kinds = [visual_type(visual) for visual in visuals]
                 markers = [chat.IMAGE_MARKER if kind == "image" else chat.VIDEO_MARKER for kind in kinds]
@@ -275,10 +291,15 @@ class OryxProcessor(ProcessorMixin):
         visuals: Sequence[Any],
         supervise: Supervise | None,
         prompt_style: PromptStyle | None,
+        budget: Any = None,
         add_system_prompt: bool = True,
     ) -> EncodedSample:
         chat.check_supervise(supervise)
         encoder = self._encoder(prompt_style or self.prompt_style)
+        if budget is not None:
+            opened = chat.with_system_prompt(turns, self.system_prompt) if add_system_prompt else turns
+            num_text_tokens = len(encoder.encode(opened, [0] * len(visuals)).ids)
+            visuals = self.planner.spend(visuals, budget, num_text_tokens)
         encoded = [self._encode_visual(visual, index, len(visuals)) for index, visual in enumerate(visuals)]
         num_tokens = [visual.num_tokens for visual in encoded]
         turns = chat.with_notes(turns, [visual.note for visual in encoded])
@@ -291,7 +312,7 @@ class OryxProcessor(ProcessorMixin):
 
     def _encode_visual(self, visual: Any, index: int, num_visuals: int) -> EncodedVisual:
         try:
-            return encode_visual(visual, self.rule)
+            return encode_visual(self.planner.spend([visual])[0], self.rule)
         except (ConfigError, MediaError) as error:
             if num_visuals == 1:
                 raise

@@ -12,6 +12,7 @@ from PIL import Image
 
 from oryx.data.marks import Mark
 from oryx.errors import ConfigError, MediaError
+from oryx.media.focus import AUTO, parse_focus
 from oryx.processing.geometry import (
     IMAGE,
     VIDEO,
@@ -25,9 +26,9 @@ from oryx.processing.geometry import (
     nearest,
     num_visual_tokens,
 )
-from oryx.processing.pixels import patchify, resize
+from oryx.processing.pixels import patchify, region_means, resize
 
-_COMMON = ("type", "compression", "max_pixels", "marks")
+_COMMON = ("type", "compression", "max_pixels", "max_visual_tokens", "marks")
 _SOURCES = {
     "image": ("image", "url", "path", "base64"),
     "video": ("video", "url", "path"),
@@ -35,7 +36,7 @@ _SOURCES = {
 }
 _DIALS = {
     "image": ("detail",),
-    "video": ("max_frames", "fps", "subtitles", "timestamps"),
+    "video": ("max_frames", "fps", "focus", "subtitles", "timestamps"),
     "views": (),
 }
 # What OpenAI-style clients call the same parts.
@@ -138,6 +139,12 @@ def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> 
         return VisualStream(IMAGE, 1 if visual.get("detail") == "low" else 2, views, marks=marks)
     frames, num_frames, times = _open_frames(kind, source, visual)
     ratios = frame_ratios(visual.get("compression"), num_frames)
+    if visual.get("focus") is not None:
+        if not isinstance(visual["compression"], list | tuple):
+            raise ConfigError("a focus is spent by the planner first: call Planner.spend on the visual.")
+        if parse_focus(visual["focus"]) == AUTO:
+            ratios = _rank_by_change(frames, ratios, rule, visual.get("max_pixels"))
+            frames, _, _ = _open_frames(kind, source, visual)
     stream = _frame_stream(frames, ratios, visual.get("max_pixels"), rule)
     return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks)
 
@@ -172,6 +179,27 @@ def _frame_stream(
         yield view, patchify(resize(frame, view.height, view.width), rule.patch_size)
 
 
+def _rank_by_change(
+    frames: Iterable[Image.Image], ratios: Sequence[int], rule: ResizeRule, max_pixels: int | None
+) -> list[int]:
+    """The ratios, richest first, given to the frames at which the picture changes most.
+
+    A first pass over the frames at the size they have at 16x: a frame's change is how far the mean colours of
+    its regions lie from those of its neighbours.
+    """
+    means = []
+    for frame in frames:
+        view = frame_view(frame.height, frame.width, rule, 16, max_pixels)
+        means.append(region_means(resize(frame, view.height, view.width), *view.token_grid))
+    steps = [float(np.abs(after - before).mean()) for before, after in itertools.pairwise(means)]
+    change = np.array([0.0, *steps]) + np.array([*steps, 0.0])
+    order = np.argsort(-change, kind="stable")
+    ranked = [0] * len(ratios)
+    for ratio, place in zip(sorted(ratios), order.tolist()):
+        ranked[place] = ratio
+    return ranked
+
+
 def _open_frames(
     kind: str, source: Any, visual: Mapping[str, Any]
 ) -> tuple[Iterator[Image.Image], int, Sequence[float] | None]:
@@ -198,7 +226,7 @@ def _open_frames(
         return (open_image(frame) for frame in source), len(source), times
     from oryx.media.video import open_clip
 
-    clip = open_clip(source, max_frames=max_frames, fps=fps)
+    clip = open_clip(source, max_frames=max_frames, fps=fps, focus=visual.get("focus"))
     pictures = (frame.image for frame in clip.frames)
     first = next(pictures, None)
     if first is None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,25 +68,6 @@ def picture(tmp_path: Path) -> Callable[..., Path]:
     def make(name: str = "cat.png", height: int = 40, width: int = 56) -> Path:
         pixels = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)
-        return tmp_path / name
-
-    return make
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Callable[..., Path]:
-    """(name, num_frames, height, width, rate) -> path of a video."""
-
-    def make(
-        name: str = "clip.mp4", num_frames: int = 6, height: int = 48, width: int = 64, rate: int = 5
-    ) -> Path:
-        with av.open(str(tmp_path / name), "w") as container:
-            stream = container.add_stream("mpeg4", rate=rate)
-            stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-            for number in range(num_frames):
-                pixels = np.full((height, width, 3), 40 * number % 256, dtype=np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-            container.mux(stream.encode(None))
         return tmp_path / name
 
     return make

@@ -145,3 +145,62 @@ def test_a_part_that_is_none(refused, settings_of, picture, name):
 def test_an_unknown_setting_of_the_processor(refused, settings_of, picture):
     folder = settings_of("processor_config.json", lambda settings: settings.update(reszie_rule={}))
     assert "did you mean 'resize_rule'" in refused("plan", picture(), "--model", folder)
+
+
+def test_a_budget_is_kept_and_means_the_same_to_ask(run, native, picture, video):
+    media = [picture(), video(num_frames=70)]
+    found = plan(run, *media, "--budget", 400, "--model", native)
+    assert found["total_tokens"] <= 400
+    asked = run("ask", *media, "What?", "--budget", 400, "--model", native, "--max-new-tokens", 1, "--json")
+    assert asked.code == 0, asked.err
+    answer = json.loads(asked.out)
+    assert answer["visual_tokens"] == found["total_tokens"]
+    assert answer["plan"]["visuals"] == found["visuals"]
+
+
+@pytest.mark.parametrize(
+    ("dials", "sentence"),
+    [
+        (("--budget", "0"), "not above 0"),
+        (("--budget", "1"), "the least possible for this request is"),
+        (("--budget", "lots"), "not understood"),
+        (("--budget", "100", "--budget", "200"), "twice"),
+        (("--focus", "09:00-09:10"), "outside the video"),
+        (("--focus", "soon"), "not understood"),
+        (("--budget", "1B"), "GB of memory"),
+    ],
+)
+def test_budgets_and_focuses_that_cannot_be(run, native, video, dials, sentence):
+    result = run("plan", video(), *dials, "--model", native)
+    assert result.code == 2
+    assert sentence in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_focus_turns_nothing_on_a_picture(run, native, picture):
+    result = run("plan", picture(), "--focus", "auto", "--model", native)
+    assert result.code == 2
+    assert "--focus turns nothing here; it needs video" in result.err
+
+
+def test_media_are_needed(run, native):
+    result = run("plan", "--model", native)
+    assert result.code == 2
+    assert "media are missing" in result.err
+
+
+def test_calibrated_once_then_seconds(run, native, video, tmp_path, monkeypatch):
+    from oryx.engine import calibration
+
+    monkeypatch.setattr("oryx.processing.speed.calibration_file", lambda: tmp_path / "calibration.json")
+    for name, value in (("CLIP_HEIGHT", 48), ("CLIP_WIDTH", 64), ("CLIP_FRAMES", 20), ("REPEATS", 1)):
+        monkeypatch.setattr(calibration, name, value)
+    before = run("plan", video(), "--budget", "5s", "--model", native)
+    assert before.code == 2
+    assert "--calibrate" in before.err
+    done = run("plan", "--calibrate", "--model", native)
+    assert done.code == 0, done.err
+    assert str(tmp_path / "calibration.json") in done.err
+    found = plan(run, video(), "--budget", "100s", "--model", native)
+    assert 0 < found["seconds"]["total"] <= 100
+    assert found["dtype"] == "float32"

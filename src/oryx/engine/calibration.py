@@ -1,0 +1,216 @@
+"""Measuring how fast this machine runs one model: what `oryx plan --calibrate` does, once.
+
+No weights are read: time depends on shapes alone. A large model is built with one layer and with two, and the
+rest is extrapolated. What is timed are the engine's own functions, from a file to the first word.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+
+from oryx.config import OryxConfig
+from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.processing.forecast import forecast_visual
+from oryx.processing.geometry import ResizeRule, frame_view
+from oryx.processing.memory import CHUNK_PATCHES
+from oryx.processing.speed import Speed
+from oryx.processing.visuals import encode_visual
+
+WHOLE = 50_000_000  # parameters up to which a model is built with all of its layers
+REPEATS = 3
+RATIO = 4
+CLIP_HEIGHT, CLIP_WIDTH, CLIP_RATE, CLIP_FRAMES = 720, 1280, 25, 200
+NUM_STEPS = 3
+
+
+@torch.no_grad()
+def measure_speed(
+    config: OryxConfig,
+    rule: ResizeRule,
+    dtype: torch.dtype,
+    device: torch.device,
+    report: Callable[[int, int], None] | None = None,
+) -> Speed:
+    """Seconds of every part: in about ten seconds for a small model, a minute for a large one.
+
+    Args:
+        config: of the model.
+        rule: of its processor, so that sizes are those that will come.
+        dtype, device: to compute in.
+        report: called with (steps done, steps in all).
+    """
+    probe = _Probe(config, dtype, device)
+    parts: dict[str, Any] = {"dtype": str(dtype).removeprefix("torch.")}
+    for done, measure in enumerate((_vision, _prefill, _reading), start=1):
+        parts |= measure(probe, rule)
+        if report:
+            report(done, NUM_STEPS)
+    return Speed(**parts)
+
+
+class _Probe:
+    """A model to time: whole if it is small, else with one layer and with two."""
+
+    def __init__(self, config: OryxConfig, dtype: torch.dtype, device: torch.device) -> None:
+        self.config, self.device = config, device
+        self.vision_layers = config.vision_config.num_hidden_layers
+        self.text_layers = config.text_config.num_hidden_layers
+        layer = sum(weight.numel() for weight in _empty(_with_layers(config, 1), dtype).parameters())
+        self.is_whole = layer * max(self.vision_layers, self.text_layers) <= WHOLE
+        configs = [config] if self.is_whole else [_with_layers(config, count) for count in (1, 2)]
+        self.models = [_filled(each, dtype, device) for each in configs]
+
+    def seconds(self, run: Callable[[OryxForConditionalGeneration], Any], layers: int) -> float:
+        """Median seconds of `run` with all `layers` of the part that it calls."""
+        times = []
+        for model in self.models:
+            run(model)
+            times.append(statistics.median(self._time(run, model) for _ in range(REPEATS)))
+        return times[0] if self.is_whole else times[0] + (layers - 1) * max(0.0, times[1] - times[0])
+
+    def _time(self, run: Callable[[OryxForConditionalGeneration], Any], model: Any) -> float:
+        began = time.perf_counter()
+        run(model)
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize(self.device)
+        return time.perf_counter() - began
+
+
+def _vision(probe: _Probe, rule: ResizeRule) -> dict[str, float]:
+    """Tower, compressor and projector: few and many views, small and large ones."""
+    view = frame_view(CLIP_HEIGHT, CLIP_WIDTH, rule, RATIO)
+    many = max(2, min(64, CHUNK_PATCHES // view.num_patches))
+    rows, seconds = [], []
+    for count, scale in ((1, 1), (many // 2, 1), (many, 1), (1, 2), (1, 3)):
+        height, width = (side * scale for side in view.grid)
+        grids, ratios = torch.tensor([[height, width]] * count), torch.full((count,), RATIO)
+        size = (count * height * width, 3 * rule.patch_size**2)
+        patches = torch.randint(0, 256, size, dtype=torch.uint8)
+        rows.append([1.0, count, size[0], count * float(height * width) ** 2])
+        seconds.append(
+            probe.seconds(lambda model: model.encode_views(patches, grids, ratios), probe.vision_layers)  # noqa: B023
+        )
+    return dict(zip(("call", "view", "patch", "patch_pair"), fit_nonnegative(rows, seconds)))
+
+
+def _prefill(probe: _Probe, rule: ResizeRule) -> dict[str, float]:
+    """The language model's first pass over prompts of several lengths."""
+    context = getattr(probe.config.text_config, "max_position_embeddings", None) or 4096
+    rows, seconds = [], []
+    for length in sorted({min(context, length) for length in (32, 256, 1024, 2048)}):
+        ids = torch.zeros(1, length, dtype=torch.long, device=probe.device)
+        rows.append([1.0, length, float(length) ** 2])
+        seconds.append(
+            probe.seconds(
+                lambda model: model.language_model(input_ids=ids, use_cache=True, logits_to_keep=1),  # noqa: B023
+                probe.text_layers,
+            )
+        )
+    return dict(zip(("prefill", "position", "position_pair"), fit_nonnegative(rows, seconds)))
+
+
+def _reading(probe: _Probe, rule: ResizeRule) -> dict[str, float]:
+    """Files to patches: pictures of two sizes, and a clip of which few or many frames are taken."""
+    with TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mp4"
+        write_clip(clip)
+        visuals: list[dict[str, Any]] = [
+            {"type": "image", "image": _picture(height, width)}
+            for height, width in ((240, 320), (1080, 1920))
+        ]
+        visuals += [
+            {"type": "video", "video": str(clip), "max_frames": count, "compression": RATIO}
+            for count in (1, 2, 8, CLIP_FRAMES)
+        ]
+        rows, seconds = [], []
+        for visual in visuals:
+            reading = forecast_visual(visual, rule).reading
+            rows.append(
+                [reading.num_files, reading.picture_pixels, reading.frame_pixels, reading.decoded_pixels]
+            )
+            encode_visual(visual, rule)
+            times = []
+            for _ in range(REPEATS):
+                began = time.perf_counter()
+                encode_visual(visual, rule)
+                times.append(time.perf_counter() - began)
+            seconds.append(statistics.median(times))
+    names = ("open_file", "picture_pixel", "frame_pixel", "decoded_pixel")
+    return dict(zip(names, fit_nonnegative(rows, seconds)))
+
+
+def fit_nonnegative(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[float]:
+    """What each column of `rows` costs, so that relative errors are least and no cost is below 0."""
+    features = np.array(rows, dtype=np.float64) / np.array(seconds)[:, None]
+    scale = np.abs(features).max(0)
+    scale[scale == 0] = 1.0
+    kept = list(range(features.shape[1]))
+    while True:
+        found, *_ = np.linalg.lstsq(features[:, kept] / scale[kept], np.ones(len(seconds)), rcond=None)
+        if (found >= 0).all() or len(kept) == 1:
+            break
+        kept.pop(int(np.argmin(found)))
+    costs = np.zeros(features.shape[1])
+    costs[kept] = np.maximum(found, 0.0) / scale[kept]
+    return costs.tolist()
+
+
+def write_clip(path: Path) -> None:
+    """A clip as people have them: H.264 with long distances between keyframes, something that moves."""
+    with av.open(str(path), "w") as container:
+        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+        stream: Any = container.add_stream(codec, rate=CLIP_RATE)
+        stream.height, stream.width, stream.pix_fmt = CLIP_HEIGHT, CLIP_WIDTH, "yuv420p"
+        stream.codec_context.gop_size = 250
+        background = np.asarray(_noise(CLIP_HEIGHT, 2 * CLIP_WIDTH))
+        for number in range(CLIP_FRAMES):
+            pixels = np.ascontiguousarray(background[:, 4 * number : 4 * number + CLIP_WIDTH])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def _noise(height: int, width: int) -> Image.Image:
+    """Soft blobs: neither flat nor without a pattern."""
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8))
+    return small.resize((width, height)).filter(ImageFilter.GaussianBlur(1))
+
+
+def _picture(height: int, width: int) -> bytes:
+    file = io.BytesIO()
+    _noise(height, width).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def _with_layers(config: OryxConfig, count: int) -> OryxConfig:
+    small = deepcopy(config)
+    for part in (small.vision_config, small.text_config):
+        part.num_hidden_layers = count
+        if getattr(part, "layer_types", None):
+            part.layer_types = part.layer_types[:count]
+    return small
+
+
+def _empty(config: OryxConfig, dtype: torch.dtype) -> OryxForConditionalGeneration:
+    with torch.device("meta"):
+        return OryxForConditionalGeneration._from_config(config, dtype=dtype)
+
+
+def _filled(config: OryxConfig, dtype: torch.dtype, device: torch.device) -> OryxForConditionalGeneration:
+    """Every weight has one value: products take as long as with any other."""
+    model = _empty(config, dtype).to_empty(device=device).eval()
+    for tensor in (*model.requires_grad_(False).parameters(), *model.buffers()):
+        tensor.fill_(0.01)
+    return model

@@ -1,0 +1,279 @@
+"""The settings that a visual can have, from the cheapest to the richest: what the planner climbs.
+
+Each visual has a ladder of rungs; a higher rung costs more tokens. What its request sets stays as set. The
+order says what is given up first, and keeps to what the published weights were trained on:
+
+    image   the low-resolution view at 16x ... 1x, then both views at 1x with a growing native area
+    video   frames at 16x up to one a second, then 8x and 4x, then up to 64 frames, then 2x and 1x
+    focus   its frames at 4x and the others at 16x from the start, then its frames at 2x and 1x
+    views   all of them, at 16x ... 1x
+
+From one ratio to the next, more and more of a video's frames, evenly spread, have the finer one; of a list of
+views, or with a focus, the area grows instead. Below the first step, views shrink until one region of patches
+is left.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from oryx.errors import ConfigError
+from oryx.media.focus import AUTO, parse_focus
+from oryx.media.sampling import num_in_focus, spread
+from oryx.processing.geometry import (
+    IMAGE,
+    REGIONS,
+    VIDEO,
+    ResizeRule,
+    check_compression,
+    frame_view,
+    image_views,
+    num_visual_tokens,
+)
+from oryx.processing.headers import Header
+from oryx.processing.visuals import FEW_FRAMES
+
+AREA_STEP = 2**0.125  # from one area to the next: about a tenth more tokens
+FEW_SECONDS = 8  # a shorter clip still has so many frames before each gets more tokens
+FOCUS_RATIOS = (4, 2, 1)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to spend on a visual."""
+
+    tokens: int
+    """Positions that the visual takes in the sequence."""
+    dials: Mapping[str, Any]
+    """Keys of the visual dict that make it so; `MixedRatios` become a list when settled."""
+
+
+@dataclass(frozen=True)
+class MixedRatios:
+    """Two ratios in one video: `num_rich` of its frames at one, in the focus or else evenly spread."""
+
+    rich: int
+    others: int
+    num_rich: int
+
+
+def build_ladder(header: Header, visual: Mapping[str, Any], rule: ResizeRule) -> list[Rung]:
+    """All rungs of a visual, ascending in tokens; at least one.
+
+    Args:
+        header: of the visual.
+        visual: its dict; `compression`, `detail` and `fps` are kept, `max_frames` and `max_pixels` are caps.
+
+    Raises:
+        ConfigError: a dial out of range, or a focus that cannot be.
+    """
+    make = _image_rungs if header.kind == "image" else _video_rungs
+    ladder: list[Rung] = []
+    for rung in make(header, visual, rule):
+        # Sides are floored to multiples, so that a step may change nothing, or even cost less.
+        if not ladder or rung.tokens > ladder[-1].tokens:
+            ladder.append(rung)
+    return ladder
+
+
+def settle(header: Header, visual: Mapping[str, Any], rung: Rung) -> dict[str, Any]:
+    """The visual dict with a rung's dials: what processor, engine and forecast take.
+
+    A focus in spans becomes one ratio per frame. With "auto" the ratios are listed from the richest on, and
+    reading the frames finds out which frame gets which.
+    """
+    dials = dict(rung.dials)
+    ratios = dials.get("compression")
+    settled = {**{key: value for key, value in visual.items() if key != "max_visual_tokens"}, **dials}
+    if not isinstance(ratios, MixedRatios):
+        return settled
+    clip = header.choose(settled)
+    num_frames = header.num_frames if clip is None else clip.num_frames
+    focus = parse_focus(visual.get("focus"))
+    if focus == AUTO:
+        is_rich = np.arange(num_frames) < ratios.num_rich
+    elif focus is None:
+        is_rich = np.isin(np.arange(num_frames), spread(num_frames, ratios.num_rich))
+    else:
+        inside = _focus_mask(header, visual)
+        is_rich = inside if clip is None else inside[clip.indices]
+    settled["compression"] = [ratios.rich if rich else ratios.others for rich in is_rich]
+    return settled
+
+
+def _image_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) -> Iterator[Rung]:
+    size, cap, detail = header.sizes[0], visual.get("max_pixels"), visual.get("detail")
+    ratios = _ratios(visual)
+
+    def rung(ratio: int, detail: Any, max_pixels: int | None) -> Rung:
+        views = image_views(*size, rule, ratio, detail, max_pixels)
+        dials = {"compression": ratio, "detail": detail, "max_pixels": max_pixels}
+        return Rung(num_visual_tokens(IMAGE, views), dials)
+
+    top = rule.native_area if cap is None else min(cap, rule.native_area)
+    start = min(rule.low_area, top)
+    small = detail or "low"
+    for area in _areas(rule.patch_size**2, start):
+        yield rung(ratios[0], small, area)
+    for ratio in ratios:
+        for area in _areas(start // 2, start):
+            yield rung(ratio, small, area)
+        yield rung(ratio, small, cap if small == "low" else start)
+    if detail != "low":
+        for area in _areas(start, top):
+            yield rung(ratios[-1], "high", area)
+        yield rung(ratios[-1], "high", cap)
+
+
+def _video_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) -> Iterator[Rung]:
+    """Also of views. A list of ratios leaves nothing to choose."""
+    cap = visual.get("max_pixels")
+    if isinstance(visual.get("compression"), list | tuple):
+        yield Rung(_list_tokens(header, visual, rule), {})
+        return
+    ratios = _ratios(visual)
+    counts, more = _counts(header, visual)
+    focus = parse_focus(visual.get("focus"))
+    rest, steps = ratios[0], [ratio for ratio in ratios[1:] if ratio >= FOCUS_RATIOS[0]]
+    inner = [ratio for ratio in FOCUS_RATIOS if ratio < rest] if focus is not None else []
+    if focus is not None and not inner:
+        raise ConfigError(f"focus needs a ratio above 1 for the other frames; compression is {rest}.")
+    tokens = _TokenCounter(header, visual, rule)
+
+    def rung(num_frames: int, ratio: int, focused: int | None = None, max_pixels: int | None = cap) -> Rung:
+        dials: dict[str, Any] = {"max_pixels": max_pixels}
+        num_focused = 0
+        if focused is None:
+            dials["compression"] = ratio
+        else:
+            focused = min(focused, ratio)
+            num_focused = tokens.num_focused(num_frames, ratio, focused)
+            dials["compression"] = MixedRatios(focused, ratio, num_focused)
+        if not header.is_list:
+            dials["max_frames"] = num_frames
+        count = tokens(num_frames, ratio, focused or ratio, num_focused, max_pixels)
+        return Rung(count, dials)
+
+    least = rule.patch_size**2 * REGIONS[rest][0] * REGIONS[rest][1]
+    top = rule.video_min_area if cap is None else min(cap, rule.video_min_area)
+    first = inner[0] if inner else None
+    for area in _areas(least, top):
+        yield rung(counts[0], rest, first, area)
+    for count in counts:
+        yield rung(count, rest, first)
+
+    def enrich(num_frames: int, ratio: int, focused: int | None) -> Iterator[Rung]:
+        """On the way to a finer ratio: some frames have it already, or views are still smaller."""
+        if focus is None and header.kind == "video" and not header.is_list:
+            others = ratios[ratios.index(ratio) - 1]
+            for num_rich in range(1, num_frames):
+                count = tokens(num_frames, others, ratio, num_rich, cap)
+                mixed = MixedRatios(ratio, others, num_rich)
+                yield Rung(count, {"max_pixels": cap, "compression": mixed, "max_frames": num_frames})
+            yield rung(num_frames, ratio)
+            return
+        for area in _areas(rule.video_min_area, rule.video_max_area if cap is None else cap):
+            yield rung(num_frames, ratio, focused, area)
+        yield rung(num_frames, ratio, focused)
+
+    for ratio in inner[1:]:
+        yield from enrich(counts[-1], rest, ratio)
+    last = inner[-1] if inner else None
+    for ratio in steps:
+        yield from enrich(counts[-1], ratio, last)
+    for count in more:
+        yield rung(count, steps[-1] if steps else rest, last)
+    for ratio in ratios[len(steps) + 1 :]:
+        yield from enrich((more or counts)[-1], ratio, last)
+
+
+class _TokenCounter:
+    """Tokens of so many frames at two ratios, in closed form where all frames share one size."""
+
+    def __init__(self, header: Header, visual: Mapping[str, Any], rule: ResizeRule) -> None:
+        self.header, self.rule = header, rule
+        self.focus = parse_focus(visual.get("focus"))
+        self.fps = visual.get("fps")
+        self.mask = None if self.focus in (None, AUTO) else _focus_mask(header, visual)
+        if self.focus == AUTO and len(set(header.sizes)) > 1:
+            raise ConfigError('focus "auto" needs frames of one size; give the frames to focus on.')
+        self.of_frame = lru_cache(maxsize=None)(self._of_frame)
+
+    def __call__(
+        self, num_frames: int, others: int, focused: int, num_focused: int, max_pixels: int | None
+    ) -> int:
+        if self.header.is_list:
+            inside = np.zeros(num_frames, dtype=bool) if self.mask is None else self.mask
+            if self.focus == AUTO:
+                inside = np.arange(num_frames) < num_focused
+            ratios = [focused if is_in and num_focused else others for is_in in inside]
+            return 2 + sum(self.of_frame(s, r, max_pixels) for s, r in zip(self.header.sizes, ratios))
+        size = self.header.sizes[0]
+        in_focus = num_focused * self.of_frame(size, focused, max_pixels)
+        return 2 + in_focus + (num_frames - num_focused) * self.of_frame(size, others, max_pixels)
+
+    def num_focused(self, num_frames: int, others: int, focused: int) -> int:
+        """Frames that get the focus's ratio. With "auto", so many that they cost half of all tokens."""
+        if self.focus == AUTO:
+            cheap, rich = (self.of_frame(self.header.sizes[0], ratio, None) for ratio in (others, focused))
+            return max(1, round(num_frames * cheap / (cheap + rich)))
+        assert self.mask is not None
+        inside = int(self.mask.sum())
+        if self.header.is_list:
+            return inside
+        if self.fps is not None:  # the frames are those of the rate, wherever they lie
+            assert self.header.info is not None
+            clip = self.header.choose({"max_frames": num_frames, "fps": self.fps})
+            assert clip is not None
+            return int(self.mask[clip.indices].sum())
+        return num_in_focus(inside, len(self.mask) - inside, num_frames)
+
+    def _of_frame(self, size: tuple[int, int], ratio: int, max_pixels: int | None) -> int:
+        return num_visual_tokens(VIDEO, [frame_view(*size, self.rule, ratio, max_pixels)]) - 2
+
+
+def _counts(header: Header, visual: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """Numbers of frames: up to one a second, and then up to `FEW_FRAMES`. A list or a rate has one number."""
+    cap = visual.get("max_frames")
+    if header.is_list:
+        return [header.num_frames], []
+    if visual.get("fps") is not None:
+        clip = header.choose({**visual, "max_frames": cap or header.num_frames, "focus": None})
+        assert clip is not None
+        return [clip.num_frames], []
+    most = header.num_frames if cap is None else min(cap, header.num_frames)
+    seconds = FEW_FRAMES if header.duration is None else max(FEW_SECONDS, math.ceil(header.duration))
+    covering = min(most, seconds)
+    return list(range(1, covering + 1)), list(range(covering + 1, min(most, max(covering, FEW_FRAMES)) + 1))
+
+
+def _ratios(visual: Mapping[str, Any]) -> list[int]:
+    """The ratio that is set, or all of them from the strongest on."""
+    ratio = visual.get("compression")
+    return sorted(REGIONS, reverse=True) if ratio is None else [check_compression(ratio)]
+
+
+def _list_tokens(header: Header, visual: Mapping[str, Any], rule: ResizeRule) -> int:
+    from oryx.processing.forecast import forecast_visual
+
+    return forecast_visual(visual, rule, header).num_tokens
+
+
+def _focus_mask(header: Header, visual: Mapping[str, Any]) -> np.ndarray:
+    """(num_frames,) bool over the frames of the source, or over a list."""
+    focus: Any = parse_focus(visual["focus"])
+    if header.info is not None:
+        return focus.mask(header.info.times, header.num_frames, header.info.end)
+    fps = visual.get("fps")
+    times = np.arange(header.num_frames) / fps if fps else None
+    return focus.mask(times, header.num_frames, header.num_frames / fps if fps else 0.0)
+
+
+def _areas(low: int, high: int) -> Sequence[int]:
+    """Areas in square pixels from `low` up to below `high`."""
+    steps = max(0, math.ceil(math.log(high / low) / math.log(AREA_STEP) - 1e-9)) if high > low else 0
+    return [min(high, round(low * AREA_STEP**step)) for step in range(steps)]

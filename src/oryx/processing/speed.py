@@ -1,0 +1,123 @@
+"""How fast one machine runs one model: measured by `oryx plan --calibrate`, kept in the user's cache folder.
+
+Reading it needs no torch. `engine.calibration` measures it.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
+
+from oryx.errors import ConfigError
+from oryx.processing.costs import ModelSizes
+from oryx.processing.geometry import View
+from oryx.processing.memory import CHUNK_PATCHES
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds that each part takes. All are at least 0."""
+
+    call: float
+    """Each call of the tower, compressor and projector, whatever it holds."""
+    view: float
+    """Each view of a call."""
+    patch: float
+    """Each patch, in the linear layers."""
+    patch_pair: float
+    """Each pair of patches of one view, in attention."""
+    prefill: float
+    """The language model's first pass, whatever its length."""
+    position: float
+    """Each position of the prompt."""
+    position_pair: float
+    """Each pair of positions, in attention."""
+    picture_pixel: float
+    """Each pixel of a picture file: decoded and resized."""
+    frame_pixel: float
+    """Each pixel of a frame that is taken: converted and resized."""
+    decoded_pixel: float
+    """Each pixel of a frame that the decoder goes through."""
+    open_file: float
+    """Each file that is opened."""
+    overlap: float = 0.0
+    """Share of the shorter one of reading and encoding that the other hides, 0 to 1."""
+    dtype: str = "float32"
+    """What the model computed in."""
+
+    def vision_seconds(self, views: Iterable[View]) -> float:
+        """Tower, compressor and projector over all views, in chunks."""
+        lengths = [view.num_patches for view in views]
+        if not lengths:
+            return 0.0
+        total = sum(lengths)
+        calls = max(1, round(total / max(CHUNK_PATCHES, *lengths)))
+        pairs = sum(length * length for length in lengths)
+        return calls * self.call + len(lengths) * self.view + total * self.patch + pairs * self.patch_pair
+
+    def prefill_seconds(self, num_positions: int) -> float:
+        """The language model's first pass over so many positions."""
+        return self.prefill + num_positions * self.position + num_positions**2 * self.position_pair
+
+    def encode_seconds(self, reading: float, vision: float) -> float:
+        """Reading and encoding together, as far as they run side by side."""
+        return reading + vision - self.overlap * min(reading, vision)
+
+
+def speed_key(sizes: ModelSizes, dtype: str, device: str) -> str:
+    """Name of a calibration: what of a model its speed depends on, and the dtype and device asked for."""
+    shape = (asdict(sizes.vision), asdict(sizes.text), sizes.compressor_dim)
+    return f"{blake2b(repr(shape).encode(), digest_size=8).hexdigest()} {dtype} {device}"
+
+
+def calibration_file() -> Path:
+    """`calibration.json` in the user's cache folder for oryx."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("oryx", appauthor=False) / "calibration.json"
+
+
+def read_speed(
+    sizes: ModelSizes, dtype: str = "auto", device: str = "auto", file: Path | None = None
+) -> Speed | None:
+    """The machine's speed for a model; None if it was not calibrated for this dtype and device."""
+    entry = _read(file or calibration_file()).get(speed_key(sizes, dtype, device))
+    known = {field.name for field in fields(Speed)}
+    if not isinstance(entry, Mapping) or set(entry) != known:  # of another release
+        return None
+    return Speed(**entry)
+
+
+def write_speed(speed: Speed, sizes: ModelSizes, dtype: str, device: str, file: Path | None = None) -> Path:
+    """Keep a calibration beside those of other models, under the dtype asked for and the one it came to.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    file = file or calibration_file()
+    content = _read(file)
+    for name in (dtype, speed.dtype):
+        content[speed_key(sizes, name, device)] = asdict(speed)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_suffix(".new")
+        fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(file)
+    except OSError as error:
+        raise ConfigError(f"the calibration cannot be kept in {file} ({error}).") from None
+    return file
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        logger.warning("%s cannot be read (%s): calibrate anew", file, error)
+        return {}
+    return content if isinstance(content, dict) else {}
