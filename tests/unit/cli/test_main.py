@@ -52,7 +52,7 @@ def test_version(run):
     ("arguments", "sentence"),
     [
         (["fly"], "fly"),
-        (["plan"], "Missing argument"),
+        (["plan"], "media are missing"),
         (["plan", "x.png", "--fast"], "--fast"),
         (["ask", "hi", "--max-new-tokens", "0"], "--max-new-tokens"),
         (["ask", "hi", "--max-new-tokens", "many"], "--max-new-tokens"),
