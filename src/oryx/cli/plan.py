@@ -33,7 +33,8 @@ def plan_command(
     """Forecast tokens, cache and operations from headers alone; equal to what the model gets."""
     from oryx.cli.display import print_plan
     from oryx.cli.forecast import count_prompt, forecast, load_processor, model_folder
-    from oryx.cli.media import read_media, with_markers
+    from oryx.cli.media import read_media
+    from oryx.processing.markers import with_markers
 
     dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
     sources = read_media(media, dials, views)

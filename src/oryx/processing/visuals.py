@@ -75,6 +75,8 @@ class VisualStream:
     """Pairs of a view and its (num_patches, 3 * p * p) uint8 patches."""
     note: str = ""
     marks: tuple[Mark, ...] = ()
+    times: Sequence[float] | None = None
+    """Seconds of each frame; None where frames have none."""
 
 
 def visual_type(visual: Any) -> str:
@@ -104,6 +106,12 @@ def with_dials(visual: Any, dials: Mapping[str, Any]) -> Any:
     known = (*_COMMON, *_DIALS[kind])
     added = {key: value for key, value in dials.items() if key in known and visual.get(key) is None}
     return {**visual, **added}
+
+
+def visual_dials(visual: Mapping[str, Any]) -> dict[str, Any]:
+    """The dials that a visual dict sets: everything but its type and its source."""
+    known = (*_COMMON, *_DIALS[visual_type(visual)])
+    return {key: visual[key] for key in known if key != "type" and visual.get(key) is not None}
 
 
 def kinds_with_dial(dial: str) -> list[str]:
@@ -139,7 +147,7 @@ def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> 
     frames, num_frames, times = _open_frames(kind, source, visual)
     ratios = frame_ratios(visual.get("compression"), num_frames)
     stream = _frame_stream(frames, ratios, visual.get("max_pixels"), rule)
-    return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks)
+    return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks, times)
 
 
 def _image_stream(
