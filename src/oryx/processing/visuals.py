@@ -2,10 +2,11 @@
 
 import base64
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -40,6 +41,8 @@ _DIALS = {
 }
 # What OpenAI-style clients call the same parts.
 _ALIASES = {"image_url": "image", "input_image": "image", "video_url": "video"}
+
+Frames: TypeAlias = Generator[Image.Image, None, None]
 
 FEW_FRAMES = 64
 """Videos of up to this many frames are compressed 4x unless told otherwise, longer ones 16x."""
@@ -173,16 +176,17 @@ def _image_stream(
 
 
 def _frame_stream(
-    frames: Iterable[Image.Image], ratios: Iterable[int], max_pixels: int | None, rule: ResizeRule
+    frames: Frames, ratios: Iterable[int], max_pixels: int | None, rule: ResizeRule
 ) -> Iterator[tuple[View, np.ndarray]]:
-    for frame, ratio in zip(frames, ratios):
-        view = frame_view(frame.height, frame.width, rule, ratio, max_pixels)
-        yield view, patchify(resize(frame, view.height, view.width), rule.patch_size)
+    with closing(frames):
+        for frame, ratio in zip(frames, ratios):
+            view = frame_view(frame.height, frame.width, rule, ratio, max_pixels)
+            yield view, patchify(resize(frame, view.height, view.width), rule.patch_size)
 
 
 def _open_frames(
     kind: str, source: Any, visual: Mapping[str, Any]
-) -> tuple[Iterator[Image.Image], int, Sequence[float] | None]:
+) -> tuple[Frames, int, Sequence[float] | None]:
     """Frames of a video or of a list, how many there are, and their times in seconds if they have any."""
     from oryx.media.image import open_image
 
@@ -207,11 +211,22 @@ def _open_frames(
     from oryx.media.video import open_clip
 
     clip = open_clip(source, max_frames=max_frames, fps=fps)
-    pictures = (frame.image for frame in clip.frames)
-    first = next(pictures, None)
-    if first is None:
+    pictures = _pictures(clip.frames)
+    if next(pictures, None) is None:
         raise MediaError(f"{source} has no frame that can be decoded.")
-    return itertools.chain([first], pictures), clip.num_frames, clip.times
+    return pictures, clip.num_frames, clip.times
+
+
+def _pictures(frames: Any) -> Frames:
+    """The first picture twice: once to see that there is one. Closing the iterator closes the file.
+
+    A chain of iterators would keep the file open for as long as anybody holds an error's traceback.
+    """
+    with closing(frames):
+        for index, frame in enumerate(frames):
+            if not index:
+                yield frame.image
+            yield frame.image
 
 
 def _encoded_stream(visual: EncodedVisual) -> VisualStream:
