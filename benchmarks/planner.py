@@ -29,7 +29,9 @@ def main() -> None:
     from common import Report, parser
 
     options = parser(__doc__)
-    options.add_argument("--requests", type=int, default=NUM_REQUESTS, help="random requests to count tokens of")
+    options.add_argument(
+        "--requests", type=int, default=NUM_REQUESTS, help="random requests to count tokens of"
+    )
     options.add_argument("--answer", help="answer one request given as JSON, and print what it took")
     given = options.parse_args()
     if given.answer:
@@ -133,14 +135,28 @@ def forecast_costs(folder: Path, report: Any, repeats: int) -> None:
         plan = planner.forecast(visuals, text)
         command = [sys.executable, __file__, "--answer", json.dumps(visuals)]
         runs = [
-            json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+            json.loads(
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+            )
             for _ in range(repeats)
         ]
         memory = statistics.median(run["peak_bytes"] for run in runs)
         seconds = statistics.median(run["seconds"] for run in runs)
         assert plan.seconds is not None
-        report.add(f"{name}: peak memory, forecast / measured", plan.peak_memory_bytes / memory, "ratio", "0.85 to 1.15", bytes=memory)
-        report.add(f"{name}: seconds, forecast / measured", plan.seconds["total"] / seconds, "ratio", "0.7 to 1.3", seconds=seconds)
+        report.add(
+            f"{name}: peak memory, forecast / measured",
+            plan.peak_memory_bytes / memory,
+            "ratio",
+            "0.85 to 1.15",
+            bytes=memory,
+        )
+        report.add(
+            f"{name}: seconds, forecast / measured",
+            plan.seconds["total"] / seconds,
+            "ratio",
+            "0.7 to 1.3",
+            seconds=seconds,
+        )
 
 
 def answer(visuals: list[dict[str, Any]]) -> dict[str, float]:

@@ -19,6 +19,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "load": "oryx.loading",
     "encode": "oryx.engine.encode",
+    "Session": "oryx.engine.session",
+    "VisualTokenCache": "oryx.engine.cache",
     "convert": "oryx.checkpoints.convert",
     "OryxConfig": "oryx.config",
     "OryxVisionConfig": "oryx.config",
@@ -34,6 +36,8 @@ __all__ = [
     "OryxProcessor",
     "OryxVisionConfig",
     "OryxVisionModel",
+    "Session",
+    "VisualTokenCache",
     "__version__",
     "convert",
     "encode",
@@ -43,7 +47,9 @@ __all__ = [
 if TYPE_CHECKING:
     from oryx.checkpoints.convert import convert
     from oryx.config import OryxConfig, OryxVisionConfig
+    from oryx.engine.cache import VisualTokenCache
     from oryx.engine.encode import encode
+    from oryx.engine.session import Session
     from oryx.errors import OryxError
     from oryx.loading import load
     from oryx.model.modeling import OryxForConditionalGeneration

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,9 +44,11 @@ def ask_command(
 ) -> None:
     """Ask about pictures, videos or a scene: oryx ask cat.jpg "What is this?" """
     from oryx.cli.display import plan_line, stderr
-    from oryx.cli.forecast import make_planner, model_folder
-    from oryx.cli.media import check_question, read_media, with_markers
-    from oryx.cli.session import Session, check_sampling
+    from oryx.cli.forecast import count_text, make_planner, model_folder
+    from oryx.cli.media import check_question, read_media
+    from oryx.cli.session import add_media, count_positions, load_session
+    from oryx.processing.context import check_sampling
+    from oryx.processing.markers import with_markers
 
     # Everything that can be wrong with the input is found before the model is loaded.
     check_sampling(max_new_tokens, temperature)
@@ -55,35 +58,40 @@ def ask_command(
     question = with_markers(question, len(sources))
     folder = model_folder(model)
     planner = make_planner(folder, vision_tower, dtype, device)
-    sources = planner.spend(sources, budget, new_tokens=max_new_tokens)
+    style = prompt_style and prompt_style.value
+    num_text = 0 if budget is None else count_text(folder, question, len(sources), style)
+    sources = planner.spend(sources, budget, num_text, max_new_tokens)
     plan = planner.forecast(sources)
     console = stderr()
     lines = [] if as_json else [plan_line(visual) for visual in plan.visuals]
     if console.is_terminal:
         _show(console, lines)
-    session = Session.load(
-        folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value
-    )
+    seconds: dict[str, float] = {}
+    began = time.perf_counter()
+    session = load_session(folder, device, dtype, vision_tower, style)
+    seconds["load"] = time.perf_counter() - began
     sizes = replace(plan.sizes, dtype=str(session.model.dtype).removeprefix("torch."))
-    plan = replace(plan, sizes=sizes, prompt_tokens=session.prompt(question)["input_ids"].shape[1])
-    session.encode(sources)
+    num_prompt = count_positions(session, plan.visuals, question, max_new_tokens)
+    plan = replace(plan, sizes=sizes, prompt_tokens=num_prompt)
+    seconds["encode"] = add_media(session, sources, plan.visuals)
     if not console.is_terminal:  # only now, so that an error on a redirected stderr stands alone
         _show(console, lines)
     streams = stream and not as_json
-    answer, num_new_tokens = session.answer(
-        question, max_new_tokens, temperature, _write if streams else None
+    answer = session.ask(
+        question, max_new_tokens=max_new_tokens, temperature=temperature, write=_write if streams else None
     )
+    seconds["generate"] = answer.seconds
     if not as_json:
-        print("" if streams else answer)
+        print("" if streams else answer.text)
         return
     result = {
-        "answer": answer,
+        "answer": answer.text,
         "visual_tokens": plan.num_visual_tokens,
-        "prompt_tokens": plan.prompt_tokens,
-        "new_tokens": num_new_tokens,
+        "prompt_tokens": answer.prompt_tokens,
+        "new_tokens": answer.num_tokens,
         "plan": plan.to_dict(),
         "model": model,
-        "seconds": {name: round(seconds, 3) for name, seconds in session.seconds.items()},
+        "seconds": {name: round(taken, 3) for name, taken in seconds.items()},
     }
     print(json.dumps(result, ensure_ascii=False))
 

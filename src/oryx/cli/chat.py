@@ -39,8 +39,9 @@ def chat_command(
     """Ask many questions in one conversation. Questions are lines; /quit or the end of input ends it."""
     from oryx.cli.display import plan_line, stderr
     from oryx.cli.forecast import make_planner, model_folder
-    from oryx.cli.media import read_media, with_markers
-    from oryx.cli.session import Session, check_sampling
+    from oryx.cli.media import read_media
+    from oryx.cli.session import add_media, load_session
+    from oryx.processing.context import check_sampling
 
     check_sampling(max_new_tokens, temperature)
     dials = opt.dials(compression, detail, max_frames, fps, max_pixels, focus, subtitles, timestamps)
@@ -49,18 +50,15 @@ def chat_command(
     planner = make_planner(folder, vision_tower, dtype, device)
     sources = planner.spend(sources, budget, new_tokens=max_new_tokens)
     plan = planner.forecast(sources)
-    session = Session.load(
-        folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value
-    )
-    session.encode(sources)
+    session = load_session(folder, device, dtype, vision_tower, prompt_style and prompt_style.value)
+    add_media(session, sources, plan.visuals)
     console = stderr()
     for visual in plan.visuals:
         console.print(plan_line(visual), style="dim", markup=False)
     for question in _questions():
         try:
             # All visuals belong to the first question; later ones refer to them.
-            marked = with_markers(question, 0 if session.turns else len(sources))
-            session.answer(marked, max_new_tokens, temperature, _write)
+            session.ask(question, max_new_tokens=max_new_tokens, temperature=temperature, write=_write)
         except OryxError as error:
             if not sys.stdin.isatty():
                 raise

@@ -63,6 +63,12 @@ def count_prompt(
     return len(processor.encode_sample(turns, stand_ins(visuals), None, style).ids)  # type: ignore[arg-type]
 
 
+def count_text(folder: Path, question: str, num_visuals: int, style: str | None = None) -> int:
+    """Positions of the prompt besides the visuals."""
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": None}]
+    return load_processor(folder).count_text(turns, num_visuals, style)  # type: ignore[arg-type]
+
+
 def stand_ins(visuals: Sequence[VisualForecast]) -> list[Any]:
     """What the processor takes for visuals whose embeddings come separately."""
     from oryx.processing.visuals import EncodedVisual

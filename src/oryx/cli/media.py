@@ -7,9 +7,7 @@ from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
-from oryx.errors import AlignmentError, ConfigError, MediaError
-
-MARKER = "<image>"
+from oryx.errors import ConfigError, MediaError
 
 
 def check_question(question: str, media: Sequence[str] | None) -> None:
@@ -30,23 +28,6 @@ def check_question(question: str, media: Sequence[str] | None) -> None:
         )
     if not question.strip():
         raise ConfigError("the question is empty; it is the last argument.")
-
-
-def with_markers(question: str, num_visuals: int) -> str:
-    """The question as the model reads it: every visual in front, unless `<image>` says where each stands.
-
-    Raises:
-        AlignmentError: `<image>` is written more or less often than there are media.
-    """
-    count = question.count(MARKER)
-    if not count:
-        return f"{MARKER}\n" * num_visuals + question
-    if count != num_visuals:
-        raise AlignmentError(
-            f"the question has {count} {MARKER} but {num_visuals} media came with it; "
-            "write it once for each, or leave it out."
-        )
-    return question
 
 
 def read_media(

@@ -40,8 +40,9 @@ def plan_command(
 ) -> None:
     """Forecast tokens, cache and operations from headers alone; equal to what the model gets."""
     from oryx.cli.display import print_plan
-    from oryx.cli.forecast import count_prompt, load_processor, make_planner, model_folder
-    from oryx.cli.media import read_media, with_markers
+    from oryx.cli.forecast import count_prompt, count_text, load_processor, make_planner, model_folder
+    from oryx.cli.media import read_media
+    from oryx.processing.markers import with_markers
 
     folder = model_folder(model)
     if calibrate:
@@ -56,10 +57,11 @@ def plan_command(
     sources = read_media(media, dials, views)
     text = None if question is None else with_markers(question, len(sources))
     planner = make_planner(folder, vision_tower, dtype, device)
-    sources = planner.spend(sources, budget)
+    style = prompt_style and prompt_style.value
+    num_text = 0 if text is None or budget is None else count_text(folder, text, len(sources), style)
+    sources = planner.spend(sources, budget, num_text)
     plan = planner.forecast(sources)
     if text is not None:
-        style = prompt_style and prompt_style.value
         plan = replace(plan, prompt_tokens=count_prompt(load_processor(folder), plan.visuals, text, style))
     if as_json:
         print(json.dumps(plan.to_dict(), ensure_ascii=False))

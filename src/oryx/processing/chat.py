@@ -14,10 +14,11 @@ from transformers import PreTrainedTokenizerBase
 
 from oryx.errors import AlignmentError, ConfigError
 from oryx.processing.geometry import nearest
+from oryx.processing.markers import IMAGE_MARKER
 
 IGNORED = -100
 """Label of a position that is not supervised."""
-IMAGE_MARKER, VIDEO_MARKER = "<image>", "<video>"
+VIDEO_MARKER = "<video>"
 DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
 
 RAW = "raw"

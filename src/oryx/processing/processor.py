@@ -150,6 +150,16 @@ class OryxProcessor(ProcessorMixin):
         turns = chat.read_conversation(conversation, len(visuals))
         return self._encode_turns(turns, visuals, supervise, prompt_style, budget)
 
+    def count_text(
+        self,
+        conversation: Sequence[Mapping[str, Any]],
+        num_visuals: int,
+        prompt_style: PromptStyle | None = None,
+    ) -> int:
+        """Positions of a conversation besides those of its visuals and their notes."""
+        turns = chat.read_conversation(conversation, num_visuals)
+        return self._count_text(turns, num_visuals, self._encoder(prompt_style or self.prompt_style))
+
     # -- prompts -----------------------------------------------------------------------------------
 
     def __call__(
@@ -297,9 +307,8 @@ class OryxProcessor(ProcessorMixin):
         chat.check_supervise(supervise)
         encoder = self._encoder(prompt_style or self.prompt_style)
         if budget is not None:
-            opened = chat.with_system_prompt(turns, self.system_prompt) if add_system_prompt else turns
-            num_text_tokens = len(encoder.encode(opened, [0] * len(visuals)).ids)
-            visuals = self.planner.spend(visuals, budget, num_text_tokens)
+            num_text = self._count_text(turns, len(visuals), encoder, add_system_prompt)
+            visuals = self.planner.spend(visuals, budget, num_text)
         encoded = [self._encode_visual(visual, index, len(visuals)) for index, visual in enumerate(visuals)]
         num_tokens = [visual.num_tokens for visual in encoded]
         turns = chat.with_notes(turns, [visual.note for visual in encoded])
@@ -309,6 +318,13 @@ class OryxProcessor(ProcessorMixin):
         if supervise == "assistant":
             self._mark(encoder, text, encoded)
         return _as_sample(text, encoded)
+
+    def _count_text(
+        self, turns: list[Turn], num_visuals: int, encoder: ChatEncoder, add_system_prompt: bool = True
+    ) -> int:
+        if add_system_prompt:
+            turns = chat.with_system_prompt(turns, self.system_prompt)
+        return len(encoder.encode(turns, [0] * num_visuals).ids)
 
     def _encode_visual(self, visual: Any, index: int, num_visuals: int) -> EncodedVisual:
         try:

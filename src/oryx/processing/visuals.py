@@ -2,10 +2,11 @@
 
 import base64
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -42,6 +43,8 @@ _DIALS = {
 # What OpenAI-style clients call the same parts.
 _ALIASES = {"image_url": "image", "input_image": "image", "video_url": "video"}
 
+Frames: TypeAlias = Generator[Image.Image, None, None]
+
 FEW_FRAMES = 64
 """Videos of up to this many frames are compressed 4x unless told otherwise, longer ones 16x."""
 
@@ -76,6 +79,8 @@ class VisualStream:
     """Pairs of a view and its (num_patches, 3 * p * p) uint8 patches."""
     note: str = ""
     marks: tuple[Mark, ...] = ()
+    times: Sequence[float] | None = None
+    """Seconds of each frame; None where frames have none."""
 
 
 def visual_type(visual: Any) -> str:
@@ -105,6 +110,12 @@ def with_dials(visual: Any, dials: Mapping[str, Any]) -> Any:
     known = (*_COMMON, *_DIALS[kind])
     added = {key: value for key, value in dials.items() if key in known and visual.get(key) is None}
     return {**visual, **added}
+
+
+def visual_dials(visual: Mapping[str, Any]) -> dict[str, Any]:
+    """The dials that a visual dict sets: everything but its type and its source."""
+    known = (*_COMMON, *_DIALS[visual_type(visual)])
+    return {key: visual[key] for key in known if key != "type" and visual.get(key) is not None}
 
 
 def kinds_with_dial(dial: str) -> list[str]:
@@ -146,7 +157,7 @@ def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> 
             ratios = _rank_by_change(frames, ratios, rule, visual.get("max_pixels"))
             frames, _, _ = _open_frames(kind, source, visual)
     stream = _frame_stream(frames, ratios, visual.get("max_pixels"), rule)
-    return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks)
+    return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks, times)
 
 
 def _image_stream(
@@ -172,15 +183,16 @@ def _image_stream(
 
 
 def _frame_stream(
-    frames: Iterable[Image.Image], ratios: Iterable[int], max_pixels: int | None, rule: ResizeRule
+    frames: Frames, ratios: Iterable[int], max_pixels: int | None, rule: ResizeRule
 ) -> Iterator[tuple[View, np.ndarray]]:
-    for frame, ratio in zip(frames, ratios):
-        view = frame_view(frame.height, frame.width, rule, ratio, max_pixels)
-        yield view, patchify(resize(frame, view.height, view.width), rule.patch_size)
+    with closing(frames):
+        for frame, ratio in zip(frames, ratios):
+            view = frame_view(frame.height, frame.width, rule, ratio, max_pixels)
+            yield view, patchify(resize(frame, view.height, view.width), rule.patch_size)
 
 
 def _rank_by_change(
-    frames: Iterable[Image.Image], ratios: Sequence[int], rule: ResizeRule, max_pixels: int | None
+    frames: Frames, ratios: Sequence[int], rule: ResizeRule, max_pixels: int | None
 ) -> list[int]:
     """The ratios, richest first, given to the frames at which the picture changes most.
 
@@ -188,9 +200,10 @@ def _rank_by_change(
     its regions lie from those of its neighbours.
     """
     means = []
-    for frame in frames:
-        view = frame_view(frame.height, frame.width, rule, 16, max_pixels)
-        means.append(region_means(resize(frame, view.height, view.width), *view.token_grid))
+    with closing(frames):
+        for frame in frames:
+            view = frame_view(frame.height, frame.width, rule, 16, max_pixels)
+            means.append(region_means(resize(frame, view.height, view.width), *view.token_grid))
     steps = [float(np.abs(after - before).mean()) for before, after in itertools.pairwise(means)]
     change = np.array([0.0, *steps]) + np.array([*steps, 0.0])
     order = np.argsort(-change, kind="stable")
@@ -202,7 +215,7 @@ def _rank_by_change(
 
 def _open_frames(
     kind: str, source: Any, visual: Mapping[str, Any]
-) -> tuple[Iterator[Image.Image], int, Sequence[float] | None]:
+) -> tuple[Frames, int, Sequence[float] | None]:
     """Frames of a video or of a list, how many there are, and their times in seconds if they have any."""
     from oryx.media.image import open_image
 
@@ -227,11 +240,22 @@ def _open_frames(
     from oryx.media.video import open_clip
 
     clip = open_clip(source, max_frames=max_frames, fps=fps, focus=visual.get("focus"))
-    pictures = (frame.image for frame in clip.frames)
-    first = next(pictures, None)
-    if first is None:
+    pictures = _pictures(clip.frames)
+    if next(pictures, None) is None:
         raise MediaError(f"{source} has no frame that can be decoded.")
-    return itertools.chain([first], pictures), clip.num_frames, clip.times
+    return pictures, clip.num_frames, clip.times
+
+
+def _pictures(frames: Any) -> Frames:
+    """The first picture twice: once to see that there is one. Closing the iterator closes the file.
+
+    A chain of iterators would keep the file open for as long as anybody holds an error's traceback.
+    """
+    with closing(frames):
+        for index, frame in enumerate(frames):
+            if not index:
+                yield frame.image
+            yield frame.image
 
 
 def _encoded_stream(visual: EncodedVisual) -> VisualStream:

@@ -3,6 +3,7 @@
 import io
 import json
 
+import av
 import pytest
 
 import oryx
@@ -97,10 +98,10 @@ def test_chat_keeps_the_conversation_and_encodes_once(run, tiny, picture, monkey
     media = picture()
     monkeypatch.setattr("sys.stdin", io.StringIO("What is it?\n\nWhy?\n/quit\nnever asked\n"))
     calls = []
-    from oryx.engine import encode as home
+    from oryx.engine import session as home
 
-    original = home.encode
-    monkeypatch.setattr(home, "encode", lambda *a, **k: calls.append(a) or original(*a, **k))
+    original = home.encode_tokens
+    monkeypatch.setattr(home, "encode_tokens", lambda *a, **k: calls.append(a) or original(*a, **k))
     result = run("chat", media, "--model", tiny, "--max-new-tokens", 4)
     assert result.code == 0
     assert len(calls) == 1
@@ -132,3 +133,43 @@ def test_json_tells_the_dtype_that_the_model_ran_in(run, native, picture):
     }
     assert plans["bfloat16"]["kv_cache_bytes"] * 2 == plans["float32"]["kv_cache_bytes"]
     assert plans["auto"] == plans["float32"]
+
+
+@pytest.mark.parametrize("question", ["What?", "This: <image> is what?"])
+def test_a_prompt_longer_than_the_model_reads_is_refused_before_it_is_encoded(
+    refused, native, picture, monkeypatch, question
+):
+    from oryx.engine import session as home
+
+    monkeypatch.setattr(home, "encode_tokens", lambda *_, **__: pytest.fail("it was encoded"))
+    limit = json.loads((native / "config.json").read_text())["text_config"]["max_position_embeddings"]
+    error = refused("ask", picture(), question, "--model", native, "--max-new-tokens", limit)
+    assert f"the answer may take {limit:,}" in error
+    assert f"reads at most {limit:,}" in error
+
+
+def test_a_video_that_is_cut_off_gives_an_answer_or_one_sentence(run, native, tmp_path, video, caplog):
+    """Frames are planned from the header; never may the prompt have other places than the visual fills."""
+    whole = video("whole.mp4", num_frames=40, height=96, width=128)
+    moved = tmp_path / "faststart.mp4"
+    with (
+        av.open(str(whole)) as source,
+        av.open(str(moved), "w", options={"movflags": "faststart"}) as target,
+    ):  # the index in front: the header promises every frame, wherever the file ends
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    data = moved.read_bytes()
+    codes = set()
+    for share in (0.99, 0.8, 0.6, 0.4, 0.3):
+        cut = tmp_path / "cut.mp4"
+        cut.write_bytes(data[: int(len(data) * share)])
+        result = run("ask", cut, "What?", "--model", native, "--json", "--max-new-tokens", 2)
+        codes.add(result.code)
+        assert result.code in (0, 2), result
+        if result.code == 2:
+            assert result.err.count("\n") == 1
+            assert "visual positions" not in result.err
+    assert 0 in codes
