@@ -89,8 +89,8 @@ def open_container(source: str | Path | bytes, threads: bool = True) -> Iterator
 
 def transpose_of(frame: Any) -> Image.Transpose | None:
     """How a decoded frame must be turned to stand upright, from its display matrix."""
-    # Not `frame.side_data`: it would be kept by the frame and keep the frame, a ring of some megabytes that only
-    # the garbage collector could free.
+    # Not `frame.side_data`: the frame would keep it and it the frame, a ring of some megabytes that only the
+    # garbage collector could free.
     matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
     if matrix is None:
         return None

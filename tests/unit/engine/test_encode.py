@@ -4,7 +4,6 @@ import gc
 import os
 import threading
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -191,8 +190,7 @@ def test_frames_are_freed_without_the_garbage_collector(model, processor, video)
     gc.disable()
     try:
         oryx.encode(model, processor, visual)
-        alive = [item for item in gc.get_objects() if isinstance(item, av.VideoFrame)]
-        assert not alive
+        assert "VideoFrame" not in {type(item).__name__ for item in gc.get_objects()}
     finally:
         gc.enable()
 
