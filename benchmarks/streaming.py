@@ -22,6 +22,8 @@ from common import Report, median_ratio, parser
 from material import MATERIAL, long_video
 
 FEW = 200
+OVERLAP_FRAMES = 80
+LARGE_AREA = 192**2  # of frames at which nano's tower takes about as long as their decoding
 
 
 class EnoughError(Exception):
@@ -41,7 +43,7 @@ class Serial:
         self.source.close()  # type: ignore[attr-defined]
 
 
-def child(path: str, model: str, num_frames: int, stop_at: int, mode: str) -> dict[str, float]:
+def child(path: str, model: str, num_frames: int, stop_at: int, mode: str, area: int) -> dict[str, float]:
     """Encode once in this process. Times run from the call, the scan of the file included."""
     import torch
 
@@ -51,6 +53,9 @@ def child(path: str, model: str, num_frames: int, stop_at: int, mode: str) -> di
     if mode == "serial":
         home.Prefetcher = Serial  # type: ignore[assignment, misc]
     loaded, processor = oryx.load(model, device="cpu")
+    if area:
+        rule = {**processor.resize_rule, "video_min_area": area, "video_max_area": area}
+        processor = oryx.OryxProcessor(processor.tokenizer, resize_rule=rule)
     loaded_bytes = peak_bytes()
     began = time.perf_counter()
     marks: list[tuple[int, float]] = []
@@ -88,9 +93,11 @@ def peak_bytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
-def run(path: Path, model: str, num_frames: int, stop_at: int, mode: str = "ahead") -> dict[str, float]:
+def run(
+    path: Path, model: str, num_frames: int, stop_at: int, mode: str = "ahead", area: int = 0
+) -> dict[str, float]:
     """`child` in a fresh process."""
-    arguments = json.dumps([str(path), model, num_frames, stop_at, mode])
+    arguments = json.dumps([str(path), model, num_frames, stop_at, mode, area])
     done = subprocess.run(
         [sys.executable, __file__, "--child", arguments], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -135,16 +142,17 @@ def measure_length(report: Report, path: Path, model: str, num_frames: int) -> N
 
 
 def measure_overlap(report: Report, path: Path, model: str, num_frames: int, repeats: int) -> None:
-    """The same frames with and without the thread, and their decoding alone, in turns."""
-    seconds: dict[str, list[float]] = {"ahead": [], "serial": [], "decode": []}
-    for _ in range(repeats):
-        for mode, taken in seconds.items():
-            taken.append(run(path, model, num_frames, FEW, mode)["seconds"])
-    for mode, name in (("ahead", "with the thread"), ("serial", "without"), ("decode", "decoding alone")):
-        report.add(f"first {FEW} frames, {name}", statistics.median(seconds[mode]), "s")
-    report.add(
-        "with the thread to without", median_ratio(seconds["ahead"], seconds["serial"]), "", "at most 1"
-    )
+    """The same frames with and without the thread in turns, also where the tower takes as long as decoding."""
+    for area, size in ((0, "its own size"), (LARGE_AREA, f"{LARGE_AREA**0.5:.0f}^2 pixels")):
+        seconds: dict[str, list[float]] = {"ahead": [], "serial": [], "decode": []}
+        for _ in range(repeats):
+            for mode, taken in seconds.items():
+                taken.append(run(path, model, num_frames, OVERLAP_FRAMES, mode, area)["seconds"])
+        for mode, name in (("ahead", "with the thread"), ("serial", "without"), ("decode", "decoding alone")):
+            figure = f"{OVERLAP_FRAMES} frames of {size}, {name}"
+            report.add(figure, statistics.median(seconds[mode]), "s")
+        ratio = median_ratio(seconds["ahead"], seconds["serial"])
+        report.add("with the thread to without", ratio, "", "at most 1")
 
 
 if __name__ == "__main__":

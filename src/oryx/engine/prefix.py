@@ -44,6 +44,9 @@ def keep(cache: Any, columns: np.ndarray) -> Prefix | None:
     """
     if not isinstance(cache, DynamicCache) or not can_cut(cache, 0):
         return None
+    keys: Any = cache.layers[0].keys  # type: ignore[union-attr]
+    if len(keys) != 1:  # beams
+        return None
     return Prefix(cache, columns[: cache.get_seq_length()])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.sidedata.sidedata import SideDataContainer
 from PIL import Image
 
 from oryx.errors import MediaError
@@ -88,7 +89,9 @@ def open_container(source: str | Path | bytes, threads: bool = True) -> Iterator
 
 def transpose_of(frame: Any) -> Image.Transpose | None:
     """How a decoded frame must be turned to stand upright, from its display matrix."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    # Not `frame.side_data`: the frame would keep it and it the frame, a ring of some megabytes that only the
+    # garbage collector could free.
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
     if matrix is None:
         return None
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix)[:36])

@@ -1,5 +1,6 @@
 """Streaming encode: the tokens of one pass, flat memory, and nothing left behind."""
 
+import gc
 import os
 import threading
 
@@ -180,6 +181,18 @@ def test_the_queue_is_bounded_by_patches(model, processor, monkeypatch):
     oryx.encode(model, processor, visual, chunk_patches=2 * per_frame)
     # Two in the tower, one that closed its chunk, two that wait, one in the thread's hands.
     assert max(most) <= 6
+
+
+def test_frames_are_freed_without_the_garbage_collector(model, processor, video):
+    """A ring of references would let decoded frames pile up to hundreds of megabytes."""
+    visual = {"type": "video", "video": str(video(num_frames=12)), "max_frames": 12}
+    gc.collect()
+    gc.disable()
+    try:
+        oryx.encode(model, processor, visual)
+        assert "VideoFrame" not in {type(item).__name__ for item in gc.get_objects()}
+    finally:
+        gc.enable()
 
 
 def test_array_frames(model, processor):
