@@ -103,8 +103,6 @@ def forecast_costs(folder: Path, report: Any, repeats: int) -> None:
     """Memory and seconds of five unlike requests, each answered in fresh processes."""
     import statistics
 
-    import torch
-
     import oryx
     from oryx.cli.calibrate import calibrate_machine
     from oryx.cli.forecast import make_planner, model_folder
@@ -128,7 +126,6 @@ def forecast_costs(folder: Path, report: Any, repeats: int) -> None:
         "64 frames of 1080p": [{"type": "video", "video": hd}],
         "2,000 frames at 4x": [{"type": "video", "video": small, "max_frames": 2000, "compression": 16}],
     }
-    del torch
     prompt = [{"from": "human", "value": QUESTION}, {"from": "gpt", "value": None}]
     text = len(processor.encode_sample(prompt).ids)
     for name, visuals in requests.items():
