@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from platform import machine
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from oryx.checkpoints.published import (
 from oryx.config import OryxConfig
 from oryx.errors import CheckpointError, ConfigError, OryxError
 from oryx.json_file import read_json
+from oryx.model.cpu import multiplies_bfloat16
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor
 from oryx.processing.settings import processor_settings
@@ -254,20 +254,7 @@ def resolve_dtype(
     if device.type != "cpu":
         return stored
     num_parameters = sum(torch.Size(shape).numel() for shape in shapes.values())
-    return stored if num_parameters >= SMALL_MODEL and _multiplies_bfloat16() else torch.float32
-
-
-def _multiplies_bfloat16() -> bool:
-    """Whether the CPU has instructions for products in bfloat16.
-
-    On x86 oneDNN says yes to any AVX512 core and then emulates them, some hundred times slower.
-    """
-    if not torch.backends.mkldnn.is_available():
-        return False
-    if machine().lower() not in ("x86_64", "amd64"):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every release of torch
-    return any(getattr(torch.cpu, name)() for name in questions if hasattr(torch.cpu, name))
+    return stored if num_parameters >= SMALL_MODEL and multiplies_bfloat16() else torch.float32
 
 
 def _first_line(error: Exception) -> str:

@@ -84,7 +84,9 @@ def test_varlen_kernel_equals_plain_softmax(lengths):
 
 def test_choice(monkeypatch):
     q = random_qkv(3)[0]
-    on_cuda = SimpleNamespace(is_cuda=True, dtype=torch.bfloat16, shape=q.shape, device="cuda:1")
+    on_cuda = SimpleNamespace(
+        is_cuda=True, is_cpu=False, dtype=torch.bfloat16, shape=q.shape, device="cuda:1"
+    )
     capabilities = {"cuda:1": (8, 0)}
     monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
     assert choose_attention("sdpa", on_cuda) is attend_varlen
