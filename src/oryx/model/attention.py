@@ -60,18 +60,20 @@ def attend_blocked(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     num_heads, budget = q.shape[1], BLOCK * torch.get_num_threads()
     first = 0
     for length in packing.lengths:
-        views = [x[first : first + length].transpose(0, 1) for x in (q, k, v, out)]
+        qv, kv, vv, ov = (x[first : first + length].transpose(0, 1) for x in (q, k, v, out))
         heads = min(budget // length**2, num_heads)
         if heads > 1:
             scores = q.new_empty(heads, length, length)
-            for head in range(0, num_heads, heads):
-                _attend_block(*(x[head : head + heads] for x in views), scores)
+            for h in range(0, num_heads, heads):
+                some = slice(h, h + heads)
+                _attend_block(qv[some], kv[some], vv[some], ov[some], scores)
         else:  # a product of one head is faster than a batch of one
             rows = min(max(budget // length, 1), length)
             scores = q.new_empty(rows, length)
-            for qh, kh, vh, oh in zip(*views):
+            for h in range(num_heads):
                 for row in range(0, length, rows):
-                    _attend_block(qh[row : row + rows], kh, vh, oh[row : row + rows], scores)
+                    some = slice(row, row + rows)
+                    _attend_block(qv[h, some], kv[h], vv[h], ov[h, some], scores)
         first += length
     return out
 

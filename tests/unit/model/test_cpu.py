@@ -28,3 +28,17 @@ def test_bfloat16_is_fast_where_the_cpu_multiplies_it(monkeypatch, machine, avx5
     assert cpu.multiplies_bfloat16() is is_fast
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert cpu.multiplies_bfloat16() is False
+
+
+def test_int8_products_need_x86_with_vnni(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(cpu, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True, raising=False)
+    assert cpu.multiplies_int8() is True
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    assert cpu.multiplies_int8() is False
+    monkeypatch.delattr(torch.cpu, "_is_vnni_supported")
+    assert cpu.multiplies_int8() is False
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True, raising=False)
+    monkeypatch.setattr(cpu, "machine", lambda: "aarch64")
+    assert cpu.multiplies_int8() is False
