@@ -100,14 +100,13 @@ class LargestResult(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("length", [128, 1024])
-def test_blocks_bound_the_scores(monkeypatch, length):
+def test_blocks_bound_the_scores(monkeypatch):
     monkeypatch.setattr(attention, "BLOCK", 2**15)
-    q, k, v = (torch.randn(length, 4, 8).bfloat16() for _ in range(3))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    q, k, v = (torch.randn(1024, 4, 8).bfloat16() for _ in range(3))
     with LargestResult() as largest:
-        attend_blocked(q, k, v, pack_by_length([length]))
-    assert largest.elements <= 2**15 * torch.get_num_threads() < 4 * length**2 or length == 128
-    assert largest.elements >= q.numel()
+        attend_blocked(q, k, v, pack_by_length([1024]))
+    assert q.numel() <= largest.elements <= 2 * 2**15  # all scores together are 2**22
 
 
 def test_short_views_share_a_call(monkeypatch):
