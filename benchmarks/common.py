@@ -1,7 +1,7 @@
 """What every benchmark shares: the machine's limit, fair repeats, and a table with its JSON.
 
 A figure means little alone: each report carries the machine's measured matrix-product peak, and rates stand
-beside the limit they are a share of. Cases that are compared run in turns, so that a noisy neighbour hits both.
+beside the limit they are a share of. Compared cases run in turns, so that a noisy neighbour hits all of them.
 """
 
 from __future__ import annotations

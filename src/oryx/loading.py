@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from platform import machine
 from typing import Any
 
 import torch
@@ -23,11 +22,14 @@ from oryx.checkpoints.published import (
 from oryx.config import OryxConfig
 from oryx.errors import CheckpointError, ConfigError, OryxError
 from oryx.json_file import read_json
+from oryx.model.cpu import multiplies_bfloat16
 from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.model.quantized import check_int8, quantize_tower
 from oryx.processing.processor import OryxProcessor
 from oryx.processing.settings import processor_settings
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+VISION_DTYPES = ("auto", "int8")
 # Below this many parameters float32 on a CPU costs little memory and is never slower.
 SMALL_MODEL = 500_000_000
 
@@ -38,6 +40,7 @@ def load(
     device: str | torch.device = "auto",
     vision_tower: str | Path | None = None,
     attn_implementation: str | None = None,
+    vision_dtype: str = "auto",
 ) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
     """Model (in eval mode) and processor of `name`.
 
@@ -48,14 +51,21 @@ def load(
         device: "auto" is the accelerator if there is one, else the CPU.
         vision_tower: the tower's file, for a published checkpoint that holds none.
         attn_implementation: "eager", "sdpa", or "flash_attention_2" where installed.
+        vision_dtype: "auto" is `dtype`; "int8" rounds the tower's linear layers to int8, which a CPU with
+            AVX512-VNNI runs faster. Such a model is for inference: it is neither trained nor saved.
 
     Raises:
         CheckpointError: nothing readable under that name, or its tensors do not fit its config.
-        ConfigError: an unknown dtype or device, or a tower for a folder that needs none.
+        ConfigError: an unknown dtype or device, int8 where the device has no products of it, or a tower for a
+            folder that needs none.
     """
+    if vision_dtype not in VISION_DTYPES:
+        raise ConfigError(f"vision_dtype {vision_dtype!r} is unknown; allowed: {', '.join(VISION_DTYPES)}.")
     folder = resolve_folder(name)
     model_type = read_json(folder / "config.json").get("model_type")
     where = resolve_device(device)
+    if vision_dtype == "int8":
+        check_int8(where)  # before minutes of loading
     kwargs: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
     if model_type in PUBLISHED_TYPES:
         model, processor = load_published(folder, dtype, where, vision_tower, **kwargs)
@@ -67,6 +77,8 @@ def load(
         known = ", ".join([OryxConfig.model_type, *PUBLISHED_TYPES])
         raise CheckpointError(f"{folder / 'config.json'} has model_type {model_type!r}; allowed: {known}.")
     model.to(where)  # type: ignore[arg-type]
+    if vision_dtype == "int8":
+        quantize_tower(model.vision_tower)
     return model.eval(), processor
 
 
@@ -254,20 +266,7 @@ def resolve_dtype(
     if device.type != "cpu":
         return stored
     num_parameters = sum(torch.Size(shape).numel() for shape in shapes.values())
-    return stored if num_parameters >= SMALL_MODEL and _multiplies_bfloat16() else torch.float32
-
-
-def _multiplies_bfloat16() -> bool:
-    """Whether the CPU has instructions for products in bfloat16.
-
-    On x86 oneDNN says yes to any AVX512 core and then emulates them, some hundred times slower.
-    """
-    if not torch.backends.mkldnn.is_available():
-        return False
-    if machine().lower() not in ("x86_64", "amd64"):
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every release of torch
-    return any(getattr(torch.cpu, name)() for name in questions if hasattr(torch.cpu, name))
+    return stored if num_parameters >= SMALL_MODEL and multiplies_bfloat16() else torch.float32
 
 
 def _first_line(error: Exception) -> str:

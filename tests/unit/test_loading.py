@@ -157,38 +157,14 @@ def test_a_device_that_is_not_there(device):
 
 def test_automatic_dtype(monkeypatch):
     small, large = {"w": (SMALL_MODEL - 1,)}, {"w": (SMALL_MODEL,)}
-    monkeypatch.setattr(loading, "_multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr(loading, "multiplies_bfloat16", lambda: True)
     assert resolve_dtype("auto", "bfloat16", CPU, small) == torch.float32
     assert resolve_dtype("auto", "bfloat16", CPU, large) == torch.bfloat16
     assert resolve_dtype("auto", torch.bfloat16, torch.device("cuda"), small) == torch.bfloat16
     assert resolve_dtype("auto", None, torch.device("cuda"), small) == torch.float32
-    monkeypatch.setattr(loading, "_multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(loading, "multiplies_bfloat16", lambda: False)
     assert resolve_dtype("auto", "bfloat16", CPU, large) == torch.float32
     assert resolve_dtype("float16", "bfloat16", CPU, large) == torch.float16
-
-
-@pytest.mark.parametrize(
-    ("machine", "avx512", "amx", "is_fast"),
-    [
-        ("x86_64", False, False, False),  # AVX512 alone: oneDNN says yes, and is slow
-        ("x86_64", True, False, True),
-        ("AMD64", False, True, True),
-        ("x86_64", None, None, False),  # a torch without these questions
-        ("aarch64", False, False, True),  # elsewhere oneDNN's own answer counts
-    ],
-)
-def test_bfloat16_is_fast_where_the_cpu_multiplies_it(monkeypatch, machine, avx512, amx, is_fast):
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True, raising=False)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    monkeypatch.setattr(loading, "machine", lambda: machine)
-    for name, answer in (("_is_avx512_bf16_supported", avx512), ("_is_amx_tile_supported", amx)):
-        if answer is None:
-            monkeypatch.delattr(torch.cpu, name, raising=False)
-        else:
-            monkeypatch.setattr(torch.cpu, name, lambda answer=answer: answer, raising=False)
-    assert loading._multiplies_bfloat16() is is_fast
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert loading._multiplies_bfloat16() is False
 
 
 def test_an_unknown_dtype(native):

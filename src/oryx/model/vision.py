@@ -5,6 +5,8 @@ Legend: P packed patches, C values in a patch, D width, H heads, d head size, G 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,43 +30,79 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Linear(config.num_channels * config.patch_size**2, config.hidden_size)
 
     def forward(self, patches_PC: Tensor) -> Tensor:
-        pixels = (patches_PC.float() / 255 - 0.5) / 0.5
+        pixels = patches_PC.float().div_(255).sub_(0.5).div_(0.5)
         return self.proj(pixels.to(self.proj.weight.dtype))
 
 
 class PositionTable(nn.Module):
-    """A learned square table, resized bilinearly (`align_corners=False`) to each view's grid."""
+    """A learned square table, resized bilinearly (`align_corners=False`) to each view's grid.
+
+    In eval mode without gradients resized tables are kept, up to as many positions as the table itself has.
+    """
 
     def __init__(self, config: OryxVisionConfig) -> None:
         super().__init__()
         self.size = config.position_grid_size
         self.weight = nn.Parameter(torch.empty(self.size**2, config.hidden_size))
+        self._forget()
 
     def forward(self, grids: list[list[int]]) -> Tensor:
         """(P, D) positions of all views, in order."""
-        table = self.weight.view(self.size, self.size, -1).permute(2, 0, 1)[None].float()
-        resized: dict[tuple[int, int], Tensor] = {}
+        is_fixed = not self.training and not (torch.is_grad_enabled() and self.weight.requires_grad)
+        # Tensors made in inference mode do not tell when they are written to.
+        keeps = is_fixed and not self.weight.is_inference() and not torch.compiler.is_compiling()
+        resized = self._valid() if keeps else {}
         for height, width in grids:
             if (height, width) not in resized:
-                grid = F.interpolate(table, size=(height, width), mode="bilinear", align_corners=False)
-                resized[height, width] = grid[0].flatten(1).T
-        return torch.cat([resized[height, width] for height, width in grids]).to(self.weight.dtype)
+                resized[height, width] = self._resize(height, width, is_fixed)
+        positions_PD = torch.cat([resized[height, width] for height, width in grids])
+        while keeps and sum(map(len, resized.values())) > self.size**2:
+            del resized[next(iter(resized))]
+        return positions_PD
+
+    def train(self, mode: bool = True) -> PositionTable:
+        self._forget()
+        return super().train(mode)
+
+    def _resize(self, height: int, width: int, is_fixed: bool) -> Tensor:
+        table = self.weight.view(self.size, self.size, -1).permute(2, 0, 1)[None]
+        # On CPUs the resize itself computes in float32, but its gradient does not.
+        table = table if is_fixed and table.is_cpu else table.float()
+        grid = F.interpolate(table, size=(height, width), mode="bilinear", align_corners=False)
+        return grid[0].flatten(1).T.to(self.weight.dtype, memory_format=torch.contiguous_format)
+
+    def _forget(self) -> None:
+        self._resized: dict[tuple[int, int], Tensor] = {}
+        self._resized_from: tuple[object, ...] = ()
+
+    def _valid(self) -> dict[tuple[int, int], Tensor]:
+        """What was kept, as long as the weight is the one it was made from, unwritten since."""
+        weight = self.weight
+        made_from = (weight.data_ptr(), weight._version, weight.dtype, weight.device)
+        if self._resized_from != made_from:
+            self._forget()
+            self._resized_from = made_from
+        return self._resized
 
 
 def axial_rotation(grids: list[list[int]], head_dim: int, theta: float, device: torch.device) -> Rotation:
     """Cosine and sine (P, 1, d): half of a head turns with the row, the other half with the column."""
-    frequencies = theta ** -(torch.arange(0, head_dim // 2, 2, dtype=torch.float32) / (head_dim // 2))
-    tables: dict[tuple[int, int], Tensor] = {}
-    for height, width in grids:
-        if (height, width) not in tables:
-            rows = torch.arange(height, dtype=torch.float32)[:, None, None] * frequencies
-            columns = torch.arange(width, dtype=torch.float32)[None, :, None] * frequencies
-            shape = (height, width, len(frequencies))
-            angles = torch.cat([rows.expand(shape), columns.expand(shape)], dim=-1)
-            tables[height, width] = angles.flatten(0, 1)
-    angles = torch.cat([tables[height, width] for height, width in grids]).to(device)
+    tables = [axial_angles(height, width, head_dim, theta) for height, width in grids]
+    angles = torch.cat(tables).to(device)
     angles = torch.cat([angles, angles], dim=-1)[:, None]
     return angles.cos(), angles.sin()
+
+
+@lru_cache(maxsize=16)
+def axial_angles(height: int, width: int, head_dim: int, theta: float) -> Tensor:
+    """(h w, d / 2), in float32 on the CPU."""
+    cpu = torch.device("cpu")
+    steps = torch.arange(0, head_dim // 2, 2, dtype=torch.float32, device=cpu)
+    frequencies = theta ** -(steps / (head_dim // 2))
+    rows = torch.arange(height, dtype=torch.float32, device=cpu)[:, None, None] * frequencies
+    columns = torch.arange(width, dtype=torch.float32, device=cpu)[None, :, None] * frequencies
+    shape = (height, width, len(frequencies))
+    return torch.cat([rows.expand(shape), columns.expand(shape)], dim=-1).flatten(0, 1)
 
 
 def rotate(x_PHd: Tensor, rotation: Rotation) -> Tensor:

@@ -98,6 +98,78 @@ def test_the_table_is_resized_to_each_grid():
     torch.testing.assert_close(table([[8, 8]]), table.weight)  # its own size: unchanged
 
 
+def make_table():
+    torch.manual_seed(0)
+    table = PositionTable(make_tower().config).eval()
+    torch.nn.init.normal_(table.weight)
+    return table
+
+
+@torch.no_grad()
+def test_resized_tables_are_kept(monkeypatch):
+    table, resized = make_table(), []
+    resize = PositionTable._resize
+    monkeypatch.setattr(PositionTable, "_resize", lambda *args: resized.append(args[1:3]) or resize(*args))
+    first = table([[2, 3], [3, 2], [2, 3]])
+    assert torch.equal(table([[2, 3], [3, 2], [2, 3]]), first)
+    assert resized == [(2, 3), (3, 2)]
+    table([[7, 8], [8, 7]])  # together more than the table's own 64 positions: the oldest go
+    assert sum(map(len, table._resized.values())) <= 64
+    assert (2, 3) not in table._resized
+
+
+@pytest.mark.parametrize("way", ["write", "replace", "move", "load"])
+@torch.no_grad()
+def test_kept_tables_follow_the_weight(way):
+    table = make_table()
+    before = table(GRIDS)
+    if way == "write":
+        table.weight.mul_(2)
+    elif way == "replace":
+        table.weight.data = table.weight.data * 2
+    elif way == "move":
+        table.double().weight.mul_(2)
+    else:
+        table.load_state_dict({"weight": table.weight * 2})
+    expected = (before * 2).to(table.weight.dtype)
+    torch.testing.assert_close(table(GRIDS), expected, atol=1e-5, rtol=1e-5)  # before was float32
+
+
+def test_nothing_is_kept_while_training_or_with_gradients():
+    table = make_table()
+    for _ in range(2):  # a kept table would have no graph the second time
+        table.weight.grad = None
+        table(GRIDS).sum().backward()
+        assert table.weight.grad.any()
+    with torch.no_grad():
+        assert not table._resized
+        table.train()(GRIDS)
+        assert not table._resized
+        table.eval()(GRIDS)
+        assert table._resized
+        table.train()
+        table.weight.data.mul_(2)  # leaves no trace that autograd could see
+        expected = table(GRIDS)
+        assert torch.equal(table.eval()(GRIDS), expected)
+
+
+def test_tables_of_inference_tensors():
+    with torch.inference_mode():
+        table = make_table()
+        before = table(GRIDS)
+        table.weight.mul_(2)
+        torch.testing.assert_close(table(GRIDS), before * 2)
+
+
+@torch.no_grad()
+def test_a_bfloat16_table_is_resized_in_float32():
+    table = make_table().bfloat16()
+    exact = make_table()
+    exact.weight.copy_(table.weight.float())
+    # One rounding to 8 bits at the end.
+    torch.testing.assert_close(table(GRIDS).float(), exact(GRIDS), atol=1e-6, rtol=2**-8)
+
+
 def test_rotary_positions_are_relative():
     """Products of rotated queries and keys depend on the distance in rows and in columns alone."""
     rotation = axial_rotation([[4, 6]], 8, 100.0, torch.device("cpu"))
