@@ -21,6 +21,9 @@ class VisionSizes:
     intermediate_size: int
     num_hidden_layers: int
     num_channels: int
+    patch_size: int = 16
+    position_grid_size: int = 128
+    """Entries along a side of the learned position table; 0 where there is none."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class TextSizes:
     vocab_size: int
     num_key_value_heads: int
     head_dim: int
+    qkv_bias: bool = False
+    output_bias: bool = False
+    tie_word_embeddings: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,24 @@ class ModelSizes:
         heads = numbers["num_attention_heads"]
         key_value_heads = _whole("num_key_value_heads", text.get("num_key_value_heads") or heads)
         head_dim = _whole("head_dim", text.get("head_dim") or numbers["hidden_size"] // heads)
+        has_table = vision.get("position_embedding", "learned") != "rotary"
+        has_bias = bool(text.get("attention_bias"))  # Llama's, on all four; Qwen2 has three, unasked
         return cls(
-            VisionSizes(**{name: _whole(name, vision[name]) for name in _VISION}),
-            TextSizes(**numbers, num_key_value_heads=key_value_heads, head_dim=head_dim),
+            VisionSizes(
+                **{name: _whole(name, vision[name]) for name in _VISION},
+                patch_size=_whole("patch_size", vision.get("patch_size", 16)),
+                position_grid_size=_whole("position_grid_size", vision.get("position_grid_size", 128))
+                if has_table
+                else 0,
+            ),
+            TextSizes(
+                **numbers,
+                num_key_value_heads=key_value_heads,
+                head_dim=head_dim,
+                qkv_bias=has_bias or text.get("model_type") == "qwen2",
+                output_bias=has_bias,
+                tie_word_embeddings=bool(text.get("tie_word_embeddings")),
+            ),
             _whole("compressor_dim", compressor_dim),
             dtype,
         )
