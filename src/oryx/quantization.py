@@ -1,4 +1,4 @@
-"""Weight-only quantisation while a model is loaded, one layer at a time, so that no full copy is ever in memory.
+"""Weight-only quantisation while a model is loaded, layer by layer, so that no full copy is ever in memory.
 
 The language model's linear layers get 8 or 4 bits; its head 8 in both, since every token reads all of it.
 Embeddings (looked up, not multiplied), norms, tower, compressor and projector keep the dtype: they are few
@@ -61,7 +61,8 @@ def check_device(quantize: str | None, device: torch.device) -> None:
     missing = [name for name in ("torchao", "accelerate") if find_spec(name) is None]
     if device.type != "cpu" and missing:
         raise ConfigError(
-            f"quantize={quantize!r} on {device.type} needs {' and '.join(missing)}; install oryx-mllm[quantize]."
+            f"quantize={quantize!r} on {device.type} needs {' and '.join(missing)}; "
+            "install oryx-mllm[quantize]."
         )
 
 
@@ -84,18 +85,20 @@ class OryxQuantizationConfig(QuantizationConfigMixin):
     """Ask `from_pretrained` for our layers: `bits` is 8 or 4."""
 
     def __init__(self, bits: int = 8, **_: Any) -> None:
-        self.quant_method = METHOD
+        self.quant_method: Any = METHOD
         self.bits = bits
 
 
 class OryxQuantizer(HfQuantizer):
     """Puts `QuantizedLinear`s in place and packs each weight as it comes off the disk."""
 
+    quantization_config: OryxQuantizationConfig
+
     def _process_model_before_weight_loading(self, model: nn.Module, **_: Any) -> nn.Module:
         for name, bits in quantized_layers(model, self.quantization_config.bits).items():
-            old = model.get_submodule(name)
-            sizes = (old.in_features, old.out_features, old.bias is not None)
-            new = QuantizedLinear(*sizes, bits, old.weight.dtype)
+            old: Any = model.get_submodule(name)
+            has_bias, dtype = old.bias is not None, old.weight.dtype
+            new = QuantizedLinear(old.in_features, old.out_features, has_bias, bits, dtype)
             model.set_submodule(name, new.requires_grad_(False))
         return model
 
@@ -108,7 +111,10 @@ class OryxQuantizer(HfQuantizer):
         return Pack()
 
     def is_serializable(self) -> bool:
-        return False
+        raise ConfigError(
+            "a quantised model is not saved, since its packed layout suits this CPU alone; load the folder "
+            "it came from with quantize again, or load it without and save that."
+        )
 
     @property
     def is_trainable(self) -> bool:
@@ -121,11 +127,13 @@ class Pack(ConversionOps):
     def convert(
         self,
         input_dict: dict[str, Any],
+        source_patterns: list[str],
+        target_patterns: list[str],
         full_layer_name: str = "",
         model: Any = None,
         missing_keys: set[str] | None = None,
         **_: Any,
-    ) -> dict[str, torch.Tensor]:
+    ) -> dict[str, Any]:
         value = next(iter(input_dict.values()))
         value = value[0] if isinstance(value, list) else value
         module, _name = get_module_from_name(model, full_layer_name)

@@ -36,6 +36,7 @@ def ask_command(
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
     as_json: opt.Json = False,
     stream: Annotated[bool, typer.Option(help="Print the answer as it is generated.")] = True,
 ) -> None:
@@ -44,9 +45,11 @@ def ask_command(
     from oryx.cli.forecast import forecast, model_folder
     from oryx.cli.media import check_question, read_media, with_markers
     from oryx.cli.session import Session, check_sampling
+    from oryx.processing.weights import check_quantize
 
     # Everything that can be wrong with the input is found before the model is loaded.
     check_sampling(max_new_tokens, temperature)
+    check_quantize(quantize)
     check_question(question, media)
     dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
     sources = read_media(media or [], dials, views)
@@ -58,7 +61,7 @@ def ask_command(
     if console.is_terminal:
         _show(console, lines)
     session = Session.load(
-        folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value
+        folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value, quantize
     )
     sizes = replace(plan.sizes, dtype=str(session.model.dtype).removeprefix("torch."))
     plan = replace(plan, sizes=sizes, prompt_tokens=session.prompt(question)["input_ids"].shape[1])

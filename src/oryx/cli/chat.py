@@ -33,20 +33,23 @@ def chat_command(
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
 ) -> None:
     """Ask many questions in one conversation. Questions are lines; /quit or the end of input ends it."""
     from oryx.cli.display import plan_line, stderr
     from oryx.cli.forecast import forecast, model_folder
     from oryx.cli.media import read_media, with_markers
     from oryx.cli.session import Session, check_sampling
+    from oryx.processing.weights import check_quantize
 
     check_sampling(max_new_tokens, temperature)
+    check_quantize(quantize)
     dials = opt.dials(compression, detail, max_frames, fps, max_pixels, subtitles, timestamps)
     sources = read_media(media or [], dials, views)
     folder = model_folder(model)
     plan = forecast(folder, sources, vision_tower, dtype)
     session = Session.load(
-        folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value
+        folder, plan.visuals, device, dtype, vision_tower, prompt_style and prompt_style.value, quantize
     )
     session.encode(sources)
     console = stderr()

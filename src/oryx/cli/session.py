@@ -44,6 +44,7 @@ class Session:
         dtype: str,
         vision_tower: Path | None,
         style: str | None,
+        quantize: str | None = None,
     ) -> Session:
         """Load the model; the visuals still have to be encoded."""
         began = time.perf_counter()
@@ -51,7 +52,9 @@ class Session:
         from oryx.loading import load
 
         quiet_transformers()
-        model, processor = load(folder, dtype=dtype, device=device, vision_tower=vision_tower)
+        model, processor = load(
+            folder, dtype=dtype, device=device, vision_tower=vision_tower, quantize=quantize
+        )
         return cls(model, processor, visuals, style, seconds={"load": time.perf_counter() - began})
 
     def encode(self, sources: Sequence[dict[str, Any]]) -> None:

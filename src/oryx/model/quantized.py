@@ -10,6 +10,7 @@ Legend: M rows of activations, K inputs, N outputs, G inputs that share a scale.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +18,9 @@ from torch import Tensor, nn
 
 from oryx.processing.weights import GROUP_SIZE, bits_of
 
-# Up to so many rows the kernel is faster than restoring the weights; measured by benchmarks/full_size.py's sizes.
+# Up to so many rows the kernel is faster than restoring the weights, measured at Qwen2-7B's sizes.
 KERNEL_ROWS = {8: 8, 4: 48}
-# Outputs that are restored, or quantised, at once: small enough for the cache, a multiple of the packed layout.
+# Outputs restored, or quantised, at once: small enough for the cache, a multiple of the packed layout.
 BLOCK = 512
 # No scale is smaller, so that one of a group of zeros stays above zero in float16 too.
 SMALLEST = 1e-6
@@ -55,8 +56,8 @@ class QuantizedLinear(nn.Module):
         self.register_buffer("packed", torch.cat(packed))
         self.register_buffer("scales", torch.cat(scales, dim=0 if self.bits == 8 else 1).contiguous())
 
-    def __getattr__(self, name: str) -> Tensor | nn.Module:
-        # Some language models multiply by a layer's weight themselves.
+    def __getattr__(self, name: str) -> Any:
+        # Some language models multiply by a layer's weight themselves, or ask for its dtype.
         if name == "weight" and "packed" in self.__dict__.get("_buffers", {}):
             return self.dequantize(0, self.out_features)
         return super().__getattr__(name)
@@ -88,7 +89,7 @@ class QuantizedLinear(nn.Module):
 
     @property
     def _is_known_layout(self) -> bool:
-        return self.bits == 8 or bool(rows := packed_rows()) and self.out_features % rows == 0
+        return self.bits == 8 or ((rows := packed_rows()) is not None and self.out_features % rows == 0)
 
     def dequantize(self, begin: int, end: int) -> Tensor:
         """Rows [begin, end) of the weight, in the dtype of the scales."""

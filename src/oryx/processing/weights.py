@@ -11,12 +11,10 @@ from collections import Counter
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oryx.errors import CheckpointError, ConfigError
-
-if TYPE_CHECKING:
-    from oryx.processing.costs import ModelSizes
+from oryx.processing.costs import DTYPE_BYTES, ModelSizes
 
 Shape = tuple[int, ...]
 
@@ -26,7 +24,6 @@ BITS = {"int8": 8, "int4": 4}
 GROUP_SIZE = 32
 # The int4 kernel takes outputs in multiples of this.
 INT4_OUTPUTS = 16
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 PARTS = ("vision_tower", "compressor", "projector", "language_model")
 _PREFIXES = {
