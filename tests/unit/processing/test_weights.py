@@ -115,11 +115,27 @@ def test_unknown_names():
 @pytest.mark.parametrize("content", [None, b"", b"\xff" * 64, (2).to_bytes(8, "little") + b"[]"])
 def test_a_folder_that_cannot_be_read(tmp_path, content):
     if content is None:
-        with pytest.raises(CheckpointError, match="holds no safetensors file"):
+        with pytest.raises(
+            CheckpointError, match="holds neither model.safetensors nor model.safetensors.index.json"
+        ):
             read_shapes(tmp_path)
         return
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(CheckpointError, match="is not a readable safetensors file"):
+        read_shapes(tmp_path)
+
+
+def test_shards_come_from_the_index(tmp_path):
+    model = make_model()
+    model.save_pretrained(tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 2
+    (tmp_path / "other.safetensors").write_bytes(b"not ours")
+    assert weight_bytes(read_shapes(tmp_path), "float32") == held_bytes(model)
+    next(tmp_path.glob("model-*.safetensors")).unlink()
+    with pytest.raises(CheckpointError, match="is not a readable safetensors file"):
+        read_shapes(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="has no weight_map"):
         read_shapes(tmp_path)
 
 
