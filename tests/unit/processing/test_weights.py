@@ -115,9 +115,7 @@ def test_unknown_names():
 @pytest.mark.parametrize("content", [None, b"", b"\xff" * 64, (2).to_bytes(8, "little") + b"[]"])
 def test_a_folder_that_cannot_be_read(tmp_path, content):
     if content is None:
-        with pytest.raises(
-            CheckpointError, match="holds neither model.safetensors nor model.safetensors.index.json"
-        ):
+        with pytest.raises(CheckpointError, match=r"holds neither model\.safetensors nor model"):
             read_shapes(tmp_path)
         return
     (tmp_path / "model.safetensors").write_bytes(content)
