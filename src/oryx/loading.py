@@ -82,9 +82,8 @@ def load_native(
 ) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
     """A folder that `save_pretrained` or `oryx convert` wrote, checked key by key."""
     config = read_config(folder)
-    entries = read_headers(
-        list_shards(folder)
-    )  # damaged or missing shards are found before anything is built
+    # Damaged or missing shards are found before anything is built.
+    entries = read_headers(list_shards(folder))
     processor = native_processor(folder)
     check_generation_config(folder)
     chosen = resolve_dtype(dtype, config.dtype, device, expected_shapes(config))

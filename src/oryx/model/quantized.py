@@ -20,8 +20,10 @@ from oryx.processing.weights import GROUP_SIZE, bits_of
 
 # Up to so many rows the kernel is faster than restoring the weights, measured at Qwen2-7B's sizes.
 KERNEL_ROWS = {8: 8, 4: 48}
-# Outputs restored, or quantised, at once: small enough for the cache, a multiple of the packed layout.
+# Outputs restored at once: small enough for the cache, a multiple of the packed layout.
 BLOCK = 512
+# Values quantised at once; the larger the temporaries, the larger the holes that they leave in the heap.
+PACK_VALUES = 2**20
 # No scale is smaller, so that one of a group of zeros stays above zero in float16 too.
 SMALLEST = 1e-6
 
@@ -48,15 +50,16 @@ class QuantizedLinear(nn.Module):
         """Quantise `weight` (N, K), block by block, and forget it."""
         dtype, outputs, inputs = self.weight.dtype, self.out_features, self.in_features
         del self.weight
-        # Filled in place: pieces put together afterwards would leave holes in the heap, a fifth of the model.
+        # Filled in place: putting pieces together afterwards would take twice the memory.
         if self.bits == 8:
             self.register_buffer("packed", torch.empty(outputs, inputs, dtype=torch.int8))
             self.register_buffer("scales", torch.empty(outputs, dtype=dtype))
         else:
             self.register_buffer("packed", torch.empty(outputs, inputs // 2, dtype=torch.uint8))
             self.register_buffer("scales", torch.empty(inputs // GROUP_SIZE, outputs, 2, dtype=dtype))
-        for begin in range(0, outputs, BLOCK):
-            rows = slice(begin, min(begin + BLOCK, outputs))
+        step = max(64, PACK_VALUES // inputs // 64 * 64)
+        for begin in range(0, outputs, step):
+            rows = slice(begin, min(begin + step, outputs))
             if self.bits == 8:
                 self.packed[rows], self.scales[rows] = quantize_int8(weight[rows], dtype)
             else:

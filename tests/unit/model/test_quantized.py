@@ -95,6 +95,15 @@ def test_packing_in_blocks_is_packing_at_once():
     assert torch.equal(pack_int4(values), torch.cat([pack_int4(block) for block in values.split(BLOCK)]))
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantising_in_blocks_is_quantising_at_once(bits, monkeypatch):
+    _, whole = make_layer(bits, 208, 96)
+    monkeypatch.setattr(quantized, "PACK_VALUES", 0)  # the least: 64 outputs at a time
+    _, pieces = make_layer(bits, 208, 96)
+    assert torch.equal(whole.packed, pieces.packed)
+    assert torch.equal(whole.scales, pieces.scales)
+
+
 def test_unpacking_undoes_packing():
     rows = packed_rows()
     if rows is None:
