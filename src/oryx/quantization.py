@@ -157,7 +157,9 @@ def torchao_config(quantize: str, config: OryxConfig) -> TorchAoConfig:
     kinds = {8: Int8WeightOnlyConfig()}
     if quantize == "int4":
         kinds[4] = Int4WeightOnlyConfig(group_size=GROUP_SIZE, int4_packing_format="tile_packed_to_4d")
-    return TorchAoConfig(FqnToConfig({name: kinds[bits] for name, bits in layers.items()}))
+    # By the weight's own name: a layer's would take its bias along.
+    chosen = FqnToConfig({f"{name}.weight": kinds[bits] for name, bits in layers.items()})
+    return TorchAoConfig(chosen, modules_to_not_convert=[])  # without a list it leaves the head out
 
 
 register_quantization_config(METHOD)(OryxQuantizationConfig)

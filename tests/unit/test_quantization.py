@@ -226,7 +226,7 @@ def test_torchao_gets_the_same_layers(native, monkeypatch):
     ours = {name: m.bits for name, m in load(native, quantize="int4").named_modules() if hasattr(m, "bits")}
     kinds = {8: "Int8WeightOnlyConfig", 4: "Int4WeightOnlyConfig"}
     assert {name: type(kind).__name__ for name, kind in chosen.items()} == {
-        name: kinds[bits] for name, bits in ours.items()
+        f"{name}.weight": kinds[bits] for name, bits in ours.items()
     }
 
 
