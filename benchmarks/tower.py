@@ -18,8 +18,8 @@ from common import Report, median_ratio, parser, peak_cases, time_in_turns
 from oryx.config import OryxVisionConfig
 from oryx.errors import ConfigError
 from oryx.model.attention import attend_sdpa, choose_attention
+from oryx.model.int8 import quantize_tower
 from oryx.model.layout import pack_by_length
-from oryx.model.quantized import quantize_tower
 from oryx.model.vision import OryxVisionModel
 
 Grids = list[list[int]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, GenerationConfig
 
-from oryx.checkpoints.files import list_shards, read_headers
+from oryx.checkpoints.files import lazy_tensors, list_shards, read_headers
 from oryx.checkpoints.native import read_config
 from oryx.checkpoints.published import (
     PUBLISHED_TYPES,
@@ -23,10 +24,11 @@ from oryx.config import OryxConfig
 from oryx.errors import CheckpointError, ConfigError, OryxError
 from oryx.json_file import read_json
 from oryx.model.cpu import multiplies_bfloat16
+from oryx.model.int8 import check_int8, quantize_tower
 from oryx.model.modeling import OryxForConditionalGeneration
-from oryx.model.quantized import check_int8, quantize_tower
 from oryx.processing.processor import OryxProcessor
 from oryx.processing.settings import processor_settings
+from oryx.quantization import check_device, quantization_options
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 VISION_DTYPES = ("auto", "int8")
@@ -41,6 +43,7 @@ def load(
     vision_tower: str | Path | None = None,
     attn_implementation: str | None = None,
     vision_dtype: str = "auto",
+    quantize: str | None = None,
 ) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
     """Model (in eval mode) and processor of `name`.
 
@@ -53,26 +56,29 @@ def load(
         attn_implementation: "eager", "sdpa", or "flash_attention_2" where installed.
         vision_dtype: "auto" is `dtype`; "int8" rounds the tower's linear layers to int8, which a CPU with
             AVX512-VNNI runs faster. Such a model is for inference: it is neither trained nor saved.
+        quantize: "int8" or "int4" for the weights of the language model's linear layers, quantised while they
+            are read; see docs/quantization.md.
 
     Raises:
         CheckpointError: nothing readable under that name, or its tensors do not fit its config.
-        ConfigError: an unknown dtype or device, int8 where the device has no products of it, or a tower for a
-            folder that needs none.
+        ConfigError: an unknown dtype, device or quantisation, or one that this device has no kernels for; or
+            a tower for a folder that needs none.
     """
     if vision_dtype not in VISION_DTYPES:
         raise ConfigError(f"vision_dtype {vision_dtype!r} is unknown; allowed: {', '.join(VISION_DTYPES)}.")
-    folder = resolve_folder(name)
-    model_type = read_json(folder / "config.json").get("model_type")
     where = resolve_device(device)
+    check_device(quantize, where)
     if vision_dtype == "int8":
         check_int8(where)  # before minutes of loading
+    folder = resolve_folder(name)
+    model_type = read_json(folder / "config.json").get("model_type")
     kwargs: dict[str, Any] = {"attn_implementation": attn_implementation} if attn_implementation else {}
     if model_type in PUBLISHED_TYPES:
-        model, processor = load_published(folder, dtype, where, vision_tower, **kwargs)
+        model, processor = load_published(folder, dtype, where, vision_tower, quantize, **kwargs)
     elif model_type == OryxConfig.model_type:
         if vision_tower is not None:
             raise ConfigError(f"{folder} holds its tower; vision_tower is for published checkpoints.")
-        model, processor = load_native(folder, dtype, where, **kwargs)
+        model, processor = load_native(folder, dtype, where, quantize, **kwargs)
     else:
         known = ", ".join([OryxConfig.model_type, *PUBLISHED_TYPES])
         raise CheckpointError(f"{folder / 'config.json'} has model_type {model_type!r}; allowed: {known}.")
@@ -83,16 +89,23 @@ def load(
 
 
 def load_native(
-    folder: Path, dtype: str | torch.dtype, device: torch.device, **kwargs: Any
+    folder: Path, dtype: str | torch.dtype, device: torch.device, quantize: str | None = None, **kwargs: Any
 ) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
     """A folder that `save_pretrained` or `oryx convert` wrote, checked key by key."""
     config = read_config(folder)
-    read_headers(list_shards(folder))  # damaged or missing shards are found before anything is built
+    # Damaged or missing shards are found before anything is built.
+    entries = read_headers(list_shards(folder))
     processor = native_processor(folder)
     check_generation_config(folder)
     chosen = resolve_dtype(dtype, config.dtype, device, expected_shapes(config))
+    kwargs |= quantization_options(quantize, device, chosen, config)
     with _quiet():
-        model = OryxForConditionalGeneration.from_pretrained(folder, dtype=chosen, **kwargs)
+        if quantize is None:
+            model = OryxForConditionalGeneration.from_pretrained(folder, dtype=chosen, **kwargs)
+        else:
+            model = _from_state_dict(config, lazy_tensors(entries), folder, chosen, **kwargs)
+            if (folder / "generation_config.json").is_file():
+                model.generation_config = GenerationConfig.from_pretrained(folder)
     return model, processor
 
 
@@ -101,6 +114,7 @@ def load_published(
     dtype: str | torch.dtype,
     device: torch.device,
     vision_tower: str | Path | None = None,
+    quantize: str | None = None,
     **kwargs: Any,
 ) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
     """A published folder, its shards memory-mapped and translated by the key table."""
@@ -111,12 +125,24 @@ def load_published(
     processor = published_processor(folder)
     config.image_token_id = processor.image_token_id
     chosen = resolve_dtype(dtype, config.dtype, device, expected)
+    kwargs |= quantization_options(quantize, device, chosen, config)
+    state = opened.state_dict() if quantize is None else opened.lazy_state_dict()
     with _quiet():
-        model = OryxForConditionalGeneration.from_pretrained(
-            None, config=config, state_dict=opened.state_dict(), dtype=chosen, **kwargs
-        )
+        model = _from_state_dict(config, state, folder, chosen, **kwargs)
     model.generation_config = generation_config(processor)
     return model, processor
+
+
+def _from_state_dict(
+    config: OryxConfig, state: Mapping[str, Any], folder: Path, dtype: torch.dtype, **kwargs: Any
+) -> OryxForConditionalGeneration:
+    try:
+        return OryxForConditionalGeneration.from_pretrained(
+            None, config=config, state_dict=state, dtype=dtype, **kwargs
+        )
+    except CheckpointError as error:
+        # transformers takes no name beside tensors
+        raise CheckpointError(str(error).replace("None", str(folder), 1)) from None
 
 
 def native_processor(folder: Path) -> OryxProcessor:

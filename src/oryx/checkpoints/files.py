@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -69,6 +70,28 @@ def read_tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
     with safe_open(file, framework="pt") as handle:
         for name in handle.keys():  # noqa: SIM118 (not a dict)
             yield name, handle.get_tensor(name)
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """A tensor of a safetensors file that is mapped when it is asked for (`lazy[...]`), as transformers does.
+
+    Each has a mapping of its own, so its pages are given back as soon as the tensor is dropped.
+    """
+
+    entry: Entry
+    name: str
+    reshape: Callable[[Tensor], Tensor] | None = None
+
+    def __getitem__(self, key: Any) -> Tensor:
+        with safe_open(self.entry.file, framework="pt") as handle:
+            tensor = handle.get_tensor(self.name)
+        return (self.reshape(tensor) if self.reshape else tensor)[key]
+
+
+def lazy_tensors(entries: Mapping[str, Entry]) -> dict[str, LazyTensor]:
+    """Name -> tensor of safetensors files, none of them mapped yet."""
+    return {name: LazyTensor(entry, name) for name, entry in entries.items()}
 
 
 def read_pth(path: Path) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from oryx.checkpoints.files import (
     Entry,
+    LazyTensor,
     list_shards,
     read_headers,
     read_pth,
@@ -165,6 +167,15 @@ class PublishedCheckpoint:
         for file in sorted({e.file for name, e in self.entries.items() if name not in self.tower}):
             state.update(self.native_tensors(read_tensors(file)))
         state.update(self.native_tensors(self.tower.items()))
+        return state
+
+    def lazy_state_dict(self) -> dict[str, Any]:
+        """As `state_dict`, but each tensor of the shards is mapped when it is asked for, and apart."""
+        state: dict[str, Any] = dict(self.native_tensors(self.tower.items()))
+        for name, entry in self.entries.items():
+            target = to_native(name)
+            if name not in self.tower and target is not None:
+                state[target[0]] = LazyTensor(entry, name, partial(reshape_in, reshape=target[1]))
         return state
 
     def native_tensors(self, tensors: Any) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from oryx.errors import CheckpointError
 from oryx.json_file import read_json
 from oryx.loading import load, resolve_tower
 from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.model.quantized import QuantizedLinear
 from oryx.processing.processor import OryxProcessor
 
 SIDE = 96  # pixels: small enough for nano, and enlarged by the published rule
@@ -52,7 +53,11 @@ KNOWN: tuple[tuple[str, Draw, str, str], ...] = (
 
 
 def verify(
-    folder: Path, vision_tower: Path | None = None, dtype: str = "auto", device: str = "auto"
+    folder: Path,
+    vision_tower: Path | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    quantize: str | None = None,
 ) -> dict[str, Any]:
     """Check `folder` and report, as plain JSON values.
 
@@ -70,7 +75,7 @@ def verify(
     else:
         entries = read_headers(list_shards(folder))
     # Loading compares every key and shape with what the config calls for.
-    model, processor = load(folder, dtype=dtype, device=device, vision_tower=vision_tower)
+    model, processor = load(folder, dtype=dtype, device=device, vision_tower=vision_tower, quantize=quantize)
     loaded = time.perf_counter()
     picture = draw(_circle)
     return {
@@ -89,6 +94,7 @@ def verify(
         "answers": [_ask(model, processor, *known) for known in KNOWN],
         "device": str(model.device),
         "dtype": str(model.dtype).removeprefix("torch."),
+        "quantize": quantize or "no",
         "versions": _versions(),
         "machine": f"{platform.system()} {platform.machine()}",
         "seconds": {"load": round(loaded - began, 2), "all": round(time.perf_counter() - began, 2)},
@@ -108,6 +114,9 @@ def count_parameters(model: OryxForConditionalGeneration) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
         counts[name.partition(".")[0]] += parameter.numel()
+    for name, module in model.named_modules():
+        if isinstance(module, QuantizedLinear):  # its packed weight is no parameter any more
+            counts[name.partition(".")[0]] += module.out_features * module.in_features
     return {**counts, "total": sum(counts.values())}
 
 

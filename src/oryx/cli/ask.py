@@ -39,6 +39,7 @@ def ask_command(
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
     as_json: opt.Json = False,
     stream: Annotated[bool, typer.Option(help="Print the answer as it is generated.")] = True,
 ) -> None:
@@ -49,9 +50,11 @@ def ask_command(
     from oryx.cli.session import add_media, count_positions, load_session
     from oryx.processing.context import check_sampling
     from oryx.processing.markers import with_markers
+    from oryx.processing.weights import check_quantize
 
     # Everything that can be wrong with the input is found before the model is loaded.
     check_sampling(max_new_tokens, temperature)
+    check_quantize(quantize)
     check_question(question, media)
     dials = opt.dials(compression, detail, max_frames, fps, max_pixels, focus, subtitles, timestamps)
     sources = read_media(media or [], dials, views)
@@ -68,7 +71,7 @@ def ask_command(
         _show(console, lines)
     seconds: dict[str, float] = {}
     began = time.perf_counter()
-    session = load_session(folder, device, dtype, vision_tower, style)
+    session = load_session(folder, device, dtype, vision_tower, style, quantize)
     seconds["load"] = time.perf_counter() - began
     sizes = replace(plan.sizes, dtype=str(session.model.dtype).removeprefix("torch."))
     num_prompt = count_positions(session, plan.visuals, question, max_new_tokens)

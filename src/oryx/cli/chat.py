@@ -35,6 +35,7 @@ def chat_command(
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
 ) -> None:
     """Ask many questions in one conversation. Questions are lines; /quit or the end of input ends it."""
     from oryx.cli.display import plan_line, stderr
@@ -42,15 +43,17 @@ def chat_command(
     from oryx.cli.media import read_media
     from oryx.cli.session import add_media, load_session
     from oryx.processing.context import check_sampling
+    from oryx.processing.weights import check_quantize
 
     check_sampling(max_new_tokens, temperature)
+    check_quantize(quantize)
     dials = opt.dials(compression, detail, max_frames, fps, max_pixels, focus, subtitles, timestamps)
     sources = read_media(media or [], dials, views)
     folder = model_folder(model)
     planner = make_planner(folder, vision_tower, dtype, device)
     sources = planner.spend(sources, budget, new_tokens=max_new_tokens)
     plan = planner.forecast(sources)
-    session = load_session(folder, device, dtype, vision_tower, prompt_style and prompt_style.value)
+    session = load_session(folder, device, dtype, vision_tower, prompt_style and prompt_style.value, quantize)
     add_media(session, sources, plan.visuals)
     console = stderr()
     for visual in plan.visuals:

@@ -124,8 +124,11 @@ def _by_config(folder: Path, vision_tower: Path | None) -> ModelSizes:
         "head_dim",
         "vocab_size",
         "max_position_embeddings",
+        "model_type",
+        "attention_bias",
+        "tie_word_embeddings",
     )
-    numbers = {name: getattr(text, name, None) for name in names}
+    numbers: dict[str, Any] = {name: getattr(text, name, None) for name in names}
     numbers["intermediate_size"] = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
     dtype = str(config.dtype or "float32").removeprefix("torch.")
     try:

@@ -55,6 +55,10 @@ Subtitles = Annotated[
 Timestamps = Annotated[bool, typer.Option("--timestamps", help="Put the frames' times into the prompt.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Quantize = Annotated[
+    str | None,
+    typer.Option(metavar="int8|int4", help="Store the language model's weights in 8 or 4 bits."),
+]
 Style = Annotated[
     PromptStyle | None, typer.Option(help="Prompt as in training (the default) or as in evaluation.")
 ]

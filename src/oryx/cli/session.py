@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def load_session(
-    folder: Path, device: str, dtype: str, vision_tower: Path | None, style: str | None
+    folder: Path,
+    device: str,
+    dtype: str,
+    vision_tower: Path | None,
+    style: str | None,
+    quantize: str | None = None,
 ) -> Session:
     """A session of the model in `folder`; the visuals still have to be added."""
     from oryx.cli.noise import quiet_transformers
@@ -21,7 +26,7 @@ def load_session(
     from oryx.loading import load
 
     quiet_transformers()
-    model, processor = load(folder, dtype=dtype, device=device, vision_tower=vision_tower)
+    model, processor = load(folder, dtype=dtype, device=device, vision_tower=vision_tower, quantize=quantize)
     return Session(model, processor, prompt_style=style)
 
 

@@ -16,6 +16,7 @@ def verify_command(
         str, typer.Argument(metavar="FOLDER", help="Folder or hub id, published or native, or nano.")
     ],
     vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     as_json: opt.Json = False,
@@ -27,7 +28,7 @@ def verify_command(
     from oryx.cli.noise import quiet_transformers
 
     quiet_transformers()
-    report = verify(model_folder(folder), vision_tower, dtype, device)
+    report = verify(model_folder(folder), vision_tower, dtype, device, quantize)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return

@@ -1,101 +1,158 @@
-"""The tower's linear layers in int8, for CPUs with VNNI: faster than bfloat16, for inference only.
+"""Linear layers whose weights are stored in 8 or 4 bits and multiplied in the activations' dtype, on a CPU.
 
-Weights have one scale per output channel, made once; activations one scale per patch, made at every call, so
-that no patch depends on its neighbours in the packing. Legend: P packed patches, K inputs, N outputs.
+Few rows go through the kernels that PyTorch brings for such weights, which are bound by memory; many rows
+(a prompt) through a plain product with a block of weights that is restored just for it, which is bound by
+arithmetic.
+
+Legend: M rows of activations, K inputs, N outputs, G inputs that share a scale.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from oryx.errors import ConfigError
-from oryx.model.cpu import multiplies_int8
-from oryx.model.vision import Block, OryxVisionModel
+from oryx.processing.weights import GROUP_SIZE, bits_of
 
-# The least values of activations that end below zero; what follows them then has all 256 levels above it.
-FLOORS = {"gelu": -0.17005, "gelu_new": -0.17005, "gelu_pytorch_tanh": -0.17005, "relu": 0.0}
-# Patches rounded at a time, so that what is between stays in the cache.
-ROWS = 256
-# A patch of zeros has no scale of its own.
-TINY = 1e-6
-
-
-def check_int8(device: torch.device) -> None:
-    """Raises ConfigError where a tower on `device` could not run in int8."""
-    if device.type != "cpu" or not multiplies_int8():
-        where = "this CPU, which has no AVX512-VNNI" if device.type == "cpu" else f"device {device}"
-        raise ConfigError(f"the vision tower cannot run in int8 on {where}; leave vision_dtype at auto.")
+# Up to so many rows the kernel is faster than restoring the weights, measured at Qwen2-7B's sizes.
+KERNEL_ROWS = {8: 8, 4: 48}
+# Outputs restored at once: small enough for the cache, a multiple of the packed layout.
+BLOCK = 512
+# Values quantised at once; the larger the temporaries, the larger the holes that they leave in the heap.
+PACK_VALUES = 2**20
+# No scale is smaller, so that one of a group of zeros stays above zero in float16 too.
+SMALLEST = 1e-6
 
 
-def quantize_tower(tower: OryxVisionModel) -> OryxVisionModel:
-    """Replace the linear layers of all blocks by int8 ones, in place; the tower is frozen and returned.
+class QuantizedLinear(nn.Module):
+    """`nn.Linear` for inference. `weight` is where loading puts the original; `pack` replaces it.
 
-    The patch embedding, norms, positions and attention stay as they are.
-
-    Raises:
-        ConfigError: the CPU has no int8 products, or the tower is not on the CPU.
-    """
-    check_int8(next(tower.parameters()).device)
-    floor = FLOORS.get(tower.config.hidden_act)
-    for block in tower.blocks:
-        assert isinstance(block, Block)
-        block.attn.qkv = _quantized(block.attn.qkv)
-        block.attn.proj = _quantized(block.attn.proj)
-        block.mlp.fc1 = _quantized(block.mlp.fc1)
-        block.mlp.fc2 = _quantized(block.mlp.fc2, floor)
-    tower.requires_grad_(False)
-    return tower
-
-
-def _quantized(linear: nn.Linear, floor: float | None = None) -> Any:
-    return linear if isinstance(linear, Int8Linear) else Int8Linear(linear, floor)
-
-
-class Int8Linear(nn.Module):
-    """W8A8 `nn.Linear` in the dtype of its input. Its weight is in oneDNN's own layout and cannot be saved.
-
-    A patch is stored as uint8 (what oneDNN's products take): values in [-a, a] as 128 + 127 x / a, or, where
-    no input is below `floor`, values in [floor, a] as 255 (x - floor) / (a - floor).
+    Attributes:
+        packed: (N, K) int8, or (N, K / 2) uint8 in the CPU kernel's own layout.
+        scales: (N,), or (K / G, N, 2) scales and zero points; the weight is (q - 8) scale + zero.
     """
 
-    def __init__(self, linear: nn.Linear, floor: float | None = None) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool, bits: int, dtype: torch.dtype
+    ) -> None:
         super().__init__()
-        self.floor = floor
-        weight_NK = linear.weight.detach().float()
-        scale_N = weight_NK.abs().amax(1).clamp(min=TINY) / 127
-        quantized_NK = (weight_NK / scale_N[:, None]).round().to(torch.int8)
-        self.packed = torch.ops.onednn.qlinear_prepack(quantized_NK, None)
-        self.scale_N = scale_N
-        self.zeros_N = torch.zeros_like(scale_N, dtype=torch.int32)
-        bias_N = torch.zeros_like(scale_N) if linear.bias is None else linear.bias.detach().float()
-        if floor is not None:
-            bias_N = bias_N + floor * scale_N * quantized_NK.sum(1)
-        self.bias_N = bias_N.to(linear.weight.dtype)
+        self.in_features, self.out_features = in_features, out_features
+        self.bits = bits_of((out_features, in_features), bits)
+        self.weight = nn.Parameter(torch.empty(out_features, in_features, dtype=dtype), requires_grad=False)
+        self.bias = nn.Parameter(torch.empty(out_features, dtype=dtype)) if bias else None
 
-    def forward(self, x_PK: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and x_PK.requires_grad:
-            raise ConfigError("a vision tower in int8 cannot be trained; load it with vision_dtype=auto.")
-        # Scales are rounded to the input's dtype first, so that dividing and multiplying by them agree.
-        if self.floor is None:
-            scale_P1 = x_PK.abs().amax(-1, keepdim=True).clamp(min=TINY) / 127
+    @torch.no_grad()
+    def pack(self, weight: Tensor) -> None:
+        """Quantise `weight` (N, K), block by block, and forget it."""
+        dtype, outputs, inputs = self.weight.dtype, self.out_features, self.in_features
+        del self.weight
+        # Filled in place: putting pieces together afterwards would take twice the memory.
+        if self.bits == 8:
+            self.register_buffer("packed", torch.empty(outputs, inputs, dtype=torch.int8))
+            self.register_buffer("scales", torch.empty(outputs, dtype=dtype))
         else:
-            scale_P1 = (x_PK.amax(-1, keepdim=True) - self.floor).clamp(min=TINY) / 255
-        codes_PK = torch.empty_like(x_PK, dtype=torch.uint8)
-        for x, scale, codes in zip(x_PK.split(ROWS), scale_P1.split(ROWS), codes_PK.split(ROWS)):
-            # int8 first: conversion to uint8 is not vectorised. Flipping the top bit adds 128.
-            signed = (x.float() - (self.floor or 0.0)).div_(scale.float())
-            if self.floor is not None:
-                signed.sub_(128)
-            rounded = signed.round_().clamp_(-128, 127).to(torch.int8)
-            torch.bitwise_xor(rounded.view(torch.uint8), 128, out=codes)
-        out_PN = torch.ops.onednn.qlinear_pointwise(
-            codes_PK, 1.0, 128 if self.floor is None else 0, self.packed, self.scale_N, self.zeros_N, None,
-            1.0, 0, x_PK.dtype, "none", [], "",
-        )  # fmt: skip
-        return torch.addcmul(self.bias_N, out_PN, scale_P1)
+            self.register_buffer("packed", torch.empty(outputs, inputs // 2, dtype=torch.uint8))
+            self.register_buffer("scales", torch.empty(inputs // GROUP_SIZE, outputs, 2, dtype=dtype))
+        step = max(64, PACK_VALUES // inputs // 64 * 64)
+        for begin in range(0, outputs, step):
+            rows = slice(begin, min(begin + step, outputs))
+            if self.bits == 8:
+                self.packed[rows], self.scales[rows] = quantize_int8(weight[rows], dtype)
+            else:
+                self.packed[rows], self.scales[:, rows] = quantize_int4(weight[rows], dtype)
 
-    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        raise ConfigError("a vision tower in int8 cannot be saved; save the model it was loaded from.")
+    def __getattr__(self, name: str) -> Any:
+        # Some language models multiply by a layer's weight themselves, or ask for its dtype.
+        if name == "weight" and "packed" in self.__dict__.get("_buffers", {}):
+            return self.dequantize(0, self.out_features)
+        return super().__getattr__(name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows_MK = x.reshape(-1, self.in_features)
+        use_kernel = len(rows_MK) <= KERNEL_ROWS[self.bits] or not self._is_known_layout
+        out_MN = (self._kernel if use_kernel else self._restored)(rows_MK)
+        if self.bias is not None:
+            out_MN = out_MN.add_(self.bias)
+        return out_MN.view(*x.shape[:-1], self.out_features)
+
+    def _kernel(self, rows_MK: Tensor) -> Tensor:
+        rows_MK, scales = rows_MK.contiguous(), self.scales.to(rows_MK.dtype)
+        if self.bits == 8:
+            return torch.ops.aten._weight_int8pack_mm(rows_MK, self.packed, scales)
+        return torch.ops.aten._weight_int4pack_mm_for_cpu(rows_MK, self.packed, GROUP_SIZE, scales)
+
+    def _restored(self, rows_MK: Tensor) -> Tensor:
+        out_MN = rows_MK.new_empty(len(rows_MK), self.out_features)
+        for begin in range(0, self.out_features, BLOCK):
+            end = min(begin + BLOCK, self.out_features)
+            if self.bits == 8:  # whole numbers up to 127 are exact in every dtype; the scale can wait
+                block = F.linear(rows_MK, self.packed[begin:end].to(rows_MK.dtype))
+                torch.mul(block, self.scales[begin:end].to(rows_MK.dtype), out=out_MN[:, begin:end])
+            else:
+                out_MN[:, begin:end] = F.linear(rows_MK, self.dequantize(begin, end).to(rows_MK.dtype))
+        return out_MN
+
+    @property
+    def _is_known_layout(self) -> bool:
+        return self.bits == 8 or ((rows := packed_rows()) is not None and self.out_features % rows == 0)
+
+    def dequantize(self, begin: int, end: int) -> Tensor:
+        """Rows [begin, end) of the weight, in the dtype of the scales."""
+        dtype = self.scales.dtype
+        if self.bits == 8:
+            return self.packed[begin:end].to(dtype).mul_(self.scales[begin:end, None])
+        if not self._is_known_layout:
+            identity = torch.eye(self.in_features, dtype=dtype)
+            return self._kernel(identity).t()[begin:end]
+        values = unpack_int4(self.packed[begin:end], packed_rows() or 0).view(torch.int8).sub_(8).to(dtype)
+        scales = self.scales[:, begin:end].transpose(0, 1).contiguous()
+        values = values.view(end - begin, -1, GROUP_SIZE)
+        return values.mul_(scales[..., :1]).add_(scales[..., 1:]).view(end - begin, -1)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}, bits={self.bits}"
+
+
+def quantize_int8(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """(N, K) -> int8 (N, K) and a scale for each output (N,) in `dtype`, symmetric."""
+    weight = weight.float()
+    scales = (weight.abs().amax(1) / 127).clamp_(min=SMALLEST).to(dtype)
+    packed = (weight / scales.float()[:, None]).round_().clamp_(-127, 127).to(torch.int8)
+    return packed, scales
+
+
+def quantize_int4(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """(N, K) -> packed (N, K / 2), scales and zero points (K / G, N, 2) in `dtype`: 16 steps from a group's
+    least to its greatest value."""
+    groups = weight.float().view(len(weight), -1, GROUP_SIZE)
+    least, greatest = groups.aminmax(dim=-1)
+    scale = ((greatest - least) / 15).clamp_(min=SMALLEST)
+    scales = torch.stack((scale, least + 8 * scale), dim=-1).to(dtype)
+    # Rounded to what is stored first, so that the steps make up for it.
+    scale, zero = scales.float().unbind(-1)
+    values = (groups - zero[..., None]).div_(scale[..., None]).round_().add_(8).clamp_(0, 15)
+    return pack_int4(values.view(weight.shape)), scales.transpose(0, 1)
+
+
+def pack_int4(values: Tensor) -> Tensor:
+    """(N, K) of 0 to 15 -> (N, K / 2) uint8, in the layout of this CPU's kernel."""
+    return torch.ops.aten._convert_weight_to_int4pack_for_cpu(values.int(), 1)
+
+
+def unpack_int4(packed: Tensor, rows: int) -> Tensor:
+    """(N, K / 2) -> (N, K) uint8, where a block of `rows` outputs holds, input by input, one byte for each
+    pair of outputs half a block apart."""
+    blocks = packed.view(-1, packed.shape[1] * 2, rows // 2).transpose(1, 2).contiguous()
+    return torch.stack((blocks & 15, blocks >> 4), dim=1).view(-1, packed.shape[1] * 2)
+
+
+@cache
+def packed_rows() -> int | None:
+    """Outputs in a block of this CPU's packed layout (it depends on the vector width); None if unknown."""
+    values = torch.randint(16, (128, 8), generator=torch.Generator().manual_seed(0))
+    packed = pack_int4(values)
+    return next((rows for rows in (64, 32) if torch.equal(unpack_int4(packed, rows), values.byte())), None)

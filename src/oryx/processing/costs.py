@@ -6,8 +6,7 @@ from typing import Any
 
 from oryx.errors import ConfigError
 from oryx.processing.geometry import REGIONS, View
-
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+from oryx.processing.weights import DTYPE_BYTES, weight_bytes
 
 _VISION = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_channels")
 _TEXT = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
@@ -21,6 +20,9 @@ class VisionSizes:
     intermediate_size: int
     num_hidden_layers: int
     num_channels: int
+    patch_size: int = 16
+    position_grid_size: int = 128
+    """Entries along a side of the learned position table; 0 where there is none."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class TextSizes:
     vocab_size: int
     num_key_value_heads: int
     head_dim: int
+    qkv_bias: bool = False
+    output_bias: bool = False
+    tie_word_embeddings: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,17 @@ class ModelSizes:
     dtype: str = "float32"
     context_length: int | None = None
     """Positions that the language model was made for; None where its config names none."""
-    weight_bytes: int = 0
-    """Bytes of all parameters as loaded."""
+    quantize: str | None = None
+    """"int8" or "int4" for the language model's linear layers, as in `oryx.load`."""
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPE_BYTES:
             raise ConfigError(f"dtype {self.dtype!r} is unknown; allowed: auto, {', '.join(DTYPE_BYTES)}.")
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights once loaded, for a language model built as Qwen2 and Llama are."""
+        return weight_bytes(self, self.dtype, self.quantize)
 
     @classmethod
     def from_settings(
@@ -68,9 +78,24 @@ class ModelSizes:
         heads = numbers["num_attention_heads"]
         key_value_heads = _whole("num_key_value_heads", text.get("num_key_value_heads") or heads)
         head_dim = _whole("head_dim", text.get("head_dim") or numbers["hidden_size"] // heads)
+        has_table = vision.get("position_embedding", "learned") != "rotary"
+        has_bias = bool(text.get("attention_bias"))  # Llama's, on all four; Qwen2 has three, unasked
         return cls(
-            VisionSizes(**{name: _whole(name, vision[name]) for name in _VISION}),
-            TextSizes(**numbers, num_key_value_heads=key_value_heads, head_dim=head_dim),
+            VisionSizes(
+                **{name: _whole(name, vision[name]) for name in _VISION},
+                patch_size=_whole("patch_size", vision.get("patch_size", 16)),
+                position_grid_size=_whole("position_grid_size", vision.get("position_grid_size", 128))
+                if has_table
+                else 0,
+            ),
+            TextSizes(
+                **numbers,
+                num_key_value_heads=key_value_heads,
+                head_dim=head_dim,
+                qkv_bias=has_bias or text.get("model_type") == "qwen2",
+                output_bias=has_bias,
+                tie_word_embeddings=bool(text.get("tie_word_embeddings")),
+            ),
             _whole("compressor_dim", compressor_dim),
             dtype,
             context and _whole("max_position_embeddings", context),

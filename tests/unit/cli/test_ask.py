@@ -173,3 +173,32 @@ def test_a_video_that_is_cut_off_gives_an_answer_or_one_sentence(run, native, tm
             assert result.err.count("\n") == 1
             assert "visual positions" not in result.err
     assert 0 in codes
+
+
+@pytest.mark.parametrize("quantize", ["int8", "int4"])
+def test_quantised_weights(run, tiny, picture, quantize, monkeypatch):
+    media, options = picture(), ("--model", tiny, "--json", "--max-new-tokens", 4)
+    seen = []
+    from oryx import loading
+
+    original = loading.quantization_options
+    monkeypatch.setattr(
+        loading, "quantization_options", lambda name, *rest: seen.append(name) or original(name, *rest)
+    )
+    result = run("ask", media, "Where?", *options, "--quantize", quantize)
+    assert (result.code, result.err, seen) == (0, "", [quantize])
+    assert json.loads(result.out)["new_tokens"] == 4
+
+
+@pytest.mark.parametrize("command", [("ask", "Where?"), ("chat",), ("verify", "nano")])
+def test_a_quantisation_that_is_none(refused, command):
+    message = refused(*command, "--quantize", "int2")
+    assert "quantize 'int2' is unknown; allowed: int8, int4" in message
+
+
+def test_verify_counts_the_weights_that_are_packed(run, tiny):
+    plain, packed = (
+        json.loads(run("verify", tiny, "--json", *more).out) for more in ((), ("--quantize", "int4"))
+    )
+    assert plain["parameters"] == packed["parameters"]
+    assert (plain["quantize"], packed["quantize"]) == ("no", "int4")
