@@ -128,7 +128,7 @@ def main() -> None:
 def measure_length(report: Report, path: Path, model: str, num_frames: int) -> None:
     """All frames against the first of them."""
     few = run(path, model, num_frames, FEW)
-    many = run(path, model, num_frames, num_frames)
+    many = run(path, model, num_frames, num_frames + 1)
     mib = 2**20
     report.add("peak memory before the first frame", few["loaded_bytes"] / mib, "MiB")
     report.add(f"peak memory, first {few['frames']} frames", few["peak_bytes"] / mib, "MiB")
@@ -142,7 +142,7 @@ def measure_length(report: Report, path: Path, model: str, num_frames: int) -> N
 
 
 def measure_overlap(report: Report, path: Path, model: str, num_frames: int, repeats: int) -> None:
-    """The same frames with and without the thread, also where the tower takes as long as decoding."""
+    """The same frames with and without the thread, in turns; also where tower and decoder weigh the same."""
     for area, size in ((0, "its own size"), (LARGE_AREA, f"{LARGE_AREA**0.5:.0f}^2 pixels")):
         seconds: dict[str, list[float]] = {"ahead": [], "serial": [], "decode": []}
         for _ in range(repeats):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,3 +93,12 @@ def column_keys(ids: np.ndarray, spans: list[tuple[int, int]], serials: list[int
         columns[start:stop] = first + 1 + np.arange(stop - start)
         columns[stop - 1] = first
     return columns
+
+
+def depends_on_length(text_config: Any) -> bool:
+    """Whether positions are encoded by the length of the whole, so that no two prompts share them."""
+    rope = getattr(text_config, "rope_parameters", None) or {}
+    kinds = [rope, *rope.values()]  # one for all layers, or one for each kind of layer
+    return any(
+        isinstance(kind, Mapping) and kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds
+    )

@@ -16,7 +16,7 @@ from transformers import BatchFeature
 
 from oryx.engine.cache import VisualTokenCache, fingerprint
 from oryx.engine.encode import VisualTokens, encode_tokens
-from oryx.engine.prefix import Prefix, column_keys, keep
+from oryx.engine.prefix import Prefix, column_keys, depends_on_length, keep
 from oryx.engine.streamer import AnswerStreamer
 from oryx.errors import ConfigError
 from oryx.processing.chat import check_prompt_style
@@ -224,7 +224,7 @@ class Session:
             return_dict_in_generate=True,
         )
         new_ids = output.sequences[0, len(sample) :].cpu().numpy()
-        if not _depends_on_length(self.model.config.text_config):
+        if not depends_on_length(self.model.config.text_config):
             self._prefix = keep(output.get("past_key_values"), np.concatenate([columns, new_ids]))
         text = self.processor.tokenizer.decode(new_ids, skip_special_tokens=True).strip()
         # A marker that the model writes is no visual of the next prompt.
@@ -304,12 +304,3 @@ def _times_after(old: _Visual, num_frames: int, times: Sequence[float] | None) -
     if old.dial("timestamps"):
         raise ConfigError("the video has timestamps: give the times of the frames that are appended.")
     return None
-
-
-def _depends_on_length(text_config: Any) -> bool:
-    """Whether positions are encoded by the length of the whole, so that no two prompts share them."""
-    rope = getattr(text_config, "rope_parameters", None) or {}
-    kinds = [rope, *rope.values()]  # one for all layers, or one for each kind of layer
-    return any(
-        isinstance(kind, Mapping) and kind.get("rope_type") in ("dynamic", "longrope") for kind in kinds
-    )

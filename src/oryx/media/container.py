@@ -91,7 +91,7 @@ def transpose_of(frame: Any) -> Image.Transpose | None:
     """How a decoded frame must be turned to stand upright, from its display matrix."""
     # Not `frame.side_data`: the frame would keep it and it the frame, a ring of some megabytes that only the
     # garbage collector could free.
-    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")
+    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     if matrix is None:
         return None
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix)[:36])
