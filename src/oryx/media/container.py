@@ -79,6 +79,8 @@ def open_container(source: str | Path | bytes, threads: bool = True) -> Iterator
                 raise MediaError(f"{name} has {kind}; a video with at least 1 frame is needed")
             if threads:
                 stream.thread_type = "AUTO"
+            else:
+                stream.codec_context.thread_count = 1
             everything = getattr(getattr(av.stream, "Discard", None), "all", None)  # newer releases of PyAV
             for other in container.streams:
                 if other is not stream and everything is not None:

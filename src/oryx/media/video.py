@@ -1,11 +1,13 @@
 """Videos: which frames to take is decided first, and only what is needed for them is decoded."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 from PIL import Image
 
 from oryx.errors import ConfigError, MediaError
@@ -13,6 +15,7 @@ from oryx.media.animation import is_animation, probe_animation, read_animation
 from oryx.media.container import ROTATIONS, open_container, transpose_of
 from oryx.media.decode import MissedFrameError, decode_all, decode_counting, decode_seeking
 from oryx.media.image import MAX_PIXELS, ImageSource, describe, image_size, open_image
+from oryx.media.parallel import decode_parallel, num_workers
 from oryx.media.sampling import VideoInfo, check_dials, choose_frames, spread
 from oryx.media.timeline import Timeline, is_sound, scan
 from oryx.media.views import list_views
@@ -179,22 +182,40 @@ def _decode(
             yield rank, _fit(image, info.height, info.width)
         return
     left = list(ranks)
-    for decode in (decode_seeking, decode_counting):
-        if decode is decode_seeking and timeline.pts is None:
-            continue
-        with open_container(source) as (container, stream):
-            try:
-                for rank, frame in decode(container, stream, timeline, list(left)):
+    for find in (_sought, _counted) if timeline.pts is not None else (_counted,):
+        try:
+            with closing(find(source, timeline, list(left), info)) as frames:
+                for rank, frame in frames:
                     left.remove(rank)
                     # A bare stream promises nothing: damage at its end is the one sign (threads may miss it).
                     is_last = rank == timeline.num_frames - 1
                     if is_last and frame.is_corrupt and not timeline.loss:  # else it was said already
                         logger.warning("%s is cut off: its last frame is damaged", describe(source))
                     yield rank, _fit(_upright(frame), info.height, info.width)
-            except MissedFrameError:
-                logger.debug("%s: a frame did not come after a seek, decoding from the start", source)
+        except MissedFrameError:
+            logger.debug("%s: a frame did not come after a seek, decoding from the start", source)
         if not left:
             return
+
+
+def _sought(
+    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo
+) -> Generator[tuple[int, Any], None, None]:
+    stretches = timeline.stretches(ranks)
+    workers = num_workers(len(stretches))
+    if workers > 1:
+        frame_bytes = 3 * info.height * info.width  # of 4:2:0 up to 16 bits, or of 4:4:4
+        yield from decode_parallel(source, timeline, stretches, workers, frame_bytes)
+        return
+    with open_container(source) as (container, stream):
+        yield from decode_seeking(container, stream, timeline, stretches)
+
+
+def _counted(
+    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo
+) -> Generator[tuple[int, Any], None, None]:
+    with open_container(source) as (container, stream):
+        yield from decode_counting(container, stream, timeline, ranks)
 
 
 def _scan(source: VideoSource) -> Timeline:
@@ -203,7 +224,11 @@ def _scan(source: VideoSource) -> Timeline:
 
 
 def _upright(frame: Any) -> Image.Image:
-    image = frame.to_image()
+    # PyAV's own to_image() copies row by row in Python.
+    plane = frame.reformat(format="rgb24").planes[0]
+    size = plane.width, plane.height
+    pixels = np.frombuffer(plane, np.uint8)
+    image = Image.frombuffer("RGB", size, pixels, "raw", "RGB", plane.line_size, 1)
     transpose = transpose_of(frame)
     return image if transpose is None else image.transpose(transpose)
 
