@@ -35,6 +35,8 @@ class Timeline:
     time_base: float = 1.0
     loss: str = ""
     """What says that frames are missing at the end, as the rest of a sentence; "" where nothing does."""
+    is_predicted: bool = False
+    """Only the keyframes were read; the frames between them are counted at a constant rate."""
 
     @property
     def times(self) -> np.ndarray | None:

@@ -5,29 +5,24 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from oryx.errors import ConfigError, MediaError
-from oryx.media.animation import is_animation, probe_animation, read_animation
-from oryx.media.container import ROTATIONS, open_container, transpose_of
-from oryx.media.decode import MissedFrameError, decode_all, decode_counting, decode_seeking
-from oryx.media.image import MAX_PIXELS, ImageSource, describe, image_size, open_image
+from oryx.media.animation import read_animation
+from oryx.media.container import open_container
+from oryx.media.decode import MissedFrameError, decode_counting, decode_seeking
+from oryx.media.image import ImageSource, describe, image_size, open_image
 from oryx.media.parallel import decode_parallel, num_workers
 from oryx.media.sampling import VideoInfo, check_dials, choose_frames, spread
-from oryx.media.timeline import Timeline, is_sound, scan
+from oryx.media.probe import ANIMATION, VideoSource, probe_video, scan_file
+from oryx.media.rotation import transpose_of
+from oryx.media.timeline import Timeline
 from oryx.media.views import list_views
 
 logger = logging.getLogger(__name__)
-
-VideoSource: TypeAlias = str | Path | bytes
-
-# Reading every packet of a file up to this size takes a blink; of a larger one, a sound header is believed.
-SCAN_BYTES = 2**25
-DEFAULT_RATE = 25.0  # frames per second where a stream names none, as in libav
-ANIMATION = "animation"
 
 
 @dataclass(frozen=True)
@@ -103,42 +98,6 @@ def open_clip(
     return Clip(pictures, height, width, indices, None)
 
 
-def probe_video(source: VideoSource) -> VideoInfo:
-    """Read what a video is: size, frames, rate, rotation. At most its first frame is decoded.
-
-    Raises:
-        MediaError: missing, empty, not a video, or without a frame that can be decoded.
-    """
-    if is_animation(source):
-        height, width, frames, duration = probe_animation(source)
-        rate = frames.num_frames / duration
-        return VideoInfo(height, width, frames.num_frames, rate, duration, codec=ANIMATION, timeline=frames)
-    name = describe(source)
-    with open_container(source, threads=False) as (container, stream):
-        context = stream.codec_context
-        if context.height * context.width > MAX_PIXELS:
-            size = f"{context.height:,} x {context.width:,}"
-            raise MediaError(f"{name} has frames of {size} pixels: at most {MAX_PIXELS:,} pixels are allowed")
-        first = next(decode_all(container, stream), None)  # PyAV shows the display matrix nowhere else
-        if first is None:
-            raise MediaError(f"{name} has no frame that can be decoded; at least 1 is needed")
-        promised, rate, codec = stream.frames, float(stream.average_rate or DEFAULT_RATE), context.name
-        is_believed = container.size > SCAN_BYTES and is_sound(container, stream)
-    timeline = None if is_believed else _scan(source)
-    num_frames = promised if timeline is None else max(1, timeline.num_frames)
-    if timeline is not None and timeline.loss:
-        logger.warning("%s %s", name, timeline.loss)
-    times = timeline.times if timeline is not None else None
-    if times is not None and num_frames > 1:
-        measured = (num_frames - 1) / float(times[-1])
-        # A container that rounds its times to milliseconds knows the rate better than they do.
-        rate = rate if abs(measured / rate - 1) < 0.01 else measured
-    transpose = transpose_of(first)
-    rotation = 0 if transpose is None else ROTATIONS[transpose]
-    height, width = (first.height, first.width) if rotation in (0, 180) else (first.width, first.height)
-    return VideoInfo(height, width, num_frames, rate, num_frames / rate, rotation, codec, timeline)
-
-
 def read_frames(source: VideoSource, indices: Sequence[int]) -> Iterator[Frame]:
     """Decode the frames with these indices, exactly; closing the iterator closes the file.
 
@@ -155,7 +114,9 @@ def read_frames(source: VideoSource, indices: Sequence[int]) -> Iterator[Frame]:
 
 
 def _read(source: VideoSource, indices: list[int], info: VideoInfo) -> Iterator[Frame]:
-    timeline = info.timeline or _scan(source)
+    timeline = info.timeline
+    if timeline is None or timeline.is_predicted:
+        timeline = scan_file(source)
     last = max(1, timeline.num_frames) - 1
     if indices[-1] > last:
         logger.warning("%s ends at frame %d: frames asked for after it repeat it", describe(source), last)
@@ -216,11 +177,6 @@ def _counted(
 ) -> Generator[tuple[int, Any], None, None]:
     with open_container(source) as (container, stream):
         yield from decode_counting(container, stream, timeline, ranks)
-
-
-def _scan(source: VideoSource) -> Timeline:
-    with open_container(source, threads=False) as (container, stream):
-        return scan(container, stream)
 
 
 def _upright(frame: Any) -> Image.Image:
