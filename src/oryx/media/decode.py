@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import av
+from av.video.frame import PictureType
 
 from oryx.media.timeline import Stretch, Timeline
 
@@ -78,7 +79,10 @@ def decode_stretch(
     try:
         if start:
             container.seek(int(timeline.pts[start]), stream=stream, backward=True)
-        yield from _decode_until(container, stream, timeline, ranks)
+        if ranks == [start]:
+            yield _decode_keyframe(container, stream, timeline, start)
+        else:
+            yield from _decode_until(container, stream, timeline, ranks)
     except (av.FFmpegError, OSError) as error:
         raise MissedFrameError from error
 
@@ -106,6 +110,17 @@ def _decode_until(
             stream.codec_context.skip_frame = "DEFAULT"
     if left:
         raise MissedFrameError
+
+
+def _decode_keyframe(container: Any, stream: Any, timeline: Timeline, rank: int) -> tuple[int, Any]:
+    """The frame of one packet, alone: no other can change it if it is a true keyframe."""
+    assert timeline.pts is not None
+    packets = (packet for packet in _packets(container, stream) if packet.pts == timeline.pts[rank])
+    packet = next(packets, None)
+    frames = [] if packet is None else [*_decode(packet), *_drain(stream)]
+    if not frames or frames[0].pts != timeline.pts[rank] or frames[0].pict_type != PictureType.I:
+        raise MissedFrameError
+    return rank, frames[0]
 
 
 def _take(frame: Any, timeline: Timeline, left: list[int]) -> Iterator[tuple[int, Any]]:

@@ -34,12 +34,13 @@ def tabled(container: Any, stream: Any, track: Track | None) -> Timeline | None:
         shown = pts[order]
         container.seek(int(shown[-NUM_CHECKED:][0]), stream=stream, backward=True, any_frame=True)
         tail = _read(container, stream, len(times))
+        found = np.array([packet.pts for packet in tail], np.int64)
     except (av.FFmpegError, OSError, IndexError, TypeError):
         return None
     is_true = (
         [packet.pts for packet in head] == pts[: len(head)].tolist()
-        and max((packet.pts for packet in tail), default=None) == shown[-1]
-        and np.isin([packet.pts for packet in tail], shown).all()
+        and found.max(initial=shown[0] - 1) == shown[-1]
+        and (shown[np.searchsorted(shown, found)] == found).all()
         and not any(packet.is_discard or packet.is_corrupt for packet in head + tail)
         and (np.diff(shown) > 0).all()
         and shown[0] >= pts[0]

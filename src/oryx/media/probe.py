@@ -32,7 +32,7 @@ ANIMATION = "animation"
 def probe_video(source: VideoSource) -> VideoInfo:
     """Read what a video is: size, frames, rate, rotation.
 
-    No picture is decoded, except the first of a video whose header does not tell its size or how it is turned.
+    No picture is decoded, except the first where the header does not tell its size or how it is turned.
 
     Raises:
         MediaError: missing, empty, not a video, a live stream, or without a frame. A video none of whose

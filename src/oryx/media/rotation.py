@@ -65,7 +65,7 @@ def turns_itself(container: Any, stream: Any) -> bool:
 
 
 def _units(data: bytes, extradata: bytes, shift: int) -> Iterator[bytes]:
-    """The NAL units of a packet, which come with their lengths in MP4 and Matroska, else after start codes."""
+    """The NAL units of a packet: each with its length before it (MP4, Matroska) or after a start code."""
     if not extradata.startswith(b"\1"):
         yield from data.split(b"\0\0\1")[1:]
         return

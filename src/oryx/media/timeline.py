@@ -55,6 +55,15 @@ class Timeline:
         place = int(np.searchsorted(self.keyframes, rank, side="right"))
         return int(self.keyframes[place - 1]) if place else 0
 
+    def nearest_keyframes(self, ranks: list[int]) -> list[int]:
+        """The keyframe shown nearest to each of these frames: ascending, each once. Needs `pts`."""
+        assert self.pts is not None
+        times = self.pts[self.keyframes]
+        after = np.searchsorted(times, self.pts[ranks]).clip(max=len(times) - 1)
+        before = (after - 1).clip(min=0)
+        is_before = self.pts[ranks] - times[before] <= times[after] - self.pts[ranks]
+        return np.unique(self.keyframes[np.where(is_before, before, after)]).tolist()
+
     def stretches(self, ranks: list[int]) -> list[Stretch]:
         """Group ascending wanted ranks into stretches, each decoded in one go from one keyframe."""
         stretches: list[Stretch] = []

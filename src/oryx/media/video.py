@@ -1,9 +1,9 @@
 """Videos: which frames to take is decided first, and only what is needed for them is decoded."""
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from oryx.media.container import open_container
 from oryx.media.decode import MissedFrameError, decode_counting, decode_seeking
 from oryx.media.image import ImageSource, describe, image_size, open_image
 from oryx.media.parallel import decode_parallel, num_workers
-from oryx.media.sampling import VideoInfo, check_dials, choose_frames, spread
 from oryx.media.probe import ANIMATION, VideoSource, probe_video, scan_file
 from oryx.media.rotation import transpose_of
+from oryx.media.sampling import VideoInfo, check_dials, choose_frames, spread
 from oryx.media.timeline import Timeline
 from oryx.media.views import list_views
 
@@ -49,6 +49,8 @@ class Clip:
     """Seconds of the chosen frames; None for a list of pictures."""
     info: VideoInfo | None = None
     """None for a list of pictures."""
+    keyframes: bool = False
+    """The frames are keyframes: the nearest to those that were asked for, so there may be fewer."""
 
     @property
     def num_frames(self) -> int:
@@ -56,21 +58,24 @@ class Clip:
         return len(self.indices)
 
     @property
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """The chosen frames in order; each access decodes anew. Closing the iterator closes the file."""
         if self.info is not None:
             assert isinstance(self.source, str | Path | bytes)
-            return _read(self.source, self.indices, self.info)
+            return _read(self.source, self.indices, self.info, self.keyframes)
         return self._pictures()
 
-    def _pictures(self) -> Iterator[Frame]:
+    def _pictures(self) -> Generator[Frame, None, None]:
         for index in self.indices:
             image = open_image(self.source[index])  # type: ignore[index, arg-type]
             yield Frame(index, None, _fit(image, self.height, self.width))
 
 
 def open_clip(
-    source: VideoSource | Sequence[ImageSource], max_frames: int = 64, fps: float | None = None
+    source: VideoSource | Sequence[ImageSource],
+    max_frames: int = 64,
+    fps: float | None = None,
+    keyframes: bool = False,
 ) -> Clip:
     """Choose the frames of a clip; nothing is decoded until `frames` is read.
 
@@ -79,17 +84,26 @@ def open_clip(
             chosen; or a list of paths or Pillow images, which is used as it is, without sampling.
         max_frames: at most so many frames.
         fps: frames per second of the video; None spreads `max_frames` over it uniformly.
+        keyframes: take, for each of these moments, the nearest frame that is stored whole. Far less is
+            decoded, but moments are off by up to half the distance of keyframes.
 
     Raises:
         MediaError: the source is missing, broken or has no frame.
-        ConfigError: `max_frames` or `fps` is out of range, or `fps` is given for a folder of frames.
+        ConfigError: a dial is out of range, `fps` is given for a folder of frames, or `keyframes` for
+            anything but a video.
     """
     check_dials(max_frames, fps)
     is_folder = isinstance(source, str | Path) and Path(source).is_dir()
     if not is_folder and isinstance(source, str | Path | bytes):
         info = probe_video(source)
         indices = choose_frames(info, max_frames, fps)
-        return Clip(source, info.height, info.width, indices, [info.time_of(i) for i in indices], info)
+        if keyframes:
+            info, indices, keyframes = _choose_keyframes(source, info, indices)
+        times = [info.time_of(index) for index in indices]
+        return Clip(source, info.height, info.width, indices, times, info, keyframes)
+    if keyframes:
+        kind = "folder" if is_folder else "list"
+        raise ConfigError(f"keyframes=True needs a video file: a {kind} of pictures has no keyframes")
     pictures = list_views(source)  # type: ignore[arg-type]
     if is_folder and fps is not None:
         raise ConfigError(f"fps={fps} needs a video with timestamps: the folder {describe(source)} has none")
@@ -98,7 +112,22 @@ def open_clip(
     return Clip(pictures, height, width, indices, None)
 
 
-def read_frames(source: VideoSource, indices: Sequence[int]) -> Iterator[Frame]:
+def _choose_keyframes(
+    source: VideoSource, info: VideoInfo, indices: list[int]
+) -> tuple[VideoInfo, list[int], bool]:
+    """(what is known of the video now, the keyframes nearest to `indices`, True); False without keyframes."""
+    if info.codec == ANIMATION:
+        raise ConfigError(f"keyframes=True needs a video file: {describe(source)} is an animated picture")
+    timeline = info.timeline or scan_file(source)
+    if timeline.pts is None:
+        logger.warning("%s keeps no times to find keyframes by: the exact frames are read", describe(source))
+        return info, indices, False
+    last = timeline.num_frames - 1
+    nearest = timeline.nearest_keyframes([min(index, last) for index in indices])
+    return replace(info, timeline=timeline), nearest, True
+
+
+def read_frames(source: VideoSource, indices: Sequence[int]) -> Generator[Frame, None, None]:
     """Decode the frames with these indices, exactly; closing the iterator closes the file.
 
     An index past the end gives the last frame: what is left of a video that was cut off.
@@ -113,9 +142,11 @@ def read_frames(source: VideoSource, indices: Sequence[int]) -> Iterator[Frame]:
     return _read(source, chosen, probe_video(source))
 
 
-def _read(source: VideoSource, indices: list[int], info: VideoInfo) -> Iterator[Frame]:
+def _read(
+    source: VideoSource, indices: list[int], info: VideoInfo, keyframes: bool = False
+) -> Generator[Frame, None, None]:
     timeline = info.timeline
-    if timeline is None or timeline.is_predicted:
+    if timeline is None or (timeline.is_predicted and not keyframes):
         timeline = scan_file(source)
     last = max(1, timeline.num_frames) - 1
     if indices[-1] > last:
@@ -123,11 +154,12 @@ def _read(source: VideoSource, indices: list[int], info: VideoInfo) -> Iterator[
     clamped = [min(index, last) for index in indices]
     times = timeline.times
     num_given = 0
-    for rank, image in _decode(source, timeline, sorted(set(clamped)), info):
-        time = rank / info.fps if times is None else float(times[rank])
-        for _ in range(clamped.count(rank)):
-            num_given += 1
-            yield Frame(rank, time, image)
+    with closing(_decode(source, timeline, sorted(set(clamped)), info, keyframes)) as pictures:
+        for rank, image in pictures:
+            time = rank / info.fps if times is None else float(times[rank])
+            for _ in range(clamped.count(rank)):
+                num_given += 1
+                yield Frame(rank, time, image)
     if num_given < len(indices):
         raise MediaError(
             f"{describe(source)} is damaged: {num_given} of {len(indices)} frames can be decoded"
@@ -135,8 +167,8 @@ def _read(source: VideoSource, indices: list[int], info: VideoInfo) -> Iterator[
 
 
 def _decode(
-    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo
-) -> Iterator[tuple[int, Image.Image]]:
+    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo, keyframes: bool
+) -> Generator[tuple[int, Image.Image], None, None]:
     """Yield (rank, upright RGB image) for ascending, distinct ranks."""
     if info.codec == ANIMATION:
         for rank, image in read_animation(source, ranks):
@@ -145,7 +177,7 @@ def _decode(
     left = list(ranks)
     for find in (_sought, _counted) if timeline.pts is not None else (_counted,):
         try:
-            with closing(find(source, timeline, list(left), info)) as frames:
+            with closing(find(source, timeline, list(left), info, keyframes)) as frames:
                 for rank, frame in frames:
                     left.remove(rank)
                     # A bare stream promises nothing: damage at its end is the one sign (threads may miss it).
@@ -160,9 +192,9 @@ def _decode(
 
 
 def _sought(
-    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo
+    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo, keyframes: bool
 ) -> Generator[tuple[int, Any], None, None]:
-    stretches = timeline.stretches(ranks)
+    stretches = [(rank, [rank]) for rank in ranks] if keyframes else timeline.stretches(ranks)
     workers = num_workers(len(stretches))
     if workers > 1:
         frame_bytes = 3 * info.height * info.width  # of 4:2:0 up to 16 bits, or of 4:4:4
@@ -173,7 +205,7 @@ def _sought(
 
 
 def _counted(
-    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo
+    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo, keyframes: bool
 ) -> Generator[tuple[int, Any], None, None]:
     with open_container(source) as (container, stream):
         yield from decode_counting(container, stream, timeline, ranks)

@@ -155,7 +155,7 @@ def _frame_sizes(
     from oryx.media.video import open_clip
 
     max_frames = FEW_FRAMES if visual.get("max_frames") is None else visual["max_frames"]
-    clip = open_clip(source, max_frames=max_frames, fps=fps)
+    clip = open_clip(source, max_frames=max_frames, fps=fps, keyframes=bool(visual.get("keyframes")))
     return [(clip.height, clip.width)] * clip.num_frames, clip.times
 
 

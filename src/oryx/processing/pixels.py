@@ -1,13 +1,34 @@
 """From a decoded picture to packed patches: resized by the published filter, `uint8` all the way."""
 
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
 import numpy as np
 from PIL import Image
+
+T = TypeVar("T")
+
+MAX_WORKERS = 4  # pictures resized side by side; more only wait for the decoder
 
 
 def resize(image: Image.Image, height: int, width: int) -> Image.Image:
     """The picture at `height` x `width` pixels, by Pillow's default filter (bicubic), as published."""
     # At equal sizes Pillow would only copy.
     return image if image.size == (width, height) else image.resize((width, height))
+
+
+def resize_fast(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The same filter with 16-bit weights: within one grey level of `resize` in every pixel, in less time."""
+    if image.size == (width, height):
+        return image
+    import torch
+
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]  # channels last in memory
+    out = torch.nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=True)
+    return Image.fromarray(out[0].permute(1, 2, 0).contiguous().numpy())
 
 
 def patchify(image: Image.Image, patch_size: int) -> np.ndarray:
@@ -19,3 +40,40 @@ def patchify(image: Image.Image, patch_size: int) -> np.ndarray:
     height, width = pixels.shape[0] // patch_size, pixels.shape[1] // patch_size
     grid = pixels.reshape(height, patch_size, width, patch_size, 3)
     return grid.transpose(0, 2, 4, 1, 3).reshape(height * width, 3 * patch_size * patch_size)
+
+
+def map_ahead(
+    function: Callable[[int, Image.Image], T], pictures: Iterator[Image.Image], num_pictures: int
+) -> Iterator[T]:
+    """Yield `function(place, picture)` in order; a few pictures ahead are worked on by threads.
+
+    Pillow and torch let go of the interpreter while they resize. Memory stays flat: only so many pictures are
+    taken as there are threads. An error is raised after the results before it; closing the iterator closes
+    `pictures` and ends the threads.
+    """
+    workers = min(os.cpu_count() or 1, num_pictures, MAX_WORKERS)
+    waiting: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    error: Exception | None = None
+    try:
+        places = iter(range(num_pictures))
+        while error is None and (place := next(places, None)) is not None:
+            try:
+                picture = next(pictures, None)
+            except Exception as caught:  # raised below, in its turn
+                error = caught
+                break
+            if picture is None:
+                break
+            waiting.append(pool.submit(function, place, picture))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+        if error is not None:
+            raise error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        close = getattr(pictures, "close", None)
+        if close is not None:
+            close()
