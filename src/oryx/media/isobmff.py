@@ -13,34 +13,20 @@ import numpy as np
 
 MAX_HEADER = 2**28  # bytes; ten hours of video and sound need a tenth of it
 CONTAINERS = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl")
-MATRIX_END = {b"tkhd": 8, b"mvhd": 28}  # bytes of the box after its matrix
 Matrix = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Track:
-    """One track: `boxes` holds the content of each of its boxes by type."""
+    """One track."""
 
+    number: int
+    matrix: Matrix
+    """(a, b, c, d) of the display matrix, in units of 1/65536: x' = a x + c y, y' = b x + d y."""
     boxes: dict[bytes, memoryview]
+    """The content of each box of the track by its type."""
     movie: dict[bytes, memoryview]
-
-    @property
-    def number(self) -> int:
-        box = self.boxes[b"tkhd"]
-        return struct.unpack_from(">I", box, 20 if box[0] else 12)[0]
-
-    @property
-    def matrix(self) -> Matrix:
-        """(a, b, c, d) of the display matrix, in units of 1/65536: x' = a x + c y, y' = b x + d y."""
-        a, b, c, d = _matrix(b"tkhd", self.boxes)
-        e, f, g, h = _matrix(b"mvhd", self.movie)
-        one = 1 << 16
-        return (
-            (a * e + b * g) // one,
-            (a * f + b * h) // one,
-            (c * e + d * g) // one,
-            (c * f + d * h) // one,
-        )
+    """The same of the boxes beside the tracks."""
 
     def samples(self, file_size: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Presentation times (up to one constant, in ticks of the track) and keyframe flags, as stored.
@@ -49,7 +35,7 @@ class Track:
         """
         try:
             return self._samples(file_size)
-        except (KeyError, ValueError, IndexError, struct.error):
+        except (KeyError, ValueError, IndexError, OverflowError, struct.error):
             return None
 
     def _samples(self, file_size: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -108,16 +94,14 @@ def read_tracks(file: BinaryIO) -> list[Track]:
         if header is None:
             return []
         movie: dict[bytes, memoryview] = {}
-        tracks = []
+        tracks: list[dict[bytes, memoryview]] = []
         for kind, content in _boxes(header):
             if kind == b"trak":
-                boxes = dict(_leaves(content))
-                if b"tkhd" in boxes:
-                    tracks.append(Track(boxes, movie))
+                tracks.append(dict(_leaves(content)))
             else:
                 movie[kind] = content
-        return tracks
-    except (struct.error, OSError, ValueError):
+        return [Track(_number(boxes), _matrix(boxes, movie), boxes, movie) for boxes in tracks]
+    except (struct.error, OSError, ValueError, KeyError, IndexError):
         return []
 
 
@@ -158,10 +142,25 @@ def _leaves(content: memoryview) -> Iterator[tuple[bytes, memoryview]]:
             yield kind, inner
 
 
-def _matrix(kind: bytes, boxes: dict[bytes, memoryview]) -> Matrix:
-    box = boxes[kind]
-    values = struct.unpack_from(">9i", box, len(box) - MATRIX_END[kind] - 36)
-    return values[0], values[1], values[3], values[4]
+def _number(boxes: dict[bytes, memoryview]) -> int:
+    header = boxes[b"tkhd"]
+    return struct.unpack_from(">I", header, 20 if header[0] else 12)[0]
+
+
+def _matrix(boxes: dict[bytes, memoryview], movie: dict[bytes, memoryview]) -> Matrix:
+    """The matrix of the track, then that of the movie."""
+    parts = []
+    for box, after in ((boxes[b"tkhd"], 8), (movie[b"mvhd"], 28)):  # bytes after the matrix
+        values = struct.unpack_from(">9i", box, max(0, len(box) - after - 36))
+        parts.append((values[0], values[1], values[3], values[4]))
+    (a, b, c, d), (e, f, g, h) = parts
+    one = 1 << 16
+    return (
+        (a * e + b * g) // one,
+        (a * f + b * h) // one,
+        (c * e + d * g) // one,
+        (c * f + d * h) // one,
+    )
 
 
 def _numbers(box: memoryview, begin: int, number: int, kind: str = ">u4") -> np.ndarray:

@@ -55,11 +55,11 @@ def test_an_iterator_closed_early_leaves_nothing(name, keyframes, taken, workers
     if name == "a.gif" and keyframes:
         pytest.skip("an animation has no keyframes")
     path = make_animation(name, 30) if name == "a.gif" else make_video(name, num_frames=100)
-    frames = open_clip(path, 12, keyframes=keyframes).frames
+    frames = open_clip(path, 5, keyframes=keyframes).frames
     for _ in range(taken):
         next(frames)
     frames.close()
-    visual = {"video": str(path), "keyframes": keyframes, "max_frames": 12}
+    visual = {"video": str(path), "keyframes": keyframes, "max_frames": 5}
     views = open_visual(visual, ResizeRule()).views
     for _ in range(taken):
         next(views)
@@ -79,15 +79,14 @@ def test_an_error_in_the_middle_leaves_nothing(workers, make_video, monkeypatch)
     monkeypatch.setattr("oryx.media.decode.decode_stretch", fail)
     seen = []
     with pytest.raises(RuntimeError, match="in the middle"):
-        seen.extend(frame.index for frame in open_clip(path, 12).frames)
-    assert seen == [0, 9, 18, 27, 36, 45][: len(seen)]
-    assert len(seen) >= 5
+        seen.extend(frame.index for frame in open_clip(path, 5).frames)
+    assert seen == [0, 24]
 
 
 @pytest.mark.parametrize("keyframes", [False, True])
 def test_a_file_that_goes_away_is_one_sentence(keyframes, workers, make_video):
     path = make_video(num_frames=100)
-    clip = open_clip(path, 12, keyframes=keyframes)
+    clip = open_clip(path, 5, keyframes=keyframes)
     path.unlink()
     with pytest.raises(MediaError, match="does not exist"):
         list(clip.frames)
@@ -104,8 +103,9 @@ def test_a_corrupt_stretch_keeps_the_number_of_frames(name, keyframes, workers, 
     clip = open_clip(path, 10, keyframes=keyframes)
     frames = list(clip.frames)
     assert len(frames) == clip.num_frames
-    assert read_number(frames[0].image) == 0
-    assert read_number(frames[-1].image) == clip.indices[-1]
+    # A container may lose whole packets in the hole: the frames behind it keep their times.
+    for frame in (frames[0], frames[-1]):
+        assert read_number(frame.image) == round(10 * frame.time)
 
 
 @pytest.mark.parametrize("name", ["grows.ts", "grows.mkv", "grows.h264"])

@@ -1,12 +1,13 @@
 """A video is known from its header: exactly what its packets say, and nothing is decoded for it."""
 
+import re
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from av.bitstream import BitStreamFilterContext
 
 from oryx.errors import MediaError
 from oryx.media import probe
@@ -132,16 +133,21 @@ def test_a_turn_is_known_without_decoding(name: str, degrees: int, make_video, r
         assert read_number(frame.image.rotate(-degrees, expand=True)) == frame.index
 
 
-@pytest.mark.parametrize("name", ["message.h264", "message.ts", "message.mp4"])
+# A message of H.264 that says: turn by 90 degrees counterclockwise, until further notice.
+TURN = b"\0\0\0\1\x06\x2f\x03\x08\x00\x09\x80"
+
+
+@pytest.mark.parametrize("name", ["message.h264", "message.mkv", "message.ts"])
 def test_a_turn_in_the_codecs_own_data_is_found_by_decoding_one_frame(name: str, make_video, tmp_path):
-    path = tmp_path / name
-    with av.open(str(make_video("given.mp4", num_frames=6))) as given, av.open(str(path), "w") as container:
+    data = make_video("given.h264", num_frames=6, options={"g": "3", "bf": "0"}).read_bytes()
+    raw, path = tmp_path / "raw.h264", tmp_path / name
+    raw.write_bytes(re.sub(rb"\x00{2,3}\x01(?=[\x65\x41\x61])", lambda start: TURN + start[0], data))
+    with av.open(str(raw)) as given, av.open(str(path), "w") as container:
         stream = container.add_stream_from_template(given.streams.video[0])
-        turn = BitStreamFilterContext("h264_metadata=rotate=90", given.streams.video[0], stream)
-        for packet in given.demux(video=0):
-            for turned in turn.filter(packet if packet.size else None):
-                turned.stream = stream
-                container.mux(turned)
+        for number, packet in enumerate(packet for packet in given.demux(video=0) if packet.size):
+            packet.stream, packet.time_base = stream, Fraction(1, 10)
+            packet.pts = packet.dts = number
+            container.mux(packet)
     info = probe_video(path)
     assert (info.height, info.width) == (64, 48)
     assert [frame.image.size for frame in open_clip(path).frames] == [(48, 64)] * 6
