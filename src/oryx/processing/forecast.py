@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from oryx.errors import MediaError
+from oryx.errors import ConfigError, MediaError
 from oryx.media.image import image_size
 from oryx.media.views import list_views
 from oryx.processing.costs import ModelSizes, kv_cache_bytes, lm_prefill_flops, vision_flops
@@ -23,7 +23,14 @@ from oryx.processing.geometry import (
     image_views,
     num_visual_tokens,
 )
-from oryx.processing.visuals import FEW_FRAMES, frame_ratios, prompt_note, visual_source, visual_type
+from oryx.processing.visuals import (
+    FEW_FRAMES,
+    check_switch,
+    frame_ratios,
+    prompt_note,
+    visual_source,
+    visual_type,
+)
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ def _frame_sizes(
     kind: str, source: Any, visual: Mapping[str, Any]
 ) -> tuple[list[tuple[int, int]], Sequence[float] | None]:
     """(height, width) of every frame that will be taken, and their times in seconds if they have any."""
-    fps = visual.get("fps")
+    fps, keyframes = visual.get("fps"), check_switch(visual, "keyframes")
     if kind == "views":
         source = list_views(source)
     elif isinstance(source, np.ndarray) and source.ndim == 4:
@@ -150,12 +157,14 @@ def _frame_sizes(
     if isinstance(source, list | tuple):
         if not source:
             raise MediaError("the list of frames is empty; it needs at least one.")
+        if keyframes:
+            raise ConfigError("keyframes need a video file: a list of pictures has none.")
         times = [index / fps for index in range(len(source))] if fps and kind == "video" else None
         return [_size(frame) for frame in source], times
     from oryx.media.video import open_clip
 
     max_frames = FEW_FRAMES if visual.get("max_frames") is None else visual["max_frames"]
-    clip = open_clip(source, max_frames=max_frames, fps=fps, keyframes=bool(visual.get("keyframes")))
+    clip = open_clip(source, max_frames=max_frames, fps=fps, keyframes=keyframes)
     return [(clip.height, clip.width)] * clip.num_frames, clip.times
 
 

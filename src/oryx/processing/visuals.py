@@ -142,7 +142,9 @@ def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> 
         return VisualStream(IMAGE, 1 if visual.get("detail") == "low" else 2, views, marks=marks)
     frames, num_frames, times = _open_frames(kind, source, visual)
     ratios = frame_ratios(visual.get("compression"), num_frames)
-    stream = _frame_stream(frames, ratios, visual.get("max_pixels"), rule, _switch(visual, "fast_resize"))
+    stream = _frame_stream(
+        frames, ratios, visual.get("max_pixels"), rule, check_switch(visual, "fast_resize")
+    )
     return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks)
 
 
@@ -157,7 +159,7 @@ def _image_stream(
     height, width = image.height, image.width
     views = image_views(height, width, rule, ratio, _default(visual.get("detail"), "high"), max_pixels)
     icon = icon_size(height, width, rule, max_pixels)
-    scale = resize_fast if _switch(visual, "fast_resize") else resize
+    scale = resize_fast if check_switch(visual, "fast_resize") else resize
     if icon is not None:
         image = scale(image, *icon)
     native = scale(image, *native_size(height, width, rule, ratio, max_pixels))
@@ -192,7 +194,7 @@ def _open_frames(
         raise ConfigError(f"max_frames must be a whole number of at least 1, not {max_frames!r}.")
     if fps is not None and (isinstance(fps, bool) or not isinstance(fps, int | float) or not fps > 0):
         raise ConfigError(f"fps must be a number above 0, or None to spread the frames evenly, not {fps!r}.")
-    keyframes = _switch(visual, "keyframes")
+    keyframes = check_switch(visual, "keyframes")
     if kind == "views":
         from oryx.media.views import list_views
 
@@ -220,7 +222,8 @@ def _images(clip: "Clip") -> Iterator[Image.Image]:
             yield frame.image
 
 
-def _switch(visual: Mapping[str, Any], dial: str) -> bool:
+def check_switch(visual: Mapping[str, Any], dial: str) -> bool:
+    """The value of a dial that is on or off (the default); anything else raises ConfigError."""
     value = _default(visual.get(dial), False)
     if not isinstance(value, bool):
         raise ConfigError(f"{dial} must be true or false, not {value!r}.")
