@@ -1,62 +1,105 @@
-"""Videos that benchmarks of the engine read: drawn, encoded once, and kept under `--material`."""
+"""Video files that benchmarks read, made once and kept: a long film, and files of a given size.
+
+A short unit is encoded; its packets are then written again and again with later times, so that ten minutes
+cost no more to make than twenty seconds. The unit begins with a keyframe and no frame refers to one outside
+it, so it repeats cleanly.
+"""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-HEIGHT, WIDTH, RATE = 1080, 1920, 24
-UNIT_SECONDS = 30
-KEYFRAME_EVERY = 48  # frames: 2 s, as streaming services cut
 MATERIAL = Path("runs/benchmarks/material")
+RATE, GOP = 25, 250
+HEIGHT, WIDTH = 1080, 1920
+UNIT_FRAMES = 2 * GOP
+FILM_SECONDS = 600
+LARGE_BYTES = 2 * 10**9
 
 
-def long_video(folder: Path = MATERIAL, minutes: float = 60) -> Path:
-    """A 1080p H.264 video with B-frames: 30 s are encoded, and their packets muxed again and again."""
-    path = folder / f"1080p_{minutes:g}min.mp4"
-    if path.exists():
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    unit = folder / "1080p_unit.mp4"
-    if not unit.exists():
-        _encode_unit(unit)
-    draft = path.with_suffix(".part.mp4")
-    with av.open(str(draft), "w") as target:
-        stream = None
-        for repeat in range(max(1, round(minutes * 60 / UNIT_SECONDS))):
-            with av.open(str(unit)) as source:
-                pictures = source.streams.video[0]
-                if stream is None:
-                    stream = target.add_stream_from_template(pictures)
-                shift = round(repeat * UNIT_SECONDS / pictures.time_base)
-                for packet in source.demux(pictures):
-                    if packet.dts is None:
-                        continue
-                    packet.pts += shift
-                    packet.dts += shift
-                    packet.stream = stream
-                    target.mux(packet)
-    draft.rename(path)
+def make_film(folder: Path, suffix: str = ".mp4", seconds: int = FILM_SECONDS) -> Path:
+    """H.264, 1080p, 25 frames per second, a keyframe every 250 frames, 3 B-frames in a row."""
+    path = folder / f"film_{seconds}s{suffix}"
+    if not path.exists():
+        _repeat(make_unit(folder), path, seconds * RATE // UNIT_FRAMES)
     return path
 
 
-def _encode_unit(path: Path) -> None:
-    random = np.random.default_rng(0)
-    # Film grain over a slope of brightness: real videos are not flat, and cost a decoder accordingly.
-    grain = random.integers(0, 24, (HEIGHT + 64, WIDTH + 64, 1), dtype=np.uint8)
-    slope = np.linspace(40, 200, WIDTH, dtype=np.uint8)[None, :, None] + np.zeros((HEIGHT, 1, 3), np.uint8)
-    with av.open(str(path), "w") as container:
-        options = {"preset": "veryfast", "crf": "30", "g": str(KEYFRAME_EVERY), "threads": "2"}
+def make_large(folder: Path, suffix: str = ".mp4", size: int = LARGE_BYTES) -> Path:
+    """The film again, until the file has `size` bytes."""
+    path = folder / f"large{suffix}"
+    if not path.exists():
+        unit = make_unit(folder)
+        _repeat(unit, path, -(-size // unit.stat().st_size))
+    return path
+
+
+def make_unit(folder: Path) -> Path:
+    """Twenty seconds to repeat: a camera that moves over a textured ground, objects on it, a little noise."""
+    path = folder / "unit.mp4"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name("unit.partial.mp4")
+    options = {"crf": "23", "preset": "veryfast", "g": str(GOP), "keyint_min": str(GOP), "bf": "3"}
+    options |= {"sc_threshold": "0", "b-pyramid": "normal", "x264-params": "open-gop=0:b-adapt=0:ref=3"}
+    with av.open(str(partial), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options=options)
         stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
-        for number in range(UNIT_SECONDS * RATE):
-            y, x = (number // 4) % 64, (number // 2) % 64
-            picture = slope + grain[y : y + HEIGHT, x : x + WIDTH]
-            for shape in range(5):
-                top = (137 * shape + 3 * number) % (HEIGHT - 200)
-                left = (331 * shape + 5 * number) % (WIDTH - 300)
-                picture[top : top + 200, left : left + 300] = (50 * shape, 255 - 40 * shape, 30 + 20 * shape)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        stream.codec_context.thread_type = "FRAME"  # PyAV's default cuts every frame into slices
+        for pixels in _scene(UNIT_FRAMES):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
+    partial.rename(path)
+    return path
+
+
+def _scene(num_frames: int):
+    """(height, width, 3) uint8 frames."""
+    rng = np.random.default_rng(0)
+    ground = _texture(rng, HEIGHT + 400, WIDTH + 800)
+    objects = [_texture(rng, side, side * 3 // 2) for side in (120, 200, 320)]
+    grain = [rng.normal(0, 2.0, (HEIGHT, WIDTH, 1)).astype(np.int16) for _ in range(8)]
+    for index in range(num_frames):
+        phase = 2 * np.pi * index / num_frames  # the last frame leads over to the first
+        top, left = int(200 + 200 * np.sin(phase)), int(400 + 400 * np.cos(phase))
+        frame = ground[top : top + HEIGHT, left : left + WIDTH].astype(np.int16)
+        for place, thing in enumerate(objects):
+            y = int((HEIGHT - 400) * (0.5 + 0.5 * np.sin((place + 2) * phase + place)))
+            x = int((WIDTH - 500) * (0.5 + 0.5 * np.cos((place + 1) * phase)))
+            frame[y : y + thing.shape[0], x : x + thing.shape[1]] = thing
+        frame += grain[index % len(grain)]
+        yield frame.clip(0, 255).astype(np.uint8)
+
+
+def _texture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Noise whose strength falls with its frequency, as in photographs: (height, width, 3) uint8."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    channels = []
+    for _ in range(3):
+        spectrum = np.fft.rfft2(rng.normal(size=(height, width))) / np.maximum(frequency, 1 / width) ** 1.3
+        values = np.fft.irfft2(spectrum, s=(height, width))
+        channels.append((values - values.mean()) / values.std() * 45 + 128)
+    return np.stack(channels, axis=-1).clip(0, 255).astype(np.uint8)
+
+
+def _repeat(unit: Path, path: Path, times: int) -> None:
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    with av.open(str(unit)) as given, av.open(str(partial), "w") as container:
+        source = given.streams.video[0]
+        packets = [packet for packet in given.demux(source) if packet.size]
+        stream = container.add_stream_from_template(source)
+        base = source.time_base
+        length = round(UNIT_FRAMES / Fraction(RATE) / base)
+        parts = [(bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in packets]
+        for turn in range(times):
+            for data, pts, dts, is_keyframe in parts:
+                packet = av.Packet(data)
+                packet.pts, packet.dts, packet.time_base = pts + turn * length, dts + turn * length, base
+                packet.is_keyframe, packet.stream = is_keyframe, stream
+                container.mux(packet)
+    partial.rename(path)

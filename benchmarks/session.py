@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from common import Report, median_ratio, parser
-from material import MATERIAL, long_video
+from material import MATERIAL, make_film
 
 import oryx
 
@@ -75,7 +75,7 @@ def main() -> None:
     arguments.add_argument("--minutes", type=float, default=5, help="length of the video")
     arguments.add_argument("--model", default="nano")
     options = arguments.parse_args()
-    video = long_video(options.material, options.minutes)
+    video = make_film(options.material, seconds=round(60 * options.minutes))
     report = Report("session")
     runs = [
         first_tokens(options.model, video, options.frames, options.compression)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from common import Report, median_ratio, parser
-from material import MATERIAL, long_video
+from material import MATERIAL, make_film
 
 FEW = 200
 OVERLAP_FRAMES = 80
@@ -116,7 +116,7 @@ def main() -> None:
     if options.child:
         print(json.dumps(child(*json.loads(options.child))))
         return
-    path = long_video(options.material, options.minutes)
+    path = make_film(options.material, seconds=round(60 * options.minutes))
     report = Report("streaming")
     if options.only != "overlap":
         measure_length(report, path, options.model, options.frames)

@@ -1,5 +1,6 @@
 """Animated pictures (GIF, WebP, PNG, AVIF) as videos, read with Pillow."""
 
+import io
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image, features
 
 from oryx.errors import MediaError
+from oryx.media.blocks import frame_durations
 from oryx.media.image import describe, open_file, open_header, to_rgb
 from oryx.media.timeline import Timeline
 
@@ -37,7 +39,7 @@ def is_animation(source: str | Path | bytes) -> bool:
 
 
 def probe_animation(source: str | Path | bytes) -> tuple[int, int, Timeline, float]:
-    """(height, width, timeline in milliseconds, seconds in all) of an animated picture.
+    """(height, width, timeline in milliseconds, seconds in all) of an animated picture, from its blocks.
 
     Raises:
         MediaError: broken, or a still picture.
@@ -47,16 +49,15 @@ def probe_animation(source: str | Path | bytes) -> tuple[int, int, Timeline, flo
         # A GIF of one frame is still a clip; any other of one frame is a picture under a wrong name.
         if image.format != "GIF" and not getattr(image, "is_animated", False):
             raise MediaError(f"{name} is a still picture ({image.format}), not a video: give it as an image")
-        durations: list[float] = []
-        is_whole = False
-        with suppress(CutOffError):
-            for _, frame in _frames(image):
-                durations.append(_duration(frame))
-            is_whole = True
-        if not durations:
-            raise MediaError(f"{name} is truncated or broken: not one frame can be read")
         # A GIF promises no number: Pillow would have to go through the file once more to count.
         promised = 0 if image.format == "GIF" else getattr(image, "n_frames", 0)
+        with io.BytesIO(source) if isinstance(source, bytes) else open_file(source, "a video") as file:
+            found = frame_durations(file, image.format or "")
+        if found is None or (found[1] and promised and len(found[0]) != promised):
+            found = _load_durations(image)  # blocks that do not add up: Pillow shows what it makes of them
+        durations, is_whole = [_shown(duration) for duration in found[0]], found[1]
+        if not durations:
+            raise MediaError(f"{name} is truncated or broken: not one frame can be read")
         if promised > len(durations):
             logger.warning(
                 "%s is cut off: only %d of its %d frames are there", name, len(durations), promised
@@ -93,6 +94,14 @@ def _frames(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
         rank += 1
 
 
-def _duration(image: Image.Image) -> float:
-    duration = float(image.info.get("duration") or 0)
+def _load_durations(image: Image.Image) -> tuple[list[float], bool]:
+    durations: list[float] = []
+    with suppress(CutOffError):
+        for _, frame in _frames(image):
+            durations.append(float(frame.info.get("duration") or 0))
+        return durations, True
+    return durations, False
+
+
+def _shown(duration: float) -> float:
     return duration if duration > 10 else DEFAULT_DURATION

@@ -1,15 +1,12 @@
-"""Opening a video file with PyAV: what is allowed in, which stream is the picture, how it must be turned."""
+"""Opening a video file with PyAV: what is allowed in, which stream is the picture."""
 
 import io
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import av
-from av.sidedata.sidedata import SideDataContainer
-from PIL import Image
 
 from oryx.errors import MediaError
 from oryx.media.image import describe, open_file, open_header
@@ -23,35 +20,22 @@ CONTAINERS = (
     "MP4, MOV, MKV, WebM, AVI, MPEG-TS, MPEG-PS, FLV, WMV, OGG, MXF or an animated GIF, WebP, PNG or AVIF"
 )
 
-# (a, b, c, d) of a display matrix: x' = a x + c y, y' = b x + d y, with y downwards.
-TRANSPOSES = {
-    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
-    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
-    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
-    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
-    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
-    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
-    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
-}
-# Degrees clockwise; a mirrored picture counts as the quarter turn that its sides need.
-ROTATIONS = {
-    Image.Transpose.ROTATE_180: 180,
-    Image.Transpose.ROTATE_270: 90,
-    Image.Transpose.ROTATE_90: 270,
-    Image.Transpose.FLIP_LEFT_RIGHT: 0,
-    Image.Transpose.FLIP_TOP_BOTTOM: 0,
-    Image.Transpose.TRANSPOSE: 90,
-    Image.Transpose.TRANSVERSE: 270,
-}
+# Containers whose headers hold the size of the picture, so that libav need not decode to learn it.
+MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+MATROSKA_START = b"\x1aE\xdf\xa3"
 
 
 @contextmanager
-def open_container(source: str | Path | bytes, threads: bool = True) -> Iterator[tuple[Any, Any]]:
+def open_container(
+    source: str | Path | bytes, threads: bool = True, header_only: bool = False
+) -> Iterator[tuple[Any, Any]]:
     """Open a video and find its picture stream; everything is closed when the block ends.
 
     Args:
         source: a path or the bytes of a file.
         threads: decode with several threads (slower to start, so not for a single frame).
+        header_only: keep libav from decoding frames while it opens the file, where the container's header
+            tells enough. Presentation times that a container does not store are then worse guesses.
 
     Yields:
         (container, stream) of PyAV.
@@ -62,24 +46,32 @@ def open_container(source: str | Path | bytes, threads: bool = True) -> Iterator
     name = describe(source)
     stream_of_bytes = io.BytesIO(source) if isinstance(source, bytes) else open_file(source, "a video")
     with stream_of_bytes as file:
-        if not file.read(1):
+        head = file.read(8)
+        if not head:
             raise MediaError(f"{name} is empty (0 bytes); a video is needed ({CONTAINERS})")
         file.seek(0)
+        is_telling = head[4:] in MP4_BOXES or head.startswith(MATROSKA_START)
+        options = {"skip_frame": "all"} if header_only and is_telling else {}
         # The path, not the open file: libav reads it without asking Python for every block.
         target = file if isinstance(source, bytes) else str(Path(source).resolve())
         try:
-            container = av.open(
-                target, container_options={"format_whitelist": DEMUXERS}, metadata_errors="ignore"
-            )
+            container = _open(target, options)
+            stream = _picture_stream(container)
+            if options and stream is not None and not stream.codec_context.width:
+                container.close()
+                file.seek(0)
+                container = _open(target, {})
+                stream = _picture_stream(container)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(_why_not(source, name)) from error
         with container:
-            stream = _picture_stream(container)
             if stream is None:
                 kind = "sound but no picture" if container.streams.audio else "no picture stream"
                 raise MediaError(f"{name} has {kind}; a video with at least 1 frame is needed")
             if threads:
                 stream.thread_type = "AUTO"
+            else:
+                stream.codec_context.thread_count = 1
             everything = getattr(getattr(av.stream, "Discard", None), "all", None)  # newer releases of PyAV
             for other in container.streams:
                 if other is not stream and everything is not None:
@@ -87,17 +79,10 @@ def open_container(source: str | Path | bytes, threads: bool = True) -> Iterator
             yield container, stream
 
 
-def transpose_of(frame: Any) -> Image.Transpose | None:
-    """How a decoded frame must be turned to stand upright, from its display matrix."""
-    # Not `frame.side_data`: the frame would keep it and it the frame, a ring of some megabytes that only the
-    # garbage collector could free.
-    matrix = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
-    if matrix is None:
-        return None
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix)[:36])
-    unit = max(abs(value) for value in (a, b, c, d)) or 1
-    # Quarter turns only: any other angle is taken as the nearest of them.
-    return TRANSPOSES.get((round(a / unit), round(b / unit), round(c / unit), round(d / unit)))
+def _open(target: Any, options: dict[str, str]) -> Any:
+    return av.open(
+        target, options=options, container_options={"format_whitelist": DEMUXERS}, metadata_errors="ignore"
+    )
 
 
 def _picture_stream(container: Any) -> Any | None:

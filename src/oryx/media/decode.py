@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import av
+from av.video.frame import PictureType
 
-from oryx.media.timeline import Timeline
+from oryx.media.timeline import Stretch, Timeline
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,9 @@ def decode_all(container: Any, stream: Any) -> Iterator[Any]:
 
 
 def decode_seeking(
-    container: Any, stream: Any, timeline: Timeline, ranks: list[int]
+    container: Any, stream: Any, timeline: Timeline, stretches: list[Stretch]
 ) -> Iterator[tuple[int, Any]]:
-    """Yield (rank, frame of PyAV) for the wanted ranks (ascending, distinct) of a freshly opened video.
+    """Yield (rank, frame of PyAV) for the wanted ranks of a freshly opened video, stretch by stretch.
 
     It seeks to the keyframe before a wanted frame where that saves decoding. A frame is known by its
     presentation time, so a seek that leads elsewhere cannot go unnoticed.
@@ -36,11 +37,8 @@ def decode_seeking(
     Raises:
         MissedFrameError: a frame did not come: the file is damaged, or does not allow an exact seek.
     """
-    try:
-        for start, stretch in timeline.segments(ranks):
-            yield from _decode_stretch(container, stream, timeline, start, stretch)
-    except (av.FFmpegError, OSError) as error:
-        raise MissedFrameError from error
+    for start, ranks in stretches:
+        yield from decode_stretch(container, stream, timeline, start, ranks)
 
 
 def decode_counting(
@@ -69,13 +67,30 @@ def decode_counting(
             yield rank, last
 
 
-def _decode_stretch(
+def decode_stretch(
     container: Any, stream: Any, timeline: Timeline, start: int, ranks: list[int]
 ) -> Iterator[tuple[int, Any]]:
-    """Decode from the keyframe of rank `start` (0: from where the file stands) until all of `ranks` came."""
+    """Decode from the keyframe of rank `start` (0: from where the file stands) until all of `ranks` came.
+
+    Raises:
+        MissedFrameError: as `decode_seeking`.
+    """
     assert timeline.pts is not None
-    if start:
-        container.seek(int(timeline.pts[start]), stream=stream, backward=True)
+    try:
+        if start:
+            container.seek(int(timeline.pts[start]), stream=stream, backward=True)
+        if ranks == [start]:
+            yield _decode_keyframe(container, stream, timeline, start)
+        else:
+            yield from _decode_until(container, stream, timeline, ranks)
+    except (av.FFmpegError, OSError) as error:
+        raise MissedFrameError from error
+
+
+def _decode_until(
+    container: Any, stream: Any, timeline: Timeline, ranks: list[int]
+) -> Iterator[tuple[int, Any]]:
+    assert timeline.pts is not None
     left = list(ranks)
     unread = {int(timeline.pts[rank]) for rank in ranks}
     can_skip = stream.codec_context.name in SKIPPING_CODECS
@@ -95,6 +110,17 @@ def _decode_stretch(
             stream.codec_context.skip_frame = "DEFAULT"
     if left:
         raise MissedFrameError
+
+
+def _decode_keyframe(container: Any, stream: Any, timeline: Timeline, rank: int) -> tuple[int, Any]:
+    """The frame of one packet, alone: no other can change it if it is a true keyframe."""
+    assert timeline.pts is not None
+    packets = (packet for packet in _packets(container, stream) if packet.pts == timeline.pts[rank])
+    packet = next(packets, None)
+    frames = [] if packet is None else [*_decode(packet), *_drain(stream)]
+    if not frames or frames[0].pts != timeline.pts[rank] or frames[0].pict_type != PictureType.I:
+        raise MissedFrameError
+    return rank, frames[0]
 
 
 def _take(frame: Any, timeline: Timeline, left: list[int]) -> Iterator[tuple[int, Any]]:

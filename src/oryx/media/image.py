@@ -1,6 +1,7 @@
 """Pictures: every format Pillow reads, as an upright 8-bit RGB image or one clear `MediaError`."""
 
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,12 @@ ImageSource: TypeAlias = Image.Image | str | Path | bytes
 
 # Pillow refuses a picture above this on its own (two times its MAX_IMAGE_PIXELS), before decoding it.
 MAX_PIXELS = 178_956_970
+
+ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}[^/]"
+LIVE = (
+    ": a live stream has no end, so it needs a limit: record a part of it to a file first, "
+    "or append its frames to a session"
+)
 
 ORIENTATION_TAG = 0x0112
 WIDTH_TAG, HEIGHT_TAG = 256, 257  # of a TIFF
@@ -152,18 +159,23 @@ def open_file(path: str | Path, kind: str) -> io.BufferedReader:
         kind: what was expected there, for the error message ("a picture").
 
     Raises:
-        MediaError: not a path, nothing there, a folder, a device or a pipe, or no permission.
+        MediaError: not a path, nothing there, an address, a folder, a device or a pipe, or no permission.
     """
     if not isinstance(path, str | Path):
         raise MediaError(f"{kind} must be given as a path or as bytes, not as {type(path).__name__}")
+    name, needed = path, f"{kind} in an ordinary file is needed{LIVE if kind == 'a video' else ''}"
     try:
         path = Path(path)
         if not path.exists():
+            if re.match(ADDRESS, str(name)):
+                raise MediaError(f"'{name}' is an address and is not opened; {needed}")
+            if str(path) == "-":
+                raise MediaError(f"'-' would be what is typed or piped in; {needed}")
             raise MediaError(f"'{path}' does not exist; {kind} is needed there")
         if path.is_dir():
             raise MediaError(f"'{path}' is a folder; {kind} is needed there")
         if not path.is_file():
-            raise MediaError(f"'{path}' is a device or a pipe; {kind} in an ordinary file is needed")
+            raise MediaError(f"'{path}' is a device or a pipe; {needed}")
         return path.open("rb")
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         raise MediaError(f"'{path}' cannot be opened ({error})") from error

@@ -4,7 +4,7 @@ Frames are counted from 0 in the order in which they are shown: the rank of a fr
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import av
 import numpy as np
@@ -14,6 +14,10 @@ from oryx.media.cut import find_loss
 SEEK_MARGIN = 8  # a seek empties the decoder: it must save at least so many frames
 MAX_REORDER = 32  # no codec shows a frame so many places away from where it is stored
 VP8_SHOWN = 0x10  # bit of a VP8 packet's first byte: unset for a frame that others refer to and nobody sees
+
+
+# (rank to start decoding at, the wanted ranks, ascending); a start of 0 is the file's start.
+Stretch: TypeAlias = tuple[int, list[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,8 @@ class Timeline:
     time_base: float = 1.0
     loss: str = ""
     """What says that frames are missing at the end, as the rest of a sentence; "" where nothing does."""
+    is_predicted: bool = False
+    """Only the keyframes were read; the frames between them are counted at a constant rate."""
 
     @property
     def times(self) -> np.ndarray | None:
@@ -49,21 +55,26 @@ class Timeline:
         place = int(np.searchsorted(self.keyframes, rank, side="right"))
         return int(self.keyframes[place - 1]) if place else 0
 
-    def segments(self, ranks: list[int]) -> list[tuple[int, list[int]]]:
-        """Group ascending wanted ranks into stretches, each decoded in one go from one keyframe.
+    def nearest_keyframes(self, ranks: list[int]) -> list[int]:
+        """The keyframe shown nearest to each of these frames: ascending, each once. Needs `pts`."""
+        assert self.pts is not None
+        times = self.pts[self.keyframes]
+        after = np.searchsorted(times, self.pts[ranks]).clip(max=len(times) - 1)
+        before = (after - 1).clip(min=0)
+        is_before = self.pts[ranks] - times[before] <= times[after] - self.pts[ranks]
+        return np.unique(self.keyframes[np.where(is_before, before, after)]).tolist()
 
-        Returns:
-            (rank to start decoding at, the wanted ranks of the stretch); a start of 0 is the file's start.
-        """
-        segments: list[tuple[int, list[int]]] = []
+    def stretches(self, ranks: list[int]) -> list[Stretch]:
+        """Group ascending wanted ranks into stretches, each decoded in one go from one keyframe."""
+        stretches: list[Stretch] = []
         reached = 0  # everything up to here is decoded anyway
         for rank in ranks:
             keyframe = self.keyframe_before(rank) if self.pts is not None else 0
-            if not segments or keyframe - reached > SEEK_MARGIN:
-                segments.append((keyframe if keyframe > SEEK_MARGIN else 0, []))
-            segments[-1][1].append(rank)
+            if not stretches or keyframe - reached > SEEK_MARGIN:
+                stretches.append((keyframe if keyframe > SEEK_MARGIN else 0, []))
+            stretches[-1][1].append(rank)
             reached = rank
-        return segments
+        return stretches
 
 
 def scan(container: Any, stream: Any) -> Timeline:

@@ -1,31 +1,29 @@
 """Videos: which frames to take is decided first, and only what is needed for them is decoded."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from oryx.errors import ConfigError, MediaError
-from oryx.media.animation import is_animation, probe_animation, read_animation
-from oryx.media.container import ROTATIONS, open_container, transpose_of
-from oryx.media.decode import MissedFrameError, decode_all, decode_counting, decode_seeking
+from oryx.media.animation import read_animation
+from oryx.media.container import open_container
+from oryx.media.decode import MissedFrameError, decode_counting, decode_seeking
 from oryx.media.focus import AUTO, parse_focus
-from oryx.media.image import MAX_PIXELS, ImageSource, describe, image_size, open_image
+from oryx.media.image import ImageSource, describe, image_size, open_image
+from oryx.media.parallel import decode_parallel, num_workers
+from oryx.media.probe import ANIMATION, VideoSource, probe_video, scan_file
+from oryx.media.rotation import transpose_of
 from oryx.media.sampling import VideoInfo, check_dials, choose_frames, spread, spread_focused
-from oryx.media.timeline import Timeline, is_sound, scan
+from oryx.media.timeline import Timeline
 from oryx.media.views import list_views
 
 logger = logging.getLogger(__name__)
-
-VideoSource: TypeAlias = str | Path | bytes
-
-# Reading every packet of a file up to this size takes a blink; of a larger one, a sound header is believed.
-SCAN_BYTES = 2**25
-DEFAULT_RATE = 25.0  # frames per second where a stream names none, as in libav
-ANIMATION = "animation"
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ class Clip:
     """Seconds of the chosen frames; None for a list of pictures."""
     info: VideoInfo | None = None
     """None for a list of pictures."""
+    keyframes: bool = False
+    """The frames are keyframes: the nearest to those that were asked for, so there may be fewer."""
 
     @property
     def num_frames(self) -> int:
@@ -59,14 +59,14 @@ class Clip:
         return len(self.indices)
 
     @property
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """The chosen frames in order; each access decodes anew. Closing the iterator closes the file."""
         if self.info is not None:
             assert isinstance(self.source, str | Path | bytes)
-            return _read(self.source, self.indices, self.info)
+            return _read(self.source, self.indices, self.info, self.keyframes)
         return self._pictures()
 
-    def _pictures(self) -> Iterator[Frame]:
+    def _pictures(self) -> Generator[Frame, None, None]:
         for index in self.indices:
             image = open_image(self.source[index])  # type: ignore[index, arg-type]
             yield Frame(index, None, _fit(image, self.height, self.width))
@@ -77,6 +77,7 @@ def open_clip(
     max_frames: int = 64,
     fps: float | None = None,
     focus: Any = None,
+    keyframes: bool = False,
 ) -> Clip:
     """Choose the frames of a clip; nothing is decoded until `frames` is read.
 
@@ -87,17 +88,19 @@ def open_clip(
         fps: frames per second of the video; None spreads `max_frames` over it uniformly.
         focus: spans from which at least half of the frames are taken (see `media.focus`); "auto" leaves the
             choice as it is.
+        keyframes: take, for each of these moments, the nearest frame that is stored whole. Far less is
+            decoded, but moments are off by up to half the distance of keyframes.
 
     Raises:
         MediaError: the source is missing, broken or has no frame.
-        ConfigError: `max_frames` or `fps` is out of range, `fps` is given for a folder of frames, or the
-            focus lies outside.
+        ConfigError: a dial is out of range, `fps` is given for a folder of frames, `keyframes` for anything
+            but a video, or the focus lies outside.
     """
     check_dials(max_frames, fps)
     is_path = isinstance(source, str | Path)
     is_file = isinstance(source, bytes) or (is_path and not Path(source).is_dir())  # type: ignore[arg-type]
     info = probe_video(source) if is_file else None  # type: ignore[arg-type]
-    return choose_clip(source, info, max_frames, fps, focus)
+    return choose_clip(source, info, max_frames, fps, focus, keyframes)
 
 
 def choose_clip(
@@ -106,6 +109,7 @@ def choose_clip(
     max_frames: int = 64,
     fps: float | None = None,
     focus: Any = None,
+    keyframes: bool = False,
 ) -> Clip:
     """`open_clip` of a source that was probed already; `info` is None for a folder or a list of pictures."""
     check_dials(max_frames, fps)
@@ -114,8 +118,14 @@ def choose_clip(
         spans = None
     if info is not None:
         indices = choose_frames(info, max_frames, fps, spans)
-        return Clip(source, info.height, info.width, indices, [info.time_of(i) for i in indices], info)
+        if keyframes:
+            info, indices, keyframes = _choose_keyframes(source, info, indices)  # type: ignore[arg-type]
+        times = [info.time_of(index) for index in indices]
+        return Clip(source, info.height, info.width, indices, times, info, keyframes)
     is_folder = isinstance(source, str | Path)
+    if keyframes:
+        kind = "folder" if is_folder else "list"
+        raise ConfigError(f"keyframes=True needs a video file: a {kind} of pictures has no keyframes")
     pictures = list_views(source)  # type: ignore[arg-type]
     if is_folder and fps is not None:
         raise ConfigError(f"fps={fps} needs a video with timestamps: the folder {describe(source)} has none")
@@ -127,43 +137,22 @@ def choose_clip(
     return Clip(pictures, height, width, indices, None)
 
 
-def probe_video(source: VideoSource) -> VideoInfo:
-    """Read what a video is: size, frames, rate, rotation. At most its first frame is decoded.
-
-    Raises:
-        MediaError: missing, empty, not a video, or without a frame that can be decoded.
-    """
-    if is_animation(source):
-        height, width, frames, duration = probe_animation(source)
-        rate = frames.num_frames / duration
-        return VideoInfo(height, width, frames.num_frames, rate, duration, codec=ANIMATION, timeline=frames)
-    name = describe(source)
-    with open_container(source, threads=False) as (container, stream):
-        context = stream.codec_context
-        if context.height * context.width > MAX_PIXELS:
-            size = f"{context.height:,} x {context.width:,}"
-            raise MediaError(f"{name} has frames of {size} pixels: at most {MAX_PIXELS:,} pixels are allowed")
-        first = next(decode_all(container, stream), None)  # PyAV shows the display matrix nowhere else
-        if first is None:
-            raise MediaError(f"{name} has no frame that can be decoded; at least 1 is needed")
-        promised, rate, codec = stream.frames, float(stream.average_rate or DEFAULT_RATE), context.name
-        is_believed = container.size > SCAN_BYTES and is_sound(container, stream)
-    timeline = None if is_believed else _scan(source)
-    num_frames = promised if timeline is None else max(1, timeline.num_frames)
-    if timeline is not None and timeline.loss:
-        logger.warning("%s %s", name, timeline.loss)
-    times = timeline.times if timeline is not None else None
-    if times is not None and num_frames > 1:
-        measured = (num_frames - 1) / float(times[-1])
-        # A container that rounds its times to milliseconds knows the rate better than they do.
-        rate = rate if abs(measured / rate - 1) < 0.01 else measured
-    transpose = transpose_of(first)
-    rotation = 0 if transpose is None else ROTATIONS[transpose]
-    height, width = (first.height, first.width) if rotation in (0, 180) else (first.width, first.height)
-    return VideoInfo(height, width, num_frames, rate, num_frames / rate, rotation, codec, timeline)
+def _choose_keyframes(
+    source: VideoSource, info: VideoInfo, indices: list[int]
+) -> tuple[VideoInfo, list[int], bool]:
+    """(what is known of the video now, the keyframes nearest to `indices`, True); False without keyframes."""
+    if info.codec == ANIMATION:
+        raise ConfigError(f"keyframes=True needs a video file: {describe(source)} is an animated picture")
+    timeline = info.timeline or scan_file(source)
+    if timeline.pts is None:
+        logger.warning("%s keeps no times to find keyframes by: the exact frames are read", describe(source))
+        return info, indices, False
+    last = timeline.num_frames - 1
+    nearest = timeline.nearest_keyframes([min(index, last) for index in indices])
+    return replace(info, timeline=timeline), nearest, True
 
 
-def read_frames(source: VideoSource, indices: Sequence[int]) -> Iterator[Frame]:
+def read_frames(source: VideoSource, indices: Sequence[int]) -> Generator[Frame, None, None]:
     """Decode the frames with these indices, exactly; closing the iterator closes the file.
 
     An index past the end gives the last frame: what is left of a video that was cut off.
@@ -178,19 +167,24 @@ def read_frames(source: VideoSource, indices: Sequence[int]) -> Iterator[Frame]:
     return _read(source, chosen, probe_video(source))
 
 
-def _read(source: VideoSource, indices: list[int], info: VideoInfo) -> Iterator[Frame]:
-    timeline = info.timeline or _scan(source)
+def _read(
+    source: VideoSource, indices: list[int], info: VideoInfo, keyframes: bool = False
+) -> Generator[Frame, None, None]:
+    timeline = info.timeline
+    if timeline is None or (timeline.is_predicted and not keyframes):
+        timeline = scan_file(source)
     last = max(1, timeline.num_frames) - 1
     if indices[-1] > last:
         logger.warning("%s ends at frame %d: frames asked for after it repeat it", describe(source), last)
     clamped = [min(index, last) for index in indices]
     times = timeline.times
     num_given = 0
-    for rank, image in _decode(source, timeline, sorted(set(clamped)), info):
-        time = rank / info.fps if times is None else float(times[rank])
-        for _ in range(clamped.count(rank)):
-            num_given += 1
-            yield Frame(rank, time, image)
+    with closing(_decode(source, timeline, sorted(set(clamped)), info, keyframes)) as pictures:
+        for rank, image in pictures:
+            time = rank / info.fps if times is None else float(times[rank])
+            for _ in range(clamped.count(rank)):
+                num_given += 1
+                yield Frame(rank, time, image)
     if num_given < len(indices):
         raise MediaError(
             f"{describe(source)} is damaged: {num_given} of {len(indices)} frames can be decoded"
@@ -198,39 +192,56 @@ def _read(source: VideoSource, indices: list[int], info: VideoInfo) -> Iterator[
 
 
 def _decode(
-    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo
-) -> Iterator[tuple[int, Image.Image]]:
+    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo, keyframes: bool
+) -> Generator[tuple[int, Image.Image], None, None]:
     """Yield (rank, upright RGB image) for ascending, distinct ranks."""
     if info.codec == ANIMATION:
         for rank, image in read_animation(source, ranks):
             yield rank, _fit(image, info.height, info.width)
         return
     left = list(ranks)
-    for decode in (decode_seeking, decode_counting):
-        if decode is decode_seeking and timeline.pts is None:
-            continue
-        with open_container(source) as (container, stream):
-            try:
-                for rank, frame in decode(container, stream, timeline, list(left)):
+    for find in (_sought, _counted) if timeline.pts is not None else (_counted,):
+        try:
+            with closing(find(source, timeline, list(left), info, keyframes)) as frames:
+                for rank, frame in frames:
                     left.remove(rank)
                     # A bare stream promises nothing: damage at its end is the one sign (threads may miss it).
                     is_last = rank == timeline.num_frames - 1
                     if is_last and frame.is_corrupt and not timeline.loss:  # else it was said already
                         logger.warning("%s is cut off: its last frame is damaged", describe(source))
                     yield rank, _fit(_upright(frame), info.height, info.width)
-            except MissedFrameError:
-                logger.debug("%s: a frame did not come after a seek, decoding from the start", source)
+        except MissedFrameError:
+            logger.debug("%s: a frame did not come after a seek, decoding from the start", source)
         if not left:
             return
 
 
-def _scan(source: VideoSource) -> Timeline:
-    with open_container(source, threads=False) as (container, stream):
-        return scan(container, stream)
+def _sought(
+    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo, keyframes: bool
+) -> Generator[tuple[int, Any], None, None]:
+    stretches = [(rank, [rank]) for rank in ranks] if keyframes else timeline.stretches(ranks)
+    workers = num_workers(len(stretches))
+    if workers > 1:
+        frame_bytes = 3 * info.height * info.width  # of 4:2:0 up to 16 bits, or of 4:4:4
+        yield from decode_parallel(source, timeline, stretches, workers, frame_bytes)
+        return
+    with open_container(source) as (container, stream):
+        yield from decode_seeking(container, stream, timeline, stretches)
+
+
+def _counted(
+    source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo, keyframes: bool
+) -> Generator[tuple[int, Any], None, None]:
+    with open_container(source) as (container, stream):
+        yield from decode_counting(container, stream, timeline, ranks)
 
 
 def _upright(frame: Any) -> Image.Image:
-    image = frame.to_image()
+    # PyAV's own to_image() copies row by row in Python.
+    plane = frame.reformat(format="rgb24").planes[0]
+    size = plane.width, plane.height
+    pixels = np.frombuffer(plane, np.uint8)
+    image = Image.frombuffer("RGB", size, pixels, "raw", "RGB", plane.line_size, 1)
     transpose = transpose_of(frame)
     return image if transpose is None else image.transpose(transpose)
 

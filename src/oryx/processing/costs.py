@@ -6,7 +6,8 @@ from typing import Any
 
 from oryx.errors import ConfigError
 from oryx.processing.geometry import REGIONS, View
-from oryx.processing.weights import DTYPE_BYTES, weight_bytes
+
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 _VISION = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_channels")
 _TEXT = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
@@ -57,11 +58,6 @@ class ModelSizes:
     def __post_init__(self) -> None:
         if self.dtype not in DTYPE_BYTES:
             raise ConfigError(f"dtype {self.dtype!r} is unknown; allowed: auto, {', '.join(DTYPE_BYTES)}.")
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of all weights once loaded, for a language model built as Qwen2 and Llama are."""
-        return weight_bytes(self, self.dtype, self.quantize)
 
     @classmethod
     def from_settings(

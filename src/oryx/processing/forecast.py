@@ -22,6 +22,7 @@ from oryx.processing.headers import Header, read_header
 from oryx.processing.memory import peak_memory_bytes
 from oryx.processing.speed import Speed
 from oryx.processing.visuals import frame_ratios, prompt_note
+from oryx.processing.weights import weight_bytes
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Forecast:
             "kv_cache_bytes": kv_cache_bytes(positions, self.sizes),
             "vision_flops": vision_flops(views, self.sizes),
             "lm_prefill_flops": lm_prefill_flops(positions, self.sizes.text),
-            "weight_bytes": self.sizes.weight_bytes,
+            "weight_bytes": weight_bytes(self.sizes, self.sizes.dtype, self.sizes.quantize),
             "peak_memory_bytes": self.peak_memory_bytes,
         }
         if self.seconds is not None:
@@ -214,8 +215,10 @@ def _reading(header: Header, clip: Clip | None) -> Reading:
         return Reading(len(taken), picture_pixels=sum(height * width for height, width in taken))
     pixels = clip.height * clip.width
     timeline = clip.info.timeline
-    if timeline is None:
+    if clip.keyframes:
+        decoded = clip.num_frames
+    elif timeline is None:
         decoded = clip.indices[-1] + 1
     else:
-        decoded = sum(ranks[-1] + 1 - start for start, ranks in timeline.segments(clip.indices))
+        decoded = sum(ranks[-1] + 1 - start for start, ranks in timeline.stretches(clip.indices))
     return Reading(1, frame_pixels=clip.num_frames * pixels, decoded_pixels=decoded * pixels)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from oryx.errors import MediaError
+from oryx.errors import ConfigError, MediaError
 from oryx.media.image import image_size
 from oryx.media.sampling import VideoInfo
 from oryx.media.video import Clip, choose_clip, probe_video
 from oryx.media.views import list_views
-from oryx.processing.visuals import FEW_FRAMES, visual_source, visual_type
+from oryx.processing.visuals import FEW_FRAMES, check_switch, visual_source, visual_type
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,10 @@ class Header:
         if self.kind == "image" or self.is_list:
             return None
         max_frames = FEW_FRAMES if visual.get("max_frames") is None else visual["max_frames"]
-        return choose_clip(self.source, self.info, max_frames, visual.get("fps"), visual.get("focus"))
+        keyframes = check_switch(visual, "keyframes")
+        return choose_clip(
+            self.source, self.info, max_frames, visual.get("fps"), visual.get("focus"), keyframes
+        )
 
 
 def read_header(visual: Mapping[str, Any]) -> Header:
@@ -64,6 +67,8 @@ def read_header(visual: Mapping[str, Any]) -> Header:
     else:
         name = _name(source, "")
     if isinstance(source, list | tuple):
+        if check_switch(visual, "keyframes"):
+            raise ConfigError("keyframes need a video file: a list of pictures has none.")
         if not source:
             raise MediaError("the list of frames is empty; it needs at least one.")
         name = name or f"{len(source)} {'views' if kind == 'views' else 'frames'}"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from oryx.processing.costs import DTYPE_BYTES, ModelSizes, kv_cache_bytes
 from oryx.processing.geometry import View
+from oryx.processing.weights import weight_bytes
 
 CHUNK_PATCHES = 8192
 """Patches that the tower sees at once (at least one view): large products, yet little memory."""
@@ -34,7 +35,11 @@ def peak_memory_bytes(
         source_pixels: pixels of the largest frame or picture, as decoded.
     """
     width = DTYPE_BYTES[sizes.dtype]
-    held = PROGRAM_BYTES + sizes.weight_bytes + num_visual_tokens * sizes.text.hidden_size * width
+    held = (
+        PROGRAM_BYTES
+        + weight_bytes(sizes, sizes.dtype, sizes.quantize)
+        + num_visual_tokens * sizes.text.hidden_size * width
+    )
     vision = _vision_bytes(list(views), sizes) + source_pixels * 3 * 2
     return held + max(vision, _prefill_bytes(num_positions, sizes))
 

@@ -2,11 +2,11 @@
 
 import base64
 import itertools
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -27,7 +27,10 @@ from oryx.processing.geometry import (
     nearest,
     num_visual_tokens,
 )
-from oryx.processing.pixels import patchify, region_means, resize
+from oryx.processing.pixels import map_ahead, patchify, region_means, resize, resize_fast
+
+if TYPE_CHECKING:
+    from oryx.media.video import Clip
 
 _COMMON = ("type", "compression", "max_pixels", "max_visual_tokens", "marks")
 _SOURCES = {
@@ -36,9 +39,9 @@ _SOURCES = {
     "views": ("views",),
 }
 _DIALS = {
-    "image": ("detail",),
-    "video": ("max_frames", "fps", "focus", "subtitles", "timestamps"),
-    "views": (),
+    "image": ("detail", "fast_resize"),
+    "video": ("max_frames", "fps", "focus", "keyframes", "fast_resize", "subtitles", "timestamps"),
+    "views": ("fast_resize",),
 }
 # What OpenAI-style clients call the same parts.
 _ALIASES = {"image_url": "image", "input_image": "image", "video_url": "video"}
@@ -150,13 +153,14 @@ def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> 
         return VisualStream(IMAGE, 1 if visual.get("detail") == "low" else 2, views, marks=marks)
     frames, num_frames, times = _open_frames(kind, source, visual)
     ratios = frame_ratios(visual.get("compression"), num_frames)
+    is_fast, max_pixels = check_switch(visual, "fast_resize"), visual.get("max_pixels")
     if visual.get("focus") is not None:
         if not isinstance(visual["compression"], list | tuple):
             raise ConfigError("a focus is spent by the planner first: call Planner.spend on the visual.")
         if parse_focus(visual["focus"]) == AUTO:
-            ratios = _rank_by_change(frames, ratios, rule, visual.get("max_pixels"))
+            ratios = _rank_by_change(frames, ratios, rule, max_pixels)
             frames, _, _ = _open_frames(kind, source, visual)
-    stream = _frame_stream(frames, ratios, visual.get("max_pixels"), rule)
+    stream = _frame_stream(frames, ratios, max_pixels, rule, is_fast)
     return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks, times)
 
 
@@ -171,24 +175,28 @@ def _image_stream(
     height, width = image.height, image.width
     views = image_views(height, width, rule, ratio, _default(visual.get("detail"), "high"), max_pixels)
     icon = icon_size(height, width, rule, max_pixels)
+    scale = resize_fast if check_switch(visual, "fast_resize") else resize
     if icon is not None:
-        image = resize(image, *icon)
-    native = resize(image, *native_size(height, width, rule, ratio, max_pixels))
+        image = scale(image, *icon)
+    native = scale(image, *native_size(height, width, rule, ratio, max_pixels))
     for index, view in enumerate(views):
         # Both views come from the resized native one, as in the reference, even if only one is wanted.
         yield (
             view,
-            patchify(resize(native, view.height, view.width) if index == 0 else native, rule.patch_size),
+            patchify(scale(native, view.height, view.width) if index == 0 else native, rule.patch_size),
         )
 
 
 def _frame_stream(
-    frames: Frames, ratios: Iterable[int], max_pixels: int | None, rule: ResizeRule
+    frames: Frames, ratios: list[int], max_pixels: int | None, rule: ResizeRule, fast: bool
 ) -> Iterator[tuple[View, np.ndarray]]:
-    with closing(frames):
-        for frame, ratio in zip(frames, ratios):
-            view = frame_view(frame.height, frame.width, rule, ratio, max_pixels)
-            yield view, patchify(resize(frame, view.height, view.width), rule.patch_size)
+    scale = resize_fast if fast else resize
+
+    def cut(place: int, frame: Image.Image) -> tuple[View, np.ndarray]:
+        view = frame_view(frame.height, frame.width, rule, ratios[place], max_pixels)
+        return view, patchify(scale(frame, view.height, view.width), rule.patch_size)
+
+    yield from map_ahead(cut, frames, len(ratios))
 
 
 def _rank_by_change(
@@ -199,11 +207,12 @@ def _rank_by_change(
     A first pass over the frames at the size they have at 16x: a frame's change is how far the mean colours of
     its regions lie from those of its neighbours.
     """
-    means = []
-    with closing(frames):
-        for frame in frames:
-            view = frame_view(frame.height, frame.width, rule, 16, max_pixels)
-            means.append(region_means(resize(frame, view.height, view.width), *view.token_grid))
+
+    def shrink(_: int, frame: Image.Image) -> np.ndarray:
+        view = frame_view(frame.height, frame.width, rule, 16, max_pixels)
+        return region_means(resize(frame, view.height, view.width), *view.token_grid)
+
+    means = list(map_ahead(shrink, frames, len(ratios)))
     steps = [float(np.abs(after - before).mean()) for before, after in itertools.pairwise(means)]
     change = np.array([0.0, *steps]) + np.array([*steps, 0.0])
     order = np.argsort(-change, kind="stable")
@@ -224,6 +233,7 @@ def _open_frames(
         raise ConfigError(f"max_frames must be a whole number of at least 1, not {max_frames!r}.")
     if fps is not None and (isinstance(fps, bool) or not isinstance(fps, int | float) or not fps > 0):
         raise ConfigError(f"fps must be a number above 0, or None to spread the frames evenly, not {fps!r}.")
+    keyframes = check_switch(visual, "keyframes")
     if kind == "views":
         from oryx.media.views import list_views
 
@@ -235,27 +245,28 @@ def _open_frames(
             raise MediaError(
                 f"the list of {'views' if kind == 'views' else 'frames'} is empty; it needs at least one."
             )
+        if keyframes:
+            raise ConfigError("keyframes need a video file: a list of pictures has none.")
         times = [index / fps for index in range(len(source))] if fps and kind == "video" else None
         return (open_image(frame) for frame in source), len(source), times
     from oryx.media.video import open_clip
 
-    clip = open_clip(source, max_frames=max_frames, fps=fps, focus=visual.get("focus"))
-    pictures = _pictures(clip.frames)
-    if next(pictures, None) is None:
-        raise MediaError(f"{source} has no frame that can be decoded.")
-    return pictures, clip.num_frames, clip.times
+    clip = open_clip(source, max_frames, fps, visual.get("focus"), keyframes)
+    return _images(clip), clip.num_frames, clip.times
 
 
-def _pictures(frames: Any) -> Frames:
-    """The first picture twice: once to see that there is one. Closing the iterator closes the file.
-
-    A chain of iterators would keep the file open for as long as anybody holds an error's traceback.
-    """
-    with closing(frames):
-        for index, frame in enumerate(frames):
-            if not index:
-                yield frame.image
+def _images(clip: "Clip") -> Frames:
+    with closing(clip.frames) as frames:
+        for frame in frames:
             yield frame.image
+
+
+def check_switch(visual: Mapping[str, Any], dial: str) -> bool:
+    """The value of a dial that is on or off (the default); anything else raises ConfigError."""
+    value = _default(visual.get(dial), False)
+    if not isinstance(value, bool):
+        raise ConfigError(f"{dial} must be true or false, not {value!r}.")
+    return value
 
 
 def _encoded_stream(visual: EncodedVisual) -> VisualStream:
@@ -329,7 +340,12 @@ def visual_source(visual: Mapping[str, Any], kind: str) -> Any:
         if source.startswith("data:"):
             return _decode_base64(source.partition(",")[2])
         if source.startswith(("http://", "https://")):
-            raise MediaError(f"{source} is not fetched from the network: download it and give its path.")
+            from oryx.media.image import LIVE
+
+            live = LIVE if kind == "video" else ""
+            raise MediaError(
+                f"{source} is not fetched from the network: download it and give its path{live}."
+            )
         return source.removeprefix("file://")
     return source
 

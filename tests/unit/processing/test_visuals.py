@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from oryx.errors import ConfigError, MediaError
+from oryx.processing.forecast import forecast_visual
 from oryx.processing.geometry import IMAGE, VIDEO, ResizeRule
 from oryx.processing.visuals import encode_visual, open_visual, patchify, visual_type, with_dials
 
@@ -227,3 +228,48 @@ def test_images_take_one_ratio(picture: Picture) -> None:
 def test_types_are_told_by_their_keys() -> None:
     assert visual_type({"views": ["a.png"]}) == "views"
     assert visual_type({"type": "video_url", "video_url": {"url": "a.mp4"}}) == "video"
+
+
+def make_clip(path: Path, num_frames: int = 40) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "12"})
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        for number in range(num_frames):
+            pixels = np.full((64, 96, 3), 5 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_keyframes_are_forecast_and_read(tmp_path: Path) -> None:
+    visual = {
+        "type": "video",
+        "video": str(make_clip(tmp_path / "a.mp4")),
+        "keyframes": True,
+        "timestamps": True,
+    }
+    planned, encoded = forecast_visual(visual, RULE), encode_visual(visual, RULE)
+    assert len(encoded.views) == 4
+    assert planned.views == encoded.views
+    assert planned.note == encoded.note == "Frames at 0.0 s, 1.2 s, 2.4 s, 3.6 s."
+
+
+@pytest.mark.parametrize("function", [encode_visual, forecast_visual])
+def test_keyframes_of_pictures_and_switches_that_are_none_are_refused(function, picture: Picture) -> None:
+    with pytest.raises(ConfigError, match="keyframes need a video file"):
+        function({"type": "video", "video": [picture()], "keyframes": True}, RULE)
+    with pytest.raises(ConfigError, match="keyframes must be true or false, not 'yes'"):
+        function({"type": "video", "video": "a.mp4", "keyframes": "yes"}, RULE)
+    with pytest.raises(ConfigError, match="no key 'keyframes'"):
+        function({"type": "views", "views": [picture()], "keyframes": True}, RULE)
+
+
+def test_an_undecodable_video_is_found_out_when_it_is_read(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "garbage.mp4")
+    data = bytearray(path.read_bytes())
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    data[begin:end] = bytes(end - begin)
+    path.write_bytes(data)
+    stream = open_visual({"type": "video", "video": str(path)}, RULE)
+    with pytest.raises(MediaError, match=r"garbage\.mp4' is damaged: 0 of 40 frames"):
+        next(stream.views)
