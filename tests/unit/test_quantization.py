@@ -241,4 +241,4 @@ def test_torchao_loads_both_layouts(native, monkeypatch):
             patch.setattr("oryx.loading.quantization_options", lambda q, *a: options(q, *a) if q else {})
             model = load(folder, quantize="int8")
         assert type(model.get_output_embeddings().weight).__name__ == "Int8Tensor"
-        assert 1e-4 < relative_error(model, reference, batch) < 0.02
+        assert 1e-4 < relative_error(model, reference, batch) < 0.03  # as for our own int8
