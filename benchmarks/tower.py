@@ -101,7 +101,7 @@ def main() -> None:
     cases: dict[str, Callable[[], Any]] = {
         name: lambda name=name: tower(patches[name], visuals[name]) for name in visuals
     }
-    cases["large, sdpa"] = lambda: with_sdpa(cases["large"])
+    cases["large with sdpa"] = lambda: with_sdpa(cases["large"])
     for name in ("equal", "large") if quantized is not None else ():
         cases[f"{name}, int8"] = lambda name=name: quantized(patches[name], visuals[name])
     for name in ("equal", "large"):
@@ -135,7 +135,7 @@ def main() -> None:
     tokens = {name: sum(h * w for h, w in visuals[name]) for name in ("mixed", "equal")}
     ratio = median_ratio(seconds["equal"], seconds["mixed"]) * tokens["mixed"] / tokens["equal"]
     add(f"tokens/s: {titles['mixed']}, against equal 384x384", ratio, "ratio", "at least 0.95")
-    ratio = median_ratio(seconds["large, sdpa"], seconds["large"])
+    ratio = median_ratio(seconds["large with sdpa"], seconds["large"])
     add("1024x768, against scaled_dot_product_attention", ratio, "times as fast", "at least 1.15")
     for name in ("equal", "large"):
         parts = {"linear": linear_flops(visuals[name], 1) - linear_flops(visuals[name], 0)}
