@@ -148,9 +148,14 @@ def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> 
         views = _image_stream(source, visual, rule)
         return VisualStream(IMAGE, 1 if visual.get("detail") == "low" else 2, views, marks=marks)
     frames, num_frames, times = _open_frames(kind, source, visual)
-    ratios = frame_ratios(visual.get("compression"), num_frames)
+    try:
+        ratios = frame_ratios(visual.get("compression"), num_frames)
+        note = prompt_note(visual, source, times)
+    except BaseException:
+        frames.close()
+        raise
     stream = _frame_stream(frames, ratios, visual.get("max_pixels"), rule)
-    return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks, times)
+    return VisualStream(VIDEO, num_frames, stream, note, marks, times)
 
 
 def _image_stream(

@@ -200,3 +200,16 @@ def test_array_frames(model, processor):
     listed = [make_picture(32, 48, seed) for seed in range(3)]
     expected = oryx.encode(model, processor, {"type": "video", "video": listed})
     assert torch.equal(oryx.encode(model, processor, {"type": "video", "video": frames}), expected)
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("dials", "error"), [({"compression": [4, 4]}, ConfigError), ({"subtitles": True}, MediaError)]
+)
+def test_a_refused_dial_leaves_no_file_open(model, processor, video, dials, error):
+    path = video(num_frames=12)
+    before = resources()
+    with pytest.raises(error) as raised:
+        oryx.encode(model, processor, {"type": "video", "video": str(path), **dials})
+    assert resources() == before
+    assert raised.value.__traceback__ is not None  # which holds every frame that the error came through
