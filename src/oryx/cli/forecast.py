@@ -85,7 +85,7 @@ def _native(settings: dict[str, Any]) -> ModelSizes | None:
             settings.get("compressor_dim", 256),
             settings.get("dtype") or settings.get("torch_dtype") or "float32",
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         return None
 
 

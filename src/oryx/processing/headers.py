@@ -56,7 +56,7 @@ def read_header(visual: Mapping[str, Any]) -> Header:
         ConfigError, MediaError: an unknown key, or a source that is missing or cannot be read.
     """
     kind = visual_type(visual)
-    source = visual_source(visual, kind)
+    source, keyframes = visual_source(visual, kind), check_switch(visual, "keyframes")
     if kind == "image":
         return Header(kind, _name(source, "image"), source, (image_size(source),), 1)
     if kind == "views":
@@ -67,7 +67,7 @@ def read_header(visual: Mapping[str, Any]) -> Header:
     else:
         name = _name(source, "")
     if isinstance(source, list | tuple):
-        if check_switch(visual, "keyframes"):
+        if keyframes:
             raise ConfigError("keyframes need a video file: a list of pictures has none.")
         if not source:
             raise MediaError("the list of frames is empty; it needs at least one.")

@@ -152,16 +152,21 @@ def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> 
         views = _image_stream(source, visual, rule)
         return VisualStream(IMAGE, 1 if visual.get("detail") == "low" else 2, views, marks=marks)
     frames, num_frames, times = _open_frames(kind, source, visual)
-    ratios = frame_ratios(visual.get("compression"), num_frames)
     is_fast, max_pixels = check_switch(visual, "fast_resize"), visual.get("max_pixels")
-    if visual.get("focus") is not None:
-        if not isinstance(visual["compression"], list | tuple):
-            raise ConfigError("a focus is spent by the planner first: call Planner.spend on the visual.")
-        if parse_focus(visual["focus"]) == AUTO:
-            ratios = _rank_by_change(frames, ratios, rule, max_pixels)
-            frames, _, _ = _open_frames(kind, source, visual)
+    try:
+        ratios = frame_ratios(visual.get("compression"), num_frames)
+        note = prompt_note(visual, source, times)
+        if visual.get("focus") is not None:
+            if not isinstance(visual["compression"], list | tuple):
+                raise ConfigError("a focus is spent by the planner first: call Planner.spend on the visual.")
+            if parse_focus(visual["focus"]) == AUTO:
+                ratios = _rank_by_change(frames, ratios, rule, max_pixels)
+                frames, _, _ = _open_frames(kind, source, visual)
+    except BaseException:
+        frames.close()
+        raise
     stream = _frame_stream(frames, ratios, max_pixels, rule, is_fast)
-    return VisualStream(VIDEO, num_frames, stream, prompt_note(visual, source, times), marks, times)
+    return VisualStream(VIDEO, num_frames, stream, note, marks, times)
 
 
 def _image_stream(

@@ -15,6 +15,7 @@ from oryx.engine.encode import encode_tokens
 from oryx.errors import ConfigError, MediaError
 from oryx.model.modeling import VISUAL_KEYS
 from oryx.processing.geometry import VIDEO
+from oryx.processing.pixels import MAX_WORKERS
 from oryx.processing.visuals import encode_visual
 
 
@@ -93,12 +94,19 @@ def test_times_of_frames(model, processor, video):
     assert encode_tokens(model, processor, make_visual()).times is None
 
 
-def open_files():
-    return sorted(os.listdir("/proc/self/fd"))
-
-
 def resources():
-    return open_files(), sum(thread.name == "oryx-prefetch" for thread in threading.enumerate())
+    """Files and threads that are open, without what waits for the garbage collector from tests before."""
+    gc.collect()
+    return held()
+
+
+def held():
+    threads = {thread.ident for thread in threading.enumerate() if thread.name == "oryx-prefetch"}
+    return set(os.listdir("/proc/self/fd")), threads
+
+
+def left_since(before):
+    return [now - then for now, then in zip(held(), before)]
 
 
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are listed in /proc")
@@ -133,12 +141,12 @@ def test_nothing_is_left_behind(model, processor, video, monkeypatch, where):
     arguments = {name: fail for name in ("progress", "check") if name == where}
     if where == "never":
         encode_tokens(model, processor, visual, 64)
-        assert resources() == before
+        assert left_since(before) == [set(), set()]
         return
     with pytest.raises(ZeroDivisionError) as raised:
         encode_tokens(model, processor, visual, 64, **arguments)
     assert raised.value is error
-    assert resources() == before
+    assert left_since(before) == [set(), set()]
 
 
 def test_a_broken_frame_is_a_media_error(model, processor):
@@ -179,8 +187,9 @@ def test_the_queue_is_bounded_by_patches(model, processor, monkeypatch):
     per_frame = encode_visual(visual, processor.rule).views[0].num_patches
     made.clear()
     oryx.encode(model, processor, visual, chunk_patches=2 * per_frame)
-    # Two in the tower, one that closed its chunk, two that wait, one in the thread's hands.
-    assert max(most) <= 6
+    # Two in the tower, one that closed its chunk, two that wait, one in the thread's hands, and those that
+    # threads resize ahead.
+    assert max(most) <= 6 + MAX_WORKERS
 
 
 def test_frames_are_freed_without_the_garbage_collector(model, processor, video):
@@ -200,3 +209,16 @@ def test_array_frames(model, processor):
     listed = [make_picture(32, 48, seed) for seed in range(3)]
     expected = oryx.encode(model, processor, {"type": "video", "video": listed})
     assert torch.equal(oryx.encode(model, processor, {"type": "video", "video": frames}), expected)
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("dials", "error"), [({"compression": [4, 4]}, ConfigError), ({"subtitles": True}, MediaError)]
+)
+def test_a_refused_dial_leaves_no_file_open(model, processor, video, dials, error):
+    path = video(num_frames=12)
+    before = resources()
+    with pytest.raises(error) as raised:
+        oryx.encode(model, processor, {"type": "video", "video": str(path), **dials})
+    assert left_since(before) == [set(), set()]
+    assert raised.value.__traceback__ is not None  # which holds every frame that the error came through

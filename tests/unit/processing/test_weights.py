@@ -12,7 +12,7 @@ from reference_cases import NAMES, REFERENCE
 import oryx
 from oryx.checkpoints.presets import preset_config
 from oryx.checkpoints.published import PublishedCheckpoint
-from oryx.cli.forecast import forecast
+from oryx.cli.forecast import make_planner
 from oryx.errors import CheckpointError, ConfigError
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.model.quantized import QuantizedLinear
@@ -101,7 +101,7 @@ def test_llama_with_biases_and_a_rotary_tower():
 def test_the_command_lines_sizes_are_enough():
     for folder in (REFERENCE / "oryx-tiny-qwen", REFERENCE / "oryx-tiny-llama"):
         model, _ = oryx.load(folder, dtype="float32", device="cpu")
-        assert weight_bytes(forecast(folder, []).sizes, "float32") == held_bytes(model)
+        assert weight_bytes(make_planner(folder).sizes, "float32") == held_bytes(model)
 
 
 def test_unknown_names():
