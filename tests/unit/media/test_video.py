@@ -150,7 +150,9 @@ def test_rotation_is_applied(degrees: int, clockwise: int, make_video, read_numb
         assert read_number(frame.image.rotate(-degrees, expand=True)) == frame.index
 
 
-def test_a_mirrored_matrix_is_understood():
+def test_a_mirrored_matrix_is_understood(monkeypatch):
+    monkeypatch.setattr("oryx.media.container.SideDataContainer", lambda frame: frame.side_data)
+
     class Stub:
         def __init__(self, *abcd: int):
             a, b, c, d = (value * 65536 for value in abcd)
