@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from typing import Any
 
 import av
 import numpy as np
+from common import Report, parser
+from material import MATERIAL, make_film
 from PIL import Image
 
 NUM_REQUESTS = 1000
@@ -26,12 +29,11 @@ QUESTION = "What is in it?"
 
 
 def main() -> None:
-    from common import Report, parser
-
     options = parser(__doc__)
     options.add_argument(
         "--requests", type=int, default=NUM_REQUESTS, help="random requests to count tokens of"
     )
+    options.add_argument("--material", type=Path, default=MATERIAL, help="where the film is kept")
     options.add_argument("--answer", help="answer one request given as JSON, and print what it took")
     given = options.parse_args()
     if given.answer:
@@ -43,7 +45,7 @@ def main() -> None:
         wrong, planned = count_random_requests(folder, given.requests)
         report.add("random requests planned and encoded", planned, "requests")
         report.add("of them with another number of tokens", wrong, "requests", "0")
-        forecast_costs(folder, report, given.repeats)
+        forecast_costs(folder, make_film(given.material), report, given.repeats)
     report.finish(given.output)
 
 
@@ -99,17 +101,40 @@ def random_request(rng: np.random.Generator, clips: list[Path]) -> tuple[dict[st
     return {"type": "video", "video": str(clips[rng.integers(len(clips))]), **dials}, budget
 
 
-def forecast_costs(folder: Path, report: Any, repeats: int) -> None:
+def forecast_costs(folder: Path, film: Path, report: Any, repeats: int) -> None:
     """Memory and seconds of five unlike requests, each answered in fresh processes."""
-    import statistics
-
-    import oryx
     from oryx.cli.calibrate import calibrate_machine
-    from oryx.cli.forecast import make_planner, model_folder
+    from oryx.cli.forecast import load_processor, make_planner, model_folder
 
-    calibrate_machine(model_folder("nano"), None, "auto", "auto")
-    _, processor = oryx.load("nano")
-    planner = make_planner(model_folder("nano"))
+    model = model_folder("nano")
+    calibrate_machine(model, None, "auto", "auto")
+    planner = make_planner(model)
+    prompt = [{"from": "human", "value": QUESTION}, {"from": "gpt", "value": None}]
+    num_text = load_processor(model).count_text(prompt, 0)
+    for name, visuals in unlike_requests(folder, film).items():
+        plan = planner.forecast(visuals, num_text)
+        command = [sys.executable, __file__, "--answer", json.dumps(visuals)]
+        runs = []
+        for _ in range(repeats):
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            runs.append(json.loads(output.splitlines()[-1]))
+        memory = statistics.median(run["peak_bytes"] for run in runs)
+        seconds = statistics.median(run["seconds"] for run in runs)
+        assert plan.seconds is not None
+        ratio = plan.peak_memory_bytes / memory
+        report.add(f"{name}: peak memory, forecast / measured", ratio, "", "0.85 to 1.15", measured=memory)
+        ratio = plan.seconds["total"] / seconds
+        report.add(
+            f"{name}: seconds, forecast / measured",
+            ratio,
+            "",
+            "0.7 to 1.3",
+            measured=seconds,
+            forecast=plan.seconds,
+        )
+
+
+def unlike_requests(folder: Path, film: Path) -> dict[str, list[dict[str, Any]]]:
     rng = np.random.default_rng(1)
     noise(rng, 1000, 1500).resize((3000, 2000)).save(folder / "photo.jpg", quality=90)
     noise(rng, 100, 100).save(folder / "icon.png")
@@ -117,43 +142,16 @@ def forecast_costs(folder: Path, report: Any, repeats: int) -> None:
     for index in range(24):
         views.append(str(folder / f"view{index}.jpg"))
         noise(rng, 120, 160).resize((1280, 960)).save(views[-1])
-    hd = str(write_clip(folder / "hd.mp4", 1080, 1920, num_frames=500))
-    small = str(write_clip(folder / "small.mp4", 96, 128, num_frames=2000))
-    requests: dict[str, list[dict[str, Any]]] = {
+    small = write_clip(folder / "small.mp4", 96, 128, num_frames=2000)
+    return {
         "an icon": [{"type": "image", "image": str(folder / "icon.png")}],
         "a 6 MP photo": [{"type": "image", "image": str(folder / "photo.jpg")}],
         "24 views of 1280x960": [{"type": "views", "views": views}],
-        "64 frames of 1080p": [{"type": "video", "video": hd}],
-        "2,000 frames at 4x": [{"type": "video", "video": small, "max_frames": 2000, "compression": 16}],
+        "64 frames of 10 minutes of 1080p": [{"type": "video", "video": str(film)}],
+        "1,000 small frames at 16x": [
+            {"type": "video", "video": str(small), "max_frames": 1000, "compression": 16}
+        ],
     }
-    prompt = [{"from": "human", "value": QUESTION}, {"from": "gpt", "value": None}]
-    text = len(processor.encode_sample(prompt).ids)
-    for name, visuals in requests.items():
-        plan = planner.forecast(visuals, text)
-        command = [sys.executable, __file__, "--answer", json.dumps(visuals)]
-        runs = [
-            json.loads(
-                subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-            )
-            for _ in range(repeats)
-        ]
-        memory = statistics.median(run["peak_bytes"] for run in runs)
-        seconds = statistics.median(run["seconds"] for run in runs)
-        assert plan.seconds is not None
-        report.add(
-            f"{name}: peak memory, forecast / measured",
-            plan.peak_memory_bytes / memory,
-            "ratio",
-            "0.85 to 1.15",
-            bytes=memory,
-        )
-        report.add(
-            f"{name}: seconds, forecast / measured",
-            plan.seconds["total"] / seconds,
-            "ratio",
-            "0.7 to 1.3",
-            seconds=seconds,
-        )
 
 
 def answer(visuals: list[dict[str, Any]]) -> dict[str, float]:

@@ -26,9 +26,12 @@ from oryx.json_file import read_json
 from oryx.model.cpu import multiplies_bfloat16
 from oryx.model.int8 import check_int8, quantize_tower
 from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.processing.budget import Planner
 from oryx.processing.processor import OryxProcessor
 from oryx.processing.settings import processor_settings
+from oryx.processing.speed import read_speed
 from oryx.quantization import check_device, quantization_options
+from oryx.sizes import model_sizes
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 VISION_DTYPES = ("auto", "int8")
@@ -85,7 +88,17 @@ def load(
     model.to(where)  # type: ignore[arg-type]
     if vision_dtype == "int8":
         quantize_tower(model.vision_tower)
+    processor.planner = _planner(model, processor, where, quantize)
     return model.eval(), processor
+
+
+def _planner(
+    model: OryxForConditionalGeneration, processor: OryxProcessor, device: torch.device, quantize: str | None
+) -> Planner:
+    """The processor's planner with the numbers of the model as it was loaded."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    sizes = model_sizes(model.config, dtype, quantize)  # type: ignore[arg-type]
+    return Planner(processor.rule, sizes, read_speed(sizes, dtype, device.type))
 
 
 def load_native(
@@ -97,7 +110,7 @@ def load_native(
     entries = read_headers(list_shards(folder))
     processor = native_processor(folder)
     check_generation_config(folder)
-    chosen = resolve_dtype(dtype, config.dtype, device, expected_shapes(config))
+    chosen = resolve_dtype(dtype, config.dtype, device, count_parameters(expected_shapes(config)))
     kwargs |= quantization_options(quantize, device, chosen, config)
     with _quiet():
         if quantize is None:
@@ -124,7 +137,7 @@ def load_published(
     opened.check(expected)
     processor = published_processor(folder)
     config.image_token_id = processor.image_token_id
-    chosen = resolve_dtype(dtype, config.dtype, device, expected)
+    chosen = resolve_dtype(dtype, config.dtype, device, count_parameters(expected))
     kwargs |= quantization_options(quantize, device, chosen, config)
     state = opened.state_dict() if quantize is None else opened.lazy_state_dict()
     with _quiet():
@@ -273,11 +286,16 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
+def count_parameters(shapes: dict[str, tuple[int, ...]]) -> int:
+    """Values in all tensors of these shapes."""
+    return sum(torch.Size(shape).numel() for shape in shapes.values())
+
+
 def resolve_dtype(
     dtype: str | torch.dtype,
     stored: str | torch.dtype | None,
     device: torch.device,
-    shapes: dict[str, tuple[int, ...]],
+    num_parameters: int,
 ) -> torch.dtype:
     """The dtype to compute in; see `load`."""
     if isinstance(dtype, torch.dtype):
@@ -291,7 +309,6 @@ def resolve_dtype(
     stored = stored or torch.float32
     if device.type != "cpu":
         return stored
-    num_parameters = sum(torch.Size(shape).numel() for shape in shapes.values())
     return stored if num_parameters >= SMALL_MODEL and multiplies_bfloat16() else torch.float32
 
 

@@ -30,6 +30,8 @@ def ask_command(
     max_pixels: opt.MaxPixels = None,
     budget: opt.Budget = None,
     focus: opt.Focus = None,
+    keyframes: opt.Keyframes = False,
+    fast_resize: opt.FastResize = False,
     views: opt.Views = False,
     subtitles: opt.Subtitles = None,
     timestamps: opt.Timestamps = False,
@@ -38,6 +40,7 @@ def ask_command(
     temperature: opt.Temperature = 0.0,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    vision_dtype: opt.VisionDtype = "auto",
     vision_tower: opt.VisionTower = None,
     quantize: opt.Quantize = None,
     as_json: opt.Json = False,
@@ -56,26 +59,27 @@ def ask_command(
     check_sampling(max_new_tokens, temperature)
     check_quantize(quantize)
     check_question(question, media)
-    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, focus, subtitles, timestamps)
+    frames = (max_frames, fps, max_pixels, focus, keyframes, fast_resize)
+    dials = opt.dials(compression, detail, *frames, subtitles, timestamps)
     sources = read_media(media or [], dials, views)
     question = with_markers(question, len(sources))
     folder = model_folder(model)
-    planner = make_planner(folder, vision_tower, dtype, device)
+    planner = make_planner(folder, vision_tower, dtype, device, quantize)
     style = prompt_style and prompt_style.value
     num_text = 0 if budget is None else count_text(folder, question, len(sources), style)
     sources = planner.spend(sources, budget, num_text, max_new_tokens)
     plan = planner.forecast(sources)
+    planner.check(replace(plan, prompt_tokens=plan.num_visual_tokens + num_text))
     console = stderr()
     lines = [] if as_json else [plan_line(visual) for visual in plan.visuals]
     if console.is_terminal:
         _show(console, lines)
     seconds: dict[str, float] = {}
     began = time.perf_counter()
-    session = load_session(folder, device, dtype, vision_tower, style, quantize)
+    session = load_session(folder, device, dtype, vision_tower, style, quantize, vision_dtype)
     seconds["load"] = time.perf_counter() - began
-    sizes = replace(plan.sizes, dtype=str(session.model.dtype).removeprefix("torch."))
     num_prompt = count_positions(session, plan.visuals, question, max_new_tokens)
-    plan = replace(plan, sizes=sizes, prompt_tokens=num_prompt)
+    plan = replace(plan, prompt_tokens=num_prompt)
     seconds["encode"] = add_media(session, sources, plan.visuals)
     if not console.is_terminal:  # only now, so that an error on a redirected stderr stands alone
         _show(console, lines)

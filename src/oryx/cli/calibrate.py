@@ -13,16 +13,16 @@ def calibrate_machine(folder: Path, vision_tower: Path | None, dtype: str, devic
     from oryx.cli.forecast import make_planner, read_any_config
     from oryx.cli.noise import quiet_transformers
     from oryx.engine.calibration import measure_speed
-    from oryx.loading import resolve_device, resolve_dtype
+    from oryx.loading import count_parameters, resolve_device, resolve_dtype
     from oryx.processing.speed import write_speed
 
     quiet_transformers()
     planner = make_planner(folder, vision_tower, dtype, device)
     config = read_any_config(folder, vision_tower)
     where = resolve_device(device)
-    chosen = resolve_dtype(dtype, config.dtype, where, expected_shapes(config))
+    chosen = resolve_dtype(dtype, config.dtype, where, count_parameters(expected_shapes(config)))
     with progress_bar("calibrating") as bar:
         speed = measure_speed(config, planner.rule, chosen, where, report=bar.update)
     assert planner.sizes is not None
-    file = write_speed(speed, planner.sizes, dtype, device)
+    file = write_speed(speed, planner.sizes, {dtype, speed.dtype}, {device, where.type})
     print(f"oryx: calibrated for {folder.name} in {speed.dtype} on {where}; kept in {file}", file=sys.stderr)

@@ -26,6 +26,8 @@ def chat_command(
     max_pixels: opt.MaxPixels = None,
     budget: opt.Budget = None,
     focus: opt.Focus = None,
+    keyframes: opt.Keyframes = False,
+    fast_resize: opt.FastResize = False,
     views: opt.Views = False,
     subtitles: opt.Subtitles = None,
     timestamps: opt.Timestamps = False,
@@ -34,6 +36,7 @@ def chat_command(
     temperature: opt.Temperature = 0.0,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
+    vision_dtype: opt.VisionDtype = "auto",
     vision_tower: opt.VisionTower = None,
     quantize: opt.Quantize = None,
 ) -> None:
@@ -47,13 +50,17 @@ def chat_command(
 
     check_sampling(max_new_tokens, temperature)
     check_quantize(quantize)
-    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, focus, subtitles, timestamps)
+    frames = (max_frames, fps, max_pixels, focus, keyframes, fast_resize)
+    dials = opt.dials(compression, detail, *frames, subtitles, timestamps)
     sources = read_media(media or [], dials, views)
     folder = model_folder(model)
-    planner = make_planner(folder, vision_tower, dtype, device)
+    planner = make_planner(folder, vision_tower, dtype, device, quantize)
     sources = planner.spend(sources, budget, new_tokens=max_new_tokens)
     plan = planner.forecast(sources)
-    session = load_session(folder, device, dtype, vision_tower, prompt_style and prompt_style.value, quantize)
+    planner.check(plan)
+    session = load_session(
+        folder, device, dtype, vision_tower, prompt_style and prompt_style.value, quantize, vision_dtype
+    )
     add_media(session, sources, plan.visuals)
     console = stderr()
     for visual in plan.visuals:

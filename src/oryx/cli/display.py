@@ -30,13 +30,18 @@ def plan_line(visual: VisualForecast) -> str:
     return "  ".join(
         [
             visual.name,
-            visual.kind if visual.layout == IMAGE else f"{visual.kind} of {visual.num_frames}",
+            visual.kind if visual.layout == IMAGE else f"{visual.kind} of {frames_text(visual)}",
             f"{visual.height}x{visual.width} px",
             grids_text(visual),
             ratio_text(visual),
             f"{visual.num_tokens:,} tokens",
         ]
     )
+
+
+def frames_text(visual: VisualForecast) -> str:
+    """`64`, or `60 keyframes`."""
+    return f"{visual.num_frames} keyframes" if visual.keyframes else str(visual.num_frames)
 
 
 def grids_text(visual: VisualForecast) -> str:
@@ -64,7 +69,7 @@ def print_plan(forecast: Forecast) -> None:
     for visual in forecast.visuals:
         pixels = f"{visual.height}x{visual.width}"
         cells = (grids_text(visual), ratio_text(visual), f"{visual.num_tokens:,}")
-        table.add_row(visual.name, visual.kind, pixels, str(visual.num_frames), *cells)
+        table.add_row(visual.name, visual.kind, pixels, frames_text(visual), *cells)
     totals = Table(box=None, pad_edge=False, show_header=False)
     totals.add_row("visual tokens", f"{plan['total_tokens']:,}")
     if "prompt_tokens" in plan:

@@ -16,6 +16,7 @@ from oryx.processing.forecast import VisualForecast
 from oryx.processing.geometry import ResizeRule
 from oryx.processing.settings import processor_settings
 from oryx.processing.speed import read_speed
+from oryx.processing.weights import check_quantize, num_parameters
 
 if TYPE_CHECKING:
     from oryx.config import OryxConfig
@@ -33,26 +34,45 @@ def model_folder(name: str) -> Path:
 
 
 def make_planner(
-    folder: Path, vision_tower: Path | None = None, dtype: str = "auto", device: str = "auto"
+    folder: Path,
+    vision_tower: Path | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    quantize: str | None = None,
+    exact: bool = True,
 ) -> Planner:
     """The planner of the model in `folder`, from its configs alone.
 
     Args:
-        dtype: of the cache; "auto" is the checkpoint's own.
+        dtype, device: as in `oryx.load`.
+        exact: find out what "auto" comes to on this machine, which imports torch. Otherwise it is what the
+            calibration found, or the checkpoint's own dtype.
 
     Raises:
         CheckpointError: a config that cannot be read, or no tower.
+        ConfigError: an unknown dtype, device or quantisation.
     """
+    check_quantize(quantize)
     settings = read_json(folder / "config.json")
     is_native = settings.get("model_type") == "oryx"
     sizes = (_native(settings) if is_native else None) or _by_config(folder, vision_tower)
     rule = _rule(folder) if is_native else ResizeRule()
-    if dtype != "auto":
-        sizes = replace(sizes, dtype=dtype)
+    sizes = replace(sizes, quantize=quantize)
     speed = read_speed(sizes, dtype, device)
     if speed is not None:
         sizes = replace(sizes, dtype=speed.dtype)
+    elif dtype != "auto":
+        sizes = replace(sizes, dtype=dtype)
+    elif exact:
+        sizes = replace(sizes, dtype=_resolved(sizes, device))
     return Planner(rule, sizes, speed)
+
+
+def _resolved(sizes: ModelSizes, device: str) -> str:
+    from oryx.loading import resolve_device, resolve_dtype
+
+    parameters = sum(num_parameters(sizes).values())
+    return str(resolve_dtype("auto", sizes.dtype, resolve_device(device), parameters)).removeprefix("torch.")
 
 
 def count_prompt(
@@ -114,25 +134,11 @@ def read_any_config(folder: Path, vision_tower: Path | None = None) -> OryxConfi
 
 def _by_config(folder: Path, vision_tower: Path | None) -> ModelSizes:
     """Sizes through the config's class: of a published folder, or a native config without its defaults."""
+    from oryx.sizes import model_sizes
+
     config = read_any_config(folder, vision_tower)
-    text: Any = config.text_config
-    names = (
-        "hidden_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "num_key_value_heads",
-        "head_dim",
-        "vocab_size",
-        "max_position_embeddings",
-        "model_type",
-        "attention_bias",
-        "tie_word_embeddings",
-    )
-    numbers: dict[str, Any] = {name: getattr(text, name, None) for name in names}
-    numbers["intermediate_size"] = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
-    dtype = str(config.dtype or "float32").removeprefix("torch.")
     try:
-        return ModelSizes.from_settings(vars(config.vision_config), numbers, config.compressor_dim, dtype)
+        return model_sizes(config)
     except TypeError as error:
         raise CheckpointError(f"{folder / 'config.json'} is not a valid config ({error}).") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from mimetypes import guess_type
 from pathlib import Path
@@ -77,10 +78,12 @@ def _kind(name: str) -> str:
     from PIL import Image
 
     from oryx.media.container import open_container
-    from oryx.media.image import is_animated, open_header
+    from oryx.media.image import ADDRESS, is_animated, open_file, open_header
+    from oryx.processing.visuals import visual_source
 
-    if name.startswith(("http://", "https://")):
-        raise MediaError(f"{name} is not fetched from the network: download it and give its path.")
+    if name == "-" or re.match(ADDRESS, name):
+        visual_source({"type": "video", "video": name}, "video")
+        open_file(name, "a video").close()
     if not _exists(name):
         raise MediaError(
             f"'{name}' does not exist; a picture, a video or a folder is needed there "

@@ -48,6 +48,15 @@ Focus = Annotated[
         help="Where a video gets more of its tokens: 00:31-00:40, frames 120-240, or auto: where it changes.",
     ),
 ]
+Keyframes = Annotated[
+    bool,
+    typer.Option("--keyframes", help="Read the nearest frames stored whole: faster, less exact."),
+]
+FastResize = Annotated[
+    bool,
+    typer.Option("--fast-resize", help="Resize faster, within one grey level of the exact pixels."),
+]
+VisionDtype = Annotated[str, typer.Option(metavar="auto|int8", help="int8: a faster vision tower on a CPU.")]
 Subtitles = Annotated[
     str | None,
     typer.Option(metavar="FILE|auto", help="Put subtitles into the prompt; auto: the file beside the video."),
@@ -74,6 +83,8 @@ def dials(
     fps: float | None,
     max_pixels: int | None,
     focus: str | None,
+    keyframes: bool,
+    fast_resize: bool,
     subtitles: str | None,
     timestamps: bool,
 ) -> dict[str, Any]:
@@ -98,6 +109,8 @@ def dials(
         "fps": fps,
         "max_pixels": max_pixels,
         "focus": focus,
+        "keyframes": keyframes or None,
+        "fast_resize": fast_resize or None,
         "subtitles": True if subtitles == "auto" else subtitles,
         "timestamps": timestamps or None,
     }

@@ -24,6 +24,8 @@ def plan_command(
     max_pixels: opt.MaxPixels = None,
     budget: opt.Budget = None,
     focus: opt.Focus = None,
+    keyframes: opt.Keyframes = False,
+    fast_resize: opt.FastResize = False,
     views: opt.Views = False,
     subtitles: opt.Subtitles = None,
     timestamps: opt.Timestamps = False,
@@ -32,6 +34,7 @@ def plan_command(
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
     calibrate: Annotated[
         bool,
         typer.Option("--calibrate", help="Measure this machine with this model once, to forecast seconds."),
@@ -42,6 +45,7 @@ def plan_command(
     from oryx.cli.display import print_plan
     from oryx.cli.forecast import count_prompt, count_text, load_processor, make_planner, model_folder
     from oryx.cli.media import read_media
+    from oryx.processing.budget import Budget
     from oryx.processing.markers import with_markers
 
     folder = model_folder(model)
@@ -53,16 +57,20 @@ def plan_command(
             return
     if not media:
         raise ConfigError("media are missing: pictures, videos or folders of views to plan for.")
-    dials = opt.dials(compression, detail, max_frames, fps, max_pixels, focus, subtitles, timestamps)
+    frames = (max_frames, fps, max_pixels, focus, keyframes, fast_resize)
+    dials = opt.dials(compression, detail, *frames, subtitles, timestamps)
     sources = read_media(media, dials, views)
     text = None if question is None else with_markers(question, len(sources))
-    planner = make_planner(folder, vision_tower, dtype, device)
+    limit = Budget.parse(budget)
+    exact = limit is not None and (limit.memory is not None or limit.seconds is not None)
+    planner = make_planner(folder, vision_tower, dtype, device, quantize, exact)
     style = prompt_style and prompt_style.value
-    num_text = 0 if text is None or budget is None else count_text(folder, text, len(sources), style)
-    sources = planner.spend(sources, budget, num_text)
+    num_text = 0 if text is None or limit is None else count_text(folder, text, len(sources), style)
+    sources = planner.spend(sources, limit, num_text)
     plan = planner.forecast(sources)
     if text is not None:
         plan = replace(plan, prompt_tokens=count_prompt(load_processor(folder), plan.visuals, text, style))
+    planner.check(plan)
     if as_json:
         print(json.dumps(plan.to_dict(), ensure_ascii=False))
     else:

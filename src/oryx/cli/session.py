@@ -19,6 +19,7 @@ def load_session(
     vision_tower: Path | None,
     style: str | None,
     quantize: str | None = None,
+    vision_dtype: str = "auto",
 ) -> Session:
     """A session of the model in `folder`; the visuals still have to be added."""
     from oryx.cli.noise import quiet_transformers
@@ -26,7 +27,14 @@ def load_session(
     from oryx.loading import load
 
     quiet_transformers()
-    model, processor = load(folder, dtype=dtype, device=device, vision_tower=vision_tower, quantize=quantize)
+    model, processor = load(
+        folder,
+        dtype=dtype,
+        device=device,
+        vision_tower=vision_tower,
+        vision_dtype=vision_dtype,
+        quantize=quantize,
+    )
     return Session(model, processor, prompt_style=style)
 
 

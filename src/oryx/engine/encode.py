@@ -18,12 +18,9 @@ from oryx.engine.prefetch import Prefetcher
 from oryx.errors import MediaError
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.geometry import IMAGE, VIDEO, View, num_visual_tokens
-from oryx.processing.memory import CHUNK_PATCHES
+from oryx.processing.memory import CHUNK_PATCHES, CHUNK_VIEWS
 from oryx.processing.processor import OryxProcessor
 from oryx.processing.visuals import EncodedVisual, VisualStream, open_visual
-
-# Frames at once, where they are small: more would only keep the tower waiting for the decoder.
-CHUNK_VIEWS = 40
 
 Views = list[tuple[View, np.ndarray]]
 

@@ -107,11 +107,18 @@ class Session:
         """Positions that all visuals take in the prompt."""
         return sum(visual.tokens.num_tokens for visual in self._visuals)
 
-    def add(self, visual: Mapping[str, Any] | EncodedVisual, progress: Progress | None = None) -> int:
+    def add(
+        self,
+        visual: Mapping[str, Any] | EncodedVisual,
+        progress: Progress | None = None,
+        budget: Any = None,
+    ) -> int:
         """Encode a visual, or find it in the cache. It belongs to the next question.
 
         Args:
             visual: as in `encode_conversation`.
+            budget: what it may cost: 4096 (visual tokens), "2GB" or "5s"; what `visual` sets stays as set.
+                `processor.planner.spend` shares one among several visuals.
             progress: called with (views done, views in all), unless it is found.
 
         Returns:
@@ -120,6 +127,7 @@ class Session:
         Raises:
             ConfigError, MediaError: a dial or a source that cannot be, or more tokens than the model reads.
         """
+        (visual,) = self.processor.planner.spend([visual], budget)
         tokens = self._encode(visual, progress)
         note = _note(visual, tokens.times)
         self._visuals.append(_Visual(tokens, visual, note, next(self._serials)))

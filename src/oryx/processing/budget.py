@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from oryx.errors import ConfigError
+from oryx.processing.context import check_context
 from oryx.processing.costs import ModelSizes
 from oryx.processing.forecast import Forecast, VisualForecast, forecast_visual
 from oryx.processing.geometry import ResizeRule
@@ -179,6 +180,15 @@ class Planner:
         tokens = sum(visual.num_tokens for visual in forecasts)
         prompt = None if text_tokens is None else tokens + text_tokens
         return Forecast(forecasts, self.sizes, prompt, self.speed)
+
+    def check(self, plan: Forecast, new_tokens: int = 1) -> None:
+        """Refuse a plan that is longer than the model's context.
+
+        Raises:
+            ConfigError: with the numbers.
+        """
+        if self.sizes is not None:
+            check_context(plan.num_positions, new_tokens, self.sizes.context_length)
 
     def _spend_alone(self, visual: Any) -> Any:
         """A visual of a request without a budget: its focus and its own limit are what there is to keep."""

@@ -28,8 +28,8 @@ def check_context(num_prompt: int, num_new: int, limit: int | None) -> None:
         return
     raise ConfigError(
         f"the prompt has {num_prompt:,} tokens and the answer may take {num_new:,}, together "
-        f"{num_prompt + num_new:,}, but the model reads at most {limit:,}: raise compression, or lower "
-        "max_frames, max_pixels or max_new_tokens."
+        f"{num_prompt + num_new:,}, but the model reads at most {limit:,}: give a budget, raise "
+        "compression, or lower max_frames, max_pixels or max_new_tokens."
     )
 
 

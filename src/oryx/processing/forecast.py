@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from oryx.media.parallel import num_workers
 from oryx.media.video import Clip
 from oryx.processing.costs import ModelSizes, kv_cache_bytes, lm_prefill_flops, vision_flops
 from oryx.processing.geometry import (
@@ -19,7 +20,8 @@ from oryx.processing.geometry import (
     num_visual_tokens,
 )
 from oryx.processing.headers import Header, read_header
-from oryx.processing.memory import peak_memory_bytes
+from oryx.processing.memory import peak_memory_bytes, picture_bytes, video_bytes
+from oryx.processing.pixels import num_resizers
 from oryx.processing.speed import Speed
 from oryx.processing.visuals import frame_ratios, prompt_note
 from oryx.processing.weights import weight_bytes
@@ -36,6 +38,8 @@ class Reading:
     """Pixels, as stored, of the frames that are taken from a video."""
     decoded_pixels: int = 0
     """Pixels of all frames that the decoder goes through on the way."""
+    peak_bytes: int = 0
+    """The most memory that decoding takes."""
 
     def seconds(self, speed: Speed) -> float:
         """On a calibrated machine."""
@@ -61,6 +65,8 @@ class VisualForecast:
     views: tuple[View, ...]
     note: str = ""
     """Lines for the prompt: frame times, subtitles."""
+    keyframes: bool = False
+    """The frames are the nearest keyframes to those that were asked for."""
     reading: Reading = Reading()
     """What has to be read from the files."""
 
@@ -100,6 +106,7 @@ class VisualForecast:
             "width": self.width,
             "frames": self.num_frames,
             "grids": [list(grid) for grid in self.grids],
+            "keyframes": self.keyframes,
             "compression": self.compression,
             "tokens": self.num_tokens,
         }
@@ -132,8 +139,8 @@ class Forecast:
     @property
     def peak_memory_bytes(self) -> int:
         """Host memory of the process at its peak, program and weights included."""
-        pixels = max((visual.height * visual.width for visual in self.visuals), default=0)
-        return peak_memory_bytes(self.views, self.num_visual_tokens, self.num_positions, pixels, self.sizes)
+        decoding = max((visual.reading.peak_bytes for visual in self.visuals), default=0)
+        return peak_memory_bytes(self.views, self.num_visual_tokens, self.num_positions, decoding, self.sizes)
 
     @property
     def seconds(self) -> dict[str, float] | None:
@@ -205,20 +212,25 @@ def forecast_visual(
     }
     note = prompt_note(visual, header.source, times)
     views = tuple(known[pair] for pair in pairs)
-    return VisualForecast(header.kind, header.name, *size, views, note, _reading(header, clip))
+    is_key = clip is not None and clip.keyframes
+    return VisualForecast(header.kind, header.name, *size, views, note, is_key, _reading(header, clip))
 
 
 def _reading(header: Header, clip: Clip | None) -> Reading:
-    """Pictures in memory take nothing; of a video, the decoder starts at the keyframe before each frame."""
+    """Of a video, the decoder starts at the keyframe before each frame, where that saves decoding."""
     if clip is None or clip.info is None:
-        taken = clip.num_frames * list(header.sizes) if clip is not None else header.sizes
-        return Reading(len(taken), picture_pixels=sum(height * width for height, width in taken))
-    pixels = clip.height * clip.width
-    timeline = clip.info.timeline
-    if clip.keyframes:
-        decoded = clip.num_frames
-    elif timeline is None:
+        taken = clip.num_frames * list(header.sizes) if clip is not None else list(header.sizes)
+        peak = max(picture_bytes(*size) for size in taken)
+        return Reading(len(taken), sum(height * width for height, width in taken), peak_bytes=peak)
+    timeline, num_decoders = clip.info.timeline, 1
+    if timeline is None:
         decoded = clip.indices[-1] + 1
     else:
-        decoded = sum(ranks[-1] + 1 - start for start, ranks in timeline.stretches(clip.indices))
-    return Reading(1, frame_pixels=clip.num_frames * pixels, decoded_pixels=decoded * pixels)
+        stretches = (
+            [(rank, [rank]) for rank in clip.indices] if clip.keyframes else timeline.stretches(clip.indices)
+        )
+        decoded = sum(wanted[-1] + 1 - start for start, wanted in stretches)
+        num_decoders = num_workers(len(stretches))
+    size, pixels = (clip.height, clip.width), clip.height * clip.width
+    peak = video_bytes(*size, num_decoders, min(num_resizers(), clip.num_frames))
+    return Reading(1, 0, clip.num_frames * pixels, decoded * pixels, peak)

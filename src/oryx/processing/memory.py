@@ -12,18 +12,22 @@ from oryx.processing.weights import weight_bytes
 
 CHUNK_PATCHES = 8192
 """Patches that the tower sees at once (at least one view): large products, yet little memory."""
+CHUNK_VIEWS = 40
+"""Views at once, where they are small: more would only keep the tower waiting for the decoder."""
 
 PROGRAM_BYTES = 400_000_000
 """Python with torch, transformers and PyAV imported, and the tokenizer."""
-DECODER_FRAMES = 24
-"""Frames that a decoder keeps for reference and for its threads, and those on their way to the resize."""
+DECODER_FRAMES = 16
+"""Frames in 4:2:0 that a video decoder keeps: those that others refer to, and those on their way out."""
+AHEAD_FRAMES = 3
+"""Pictures in RGB on their way from the decoder to the threads that resize them."""
 
 
 def peak_memory_bytes(
     views: Iterable[View],
     num_visual_tokens: int,
     num_positions: int,
-    source_pixels: int,
+    decoding_bytes: int,
     sizes: ModelSizes,
 ) -> int:
     """Bytes of the process at its peak: while it encodes, or while it reads the prompt.
@@ -32,32 +36,38 @@ def peak_memory_bytes(
         views: all views of the request.
         num_visual_tokens: positions of the visuals.
         num_positions: positions of the whole prompt.
-        source_pixels: pixels of the largest frame or picture, as decoded.
+        decoding_bytes: the most that decoding one of the visuals takes.
     """
     width = DTYPE_BYTES[sizes.dtype]
-    held = (
-        PROGRAM_BYTES
-        + weight_bytes(sizes, sizes.dtype, sizes.quantize)
-        + num_visual_tokens * sizes.text.hidden_size * width
-    )
-    vision = _vision_bytes(list(views), sizes) + source_pixels * 3 * 2
+    weights = weight_bytes(sizes, sizes.dtype, sizes.quantize)
+    held = PROGRAM_BYTES + weights + num_visual_tokens * sizes.text.hidden_size * width
+    vision = _vision_bytes(list(views), sizes) + decoding_bytes
     return held + max(vision, _prefill_bytes(num_positions, sizes))
 
 
+def video_bytes(height: int, width: int, num_decoders: int, num_resizers: int) -> int:
+    """Bytes that decoding frames of `height` x `width` pixels takes."""
+    stored = num_decoders * DECODER_FRAMES * 3 // 2
+    return height * width * (stored + 3 * (num_resizers + AHEAD_FRAMES))
+
+
+def picture_bytes(height: int, width: int) -> int:
+    """Bytes that decoding a picture file takes: the decoder's pixels, the RGB ones, and a copy."""
+    return height * width * (4 + 3 + 3)
+
+
 def _vision_bytes(views: list[View], sizes: ModelSizes) -> int:
-    """Activations of the tower over one chunk, and the chunk's patches as `uint8` and as floats."""
+    """Activations of the tower over one chunk, and its patches as `uint8`, twice, and as floats."""
     if not views:
         return 0
     total, largest = sum(view.num_patches for view in views), max(view.num_patches for view in views)
-    patches = min(total, max(CHUNK_PATCHES, largest))
+    patches = min(total, max(largest, min(CHUNK_PATCHES, CHUNK_VIEWS * largest)))
     vision, width = sizes.vision, DTYPE_BYTES[sizes.dtype]
-    view = views[0]
-    values = vision.num_channels * (view.height // view.grid[0]) * (view.width // view.grid[1])
+    values = vision.num_channels * vision.patch_size**2
     # Residual, norm and the MLP's two halves; or residual, norm, q, k, v, their copies and what is attended.
     mlp = 2 * vision.hidden_size + 2 * vision.intermediate_size
     attention = 9 * vision.hidden_size
-    pixels = values * (2 + 2 * 4)
-    return patches * (values + max(pixels, width * max(mlp, attention)))
+    return patches * (2 * values + max(2 * 4 * values, width * max(mlp, attention)))
 
 
 def _prefill_bytes(num_positions: int, sizes: ModelSizes) -> int:

@@ -54,6 +54,11 @@ def region_means(image: Image.Image, rows: int, columns: int) -> np.ndarray:
     return pixels.reshape(rows, height, columns, width, 3).mean((1, 3), dtype=np.float32)
 
 
+def num_resizers() -> int:
+    """Threads that resize pictures side by side."""
+    return min(os.cpu_count() or 1, MAX_WORKERS)
+
+
 def map_ahead(
     function: Callable[[int, Image.Image], T], pictures: Iterator[Image.Image], num_pictures: int
 ) -> Iterator[T]:
@@ -63,7 +68,7 @@ def map_ahead(
     taken as there are threads. An error is raised after the results before it; closing the iterator closes
     `pictures` and ends the threads.
     """
-    workers = min(os.cpu_count() or 1, num_pictures, MAX_WORKERS)
+    workers = min(num_resizers(), num_pictures)
     waiting: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(workers)
     error: Exception | None = None

@@ -8,12 +8,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
+from itertools import product
 from pathlib import Path
 
 from oryx.errors import ConfigError
 from oryx.processing.costs import ModelSizes
 from oryx.processing.geometry import View
-from oryx.processing.memory import CHUNK_PATCHES
+from oryx.processing.memory import CHUNK_PATCHES, CHUNK_VIEWS
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Speed:
         if not lengths:
             return 0.0
         total = sum(lengths)
-        calls = max(1, round(total / max(CHUNK_PATCHES, *lengths)))
+        calls = max(1, round(total / CHUNK_PATCHES), -(-len(lengths) // CHUNK_VIEWS))
         pairs = sum(length * length for length in lengths)
         return calls * self.call + len(lengths) * self.view + total * self.patch + pairs * self.patch_pair
 
@@ -70,7 +71,7 @@ class Speed:
 
 def speed_key(sizes: ModelSizes, dtype: str, device: str) -> str:
     """Name of a calibration: what of a model its speed depends on, and the dtype and device asked for."""
-    shape = (asdict(sizes.vision), asdict(sizes.text), sizes.compressor_dim)
+    shape = (asdict(sizes.vision), asdict(sizes.text), sizes.compressor_dim, sizes.quantize)
     return f"{blake2b(repr(shape).encode(), digest_size=8).hexdigest()} {dtype} {device}"
 
 
@@ -92,16 +93,25 @@ def read_speed(
     return Speed(**entry)
 
 
-def write_speed(speed: Speed, sizes: ModelSizes, dtype: str, device: str, file: Path | None = None) -> Path:
-    """Keep a calibration beside those of other models, under the dtype asked for and the one it came to.
+def write_speed(
+    speed: Speed,
+    sizes: ModelSizes,
+    dtypes: Iterable[str],
+    devices: Iterable[str],
+    file: Path | None = None,
+) -> Path:
+    """Keep a calibration beside those of other models.
+
+    Args:
+        dtypes, devices: names under which it will be asked for: "auto", and what that came to.
 
     Raises:
         ConfigError: the folder cannot be written.
     """
     file = file or calibration_file()
     content = _read(file)
-    for name in (dtype, speed.dtype):
-        content[speed_key(sizes, name, device)] = asdict(speed)
+    for dtype, device in product(dtypes, devices):
+        content[speed_key(sizes, dtype, device)] = asdict(speed)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         fresh = file.with_suffix(".new")

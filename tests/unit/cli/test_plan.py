@@ -204,3 +204,45 @@ def test_calibrated_once_then_seconds(run, native, video, tmp_path, monkeypatch)
     found = plan(run, video(), "--budget", "100s", "--model", native)
     assert 0 < found["seconds"]["total"] <= 100
     assert found["dtype"] == "float32"
+
+
+def test_keyframes_are_said_in_the_plan(run, native, tmp_path, monkeypatch):
+    from oryx.engine import calibration
+
+    for name, value in (("CLIP_HEIGHT", 48), ("CLIP_WIDTH", 64), ("CLIP_FRAMES", 20)):
+        monkeypatch.setattr(calibration, name, value)
+    calibration.write_clip(tmp_path / "clip.mp4")
+    exact = plan(run, tmp_path / "clip.mp4", "--model", native)["visuals"][0]
+    dials = ("--keyframes", "--fast-resize", "--model", native)
+    nearest = plan(run, tmp_path / "clip.mp4", *dials)["visuals"][0]
+    assert (exact["keyframes"], exact["frames"]) == (False, 20)
+    assert (nearest["keyframes"], nearest["frames"]) == (True, 1)
+    assert "1 keyframes" in run("plan", tmp_path / "clip.mp4", *dials).out
+
+
+@pytest.mark.parametrize("source", ["rtsp://camera/1", "http://host/live.m3u8", "-"])
+def test_a_live_stream_needs_a_limit(run, native, source):
+    result = run("plan", source, "--model", native)
+    assert result.code == 2
+    assert "a live stream has no end, so it needs a limit" in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_more_than_the_context_is_refused_with_the_numbers(run, native, video, tmp_path):
+    native = shutil.copytree(native, tmp_path / "short")
+    settings = json.loads((native / "config.json").read_text())
+    settings["text_config"]["max_position_embeddings"] = 100
+    (native / "config.json").write_text(json.dumps(settings))
+    result = run("plan", video(num_frames=64), "--model", native)
+    assert result.code == 2
+    assert "the model reads at most 100" in result.err
+    found = plan(run, video(num_frames=64), "--budget", 5000, "--model", native)
+    assert found["total_tokens"] <= 100
+
+
+def test_quantised_weights_take_less_memory(run, native, picture):
+    plain, packed = (
+        plan(run, picture(), "--model", native, *more)["weight_bytes"]
+        for more in ((), ("--quantize", "int8"))
+    )
+    assert packed < plain

@@ -151,7 +151,7 @@ def test_rotation_is_applied(degrees: int, clockwise: int, make_video, read_numb
 
 
 def test_a_mirrored_matrix_is_understood(monkeypatch):
-    monkeypatch.setattr("oryx.media.container.SideDataContainer", lambda frame: frame.side_data)
+    monkeypatch.setattr("oryx.media.rotation.SideDataContainer", lambda frame: frame.side_data)
 
     class Stub:
         def __init__(self, *abcd: int):

@@ -46,8 +46,8 @@ def test_kept_for_each_model_dtype_and_device(tmp_path):
     file = tmp_path / "deep" / "calibration.json"
     other = replace(SIZES, compressor_dim=16)
     assert read_speed(SIZES, file=file) is None
-    write_speed(SPEED, SIZES, "auto", "auto", file)
-    write_speed(replace(SPEED, call=0.7), other, "auto", "auto", file)
+    write_speed(SPEED, SIZES, {"auto", "float32"}, {"auto"}, file)
+    write_speed(replace(SPEED, call=0.7), other, {"auto", "float32"}, {"auto"}, file)
     assert read_speed(SIZES, file=file) == SPEED
     assert read_speed(SIZES, "float32", file=file) == SPEED
     assert read_speed(other, file=file).call == 0.7
@@ -63,13 +63,13 @@ def test_a_broken_file_is_named_and_written_anew(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, logger="oryx"):
         assert read_speed(SIZES, file=file) is None
     assert "calibrate anew" in caplog.text
-    write_speed(SPEED, SIZES, "auto", "auto", file)
+    write_speed(SPEED, SIZES, {"auto", "float32"}, {"auto"}, file)
     assert read_speed(SIZES, file=file) == SPEED
 
 
 def test_another_release_had_other_parts(tmp_path):
     file = tmp_path / "calibration.json"
-    write_speed(SPEED, SIZES, "auto", "auto", file)
+    write_speed(SPEED, SIZES, {"auto", "float32"}, {"auto"}, file)
     content = json.loads(file.read_text())
     for entry in content.values():
         del entry["view"]
@@ -80,7 +80,7 @@ def test_another_release_had_other_parts(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be kept"):
-        write_speed(SPEED, SIZES, "auto", "auto", tmp_path / "file" / "calibration.json")
+        write_speed(SPEED, SIZES, {"auto", "float32"}, {"auto"}, tmp_path / "file" / "calibration.json")
 
 
 def test_the_file_lies_in_the_users_cache():
