@@ -156,7 +156,7 @@ def test_a_device_that_is_not_there(device):
 
 
 def test_automatic_dtype(monkeypatch):
-    small, large = {"w": (SMALL_MODEL - 1,)}, {"w": (SMALL_MODEL,)}
+    small, large = SMALL_MODEL - 1, SMALL_MODEL
     monkeypatch.setattr(loading, "multiplies_bfloat16", lambda: True)
     assert resolve_dtype("auto", "bfloat16", CPU, small) == torch.float32
     assert resolve_dtype("auto", "bfloat16", CPU, large) == torch.bfloat16

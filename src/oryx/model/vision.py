@@ -44,24 +44,30 @@ class PositionTable(nn.Module):
         super().__init__()
         self.size = config.position_grid_size
         self.weight = nn.Parameter(torch.empty(self.size**2, config.hidden_size))
-        self._forget()
+        self._kept: tuple[object, dict[tuple[int, int], Tensor]] = (None, {})
 
     def forward(self, grids: list[list[int]]) -> Tensor:
         """(P, D) positions of all views, in order."""
         is_fixed = not self.training and not (torch.is_grad_enabled() and self.weight.requires_grad)
         # Tensors made in inference mode do not tell when they are written to.
         keeps = is_fixed and not self.weight.is_inference() and not torch.compiler.is_compiling()
-        resized = self._valid() if keeps else {}
+        made_from = self._made_from() if keeps else None
+        kept_from, kept = self._kept
+        known = kept if keeps and kept_from == made_from else {}
+        tables: dict[tuple[int, int], Tensor] = {}
         for height, width in grids:
-            if (height, width) not in resized:
-                resized[height, width] = self._resize(height, width, is_fixed)
-        positions_PD = torch.cat([resized[height, width] for height, width in grids])
-        while keeps and sum(map(len, resized.values())) > self.size**2:
-            del resized[next(iter(resized))]
-        return positions_PD
+            if (height, width) not in tables:
+                found = known.get((height, width))
+                tables[height, width] = self._resize(height, width, is_fixed) if found is None else found
+        if keeps and not known.keys() >= tables.keys():
+            fresh = known | tables
+            while sum(map(len, fresh.values())) > self.size**2:
+                del fresh[next(iter(fresh))]
+            self._kept = made_from, fresh  # a dict of its own: other threads may be reading the old one
+        return torch.cat([tables[height, width] for height, width in grids])
 
     def train(self, mode: bool = True) -> PositionTable:
-        self._forget()
+        self._kept = (None, {})
         return super().train(mode)
 
     def _resize(self, height: int, width: int, is_fixed: bool) -> Tensor:
@@ -71,18 +77,10 @@ class PositionTable(nn.Module):
         grid = F.interpolate(table, size=(height, width), mode="bilinear", align_corners=False)
         return grid[0].flatten(1).T.to(self.weight.dtype, memory_format=torch.contiguous_format)
 
-    def _forget(self) -> None:
-        self._resized: dict[tuple[int, int], Tensor] = {}
-        self._resized_from: tuple[object, ...] = ()
-
-    def _valid(self) -> dict[tuple[int, int], Tensor]:
-        """What was kept, as long as the weight is the one it was made from, unwritten since."""
+    def _made_from(self) -> object:
+        """Changes when the weight is replaced, moved, cast or written to."""
         weight = self.weight
-        made_from = (weight.data_ptr(), weight._version, weight.dtype, weight.device)
-        if self._resized_from != made_from:
-            self._forget()
-            self._resized_from = made_from
-        return self._resized
+        return (weight.data_ptr(), weight._version, weight.dtype, weight.device)
 
 
 def axial_rotation(grids: list[list[int]], head_dim: int, theta: float, device: torch.device) -> Rotation:

@@ -114,8 +114,8 @@ def test_resized_tables_are_kept(monkeypatch):
     assert torch.equal(table([[2, 3], [3, 2], [2, 3]]), first)
     assert resized == [(2, 3), (3, 2)]
     table([[7, 8], [8, 7]])  # together more than the table's own 64 positions: the oldest go
-    assert sum(map(len, table._resized.values())) <= 64
-    assert (2, 3) not in table._resized
+    assert sum(map(len, table._kept[1].values())) <= 64
+    assert (2, 3) not in table._kept[1]
 
 
 @pytest.mark.parametrize("way", ["write", "replace", "move", "load"])
@@ -142,11 +142,11 @@ def test_nothing_is_kept_while_training_or_with_gradients():
         table(GRIDS).sum().backward()
         assert table.weight.grad.any()
     with torch.no_grad():
-        assert not table._resized
+        assert not table._kept[1]
         table.train()(GRIDS)
-        assert not table._resized
+        assert not table._kept[1]
         table.eval()(GRIDS)
-        assert table._resized
+        assert table._kept[1]
         table.train()
         table.weight.data.mul_(2)  # leaves no trace that autograd could see
         expected = table(GRIDS)
