@@ -10,7 +10,7 @@ def calibrate_machine(folder: Path, vision_tower: Path | None, dtype: str, devic
     """Measure and keep; says on stderr where."""
     from oryx.checkpoints.published import expected_shapes
     from oryx.cli.display import progress_bar
-    from oryx.cli.forecast import make_planner, read_any_config
+    from oryx.cli.forecast import load_processor, make_planner, read_any_config
     from oryx.cli.noise import quiet_transformers
     from oryx.engine.calibration import measure_speed
     from oryx.loading import count_parameters, resolve_device, resolve_dtype
@@ -22,7 +22,7 @@ def calibrate_machine(folder: Path, vision_tower: Path | None, dtype: str, devic
     where = resolve_device(device)
     chosen = resolve_dtype(dtype, config.dtype, where, count_parameters(expected_shapes(config)))
     with progress_bar("calibrating") as bar:
-        speed = measure_speed(config, planner.rule, chosen, where, report=bar.update)
+        speed = measure_speed(config, load_processor(folder), chosen, where, report=bar.update)
     assert planner.sizes is not None
     file = write_speed(speed, planner.sizes, {dtype, speed.dtype}, {device, where.type})
     print(f"oryx: calibrated for {folder.name} in {speed.dtype} on {where}; kept in {file}", file=sys.stderr)

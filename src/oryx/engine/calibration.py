@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,27 +19,32 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
+from torch import Tensor
 
 from oryx.config import OryxConfig
+from oryx.engine.session import Session
 from oryx.model.modeling import OryxForConditionalGeneration
-from oryx.processing.forecast import forecast_visual
-from oryx.processing.geometry import ResizeRule, frame_view
+from oryx.processing.budget import Planner
+from oryx.processing.forecast import PARTS, forecast_visual
+from oryx.processing.geometry import frame_view
 from oryx.processing.memory import CHUNK_PATCHES
+from oryx.processing.processor import OryxProcessor
 from oryx.processing.speed import Speed
 from oryx.processing.visuals import encode_visual
+from oryx.sizes import model_sizes
 
 WHOLE = 50_000_000  # parameters up to which a model is built with all of its layers
 REPEATS = 3
 RATIO = 4
-CLIP_HEIGHT, CLIP_WIDTH, CLIP_RATE, CLIP_FRAMES = 720, 1280, 25, 200
-NUM_STEPS = 3
+CLIP_HEIGHT, CLIP_WIDTH, CLIP_RATE, CLIP_FRAMES = 720, 1280, 25, 400
+NUM_STEPS = 4
 
 
 @torch.no_grad()
 def measure_speed(
     config: OryxConfig,
-    rule: ResizeRule,
+    processor: OryxProcessor,
     dtype: torch.dtype,
     device: torch.device,
     report: Callable[[int, int], None] | None = None,
@@ -47,28 +53,35 @@ def measure_speed(
 
     Args:
         config: of the model.
-        rule: of its processor, so that sizes are those that will come.
+        processor: of the model, so that sizes and prompts are those that will come.
         dtype, device: to compute in.
         report: called with (steps done, steps in all).
     """
-    probe = _Probe(config, dtype, device)
+    probe = _Probe(config, processor, dtype, device)
     # Beside an accelerator, files are read while it computes; on a CPU both want the same cores.
-    parts: dict[str, Any] = {
-        "dtype": str(dtype).removeprefix("torch."),
-        "overlap": 0.0 if device.type == "cpu" else 1.0,
-    }
+    overlap = 0.0 if device.type == "cpu" else 1.0
+    parts: dict[str, Any] = {"dtype": str(dtype).removeprefix("torch."), "overlap": overlap}
     for done, measure in enumerate((_vision, _prefill, _reading), start=1):
-        parts |= measure(probe, rule)
+        parts |= measure(probe)
         if report:
             report(done, NUM_STEPS)
-    return Speed(**parts)
+    speed = Speed(**parts)
+    speed = replace(speed, request=_request(probe, speed))
+    if report:
+        report(NUM_STEPS, NUM_STEPS)
+    return speed
 
 
 class _Probe:
     """A model to time: whole if it is small, else with one layer and with two."""
 
-    def __init__(self, config: OryxConfig, dtype: torch.dtype, device: torch.device) -> None:
-        self.config, self.device = config, device
+    def __init__(
+        self, config: OryxConfig, processor: OryxProcessor, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        config = deepcopy(config)
+        config.image_token_id = processor.image_token_id
+        self.config, self.processor, self.device = config, processor, device
+        self.rule = processor.rule
         self.vision_layers = config.vision_config.num_hidden_layers
         self.text_layers = config.text_config.num_hidden_layers
         layer = sum(weight.numel() for weight in _empty(_with_layers(config, 1), dtype).parameters())
@@ -92,8 +105,9 @@ class _Probe:
         return time.perf_counter() - began
 
 
-def _vision(probe: _Probe, rule: ResizeRule) -> dict[str, float]:
+def _vision(probe: _Probe) -> dict[str, float]:
     """Tower, compressor and projector: few and many views, small and large ones."""
+    rule = probe.rule
     view = frame_view(CLIP_HEIGHT, CLIP_WIDTH, rule, RATIO)
     many = max(2, min(64, CHUNK_PATCHES // view.num_patches))
     rows, seconds = [], []
@@ -109,50 +123,67 @@ def _vision(probe: _Probe, rule: ResizeRule) -> dict[str, float]:
     return dict(zip(("call", "view", "patch", "patch_pair"), fit_nonnegative(rows, seconds)))
 
 
-def _prefill(probe: _Probe, rule: ResizeRule) -> dict[str, float]:
-    """The language model's first pass over prompts of several lengths."""
+def _prefill(probe: _Probe) -> dict[str, float]:
+    """The language model's first pass over prompts of several lengths, up to the first word."""
     context = getattr(probe.config.text_config, "max_position_embeddings", None) or 4096
     rows, seconds = [], []
-    for length in sorted({min(context, length) for length in (32, 256, 1024, 2048)}):
+    for length in sorted({min(context - 1, length) for length in (32, 256, 1024, 2048)}):
         ids = torch.zeros(1, length, dtype=torch.long, device=probe.device)
+
+        def first_word(model: OryxForConditionalGeneration, ids: Tensor = ids) -> None:
+            model.generate(input_ids=ids, max_new_tokens=1, do_sample=False, pad_token_id=0)
+
         rows.append([1.0, length, float(length) ** 2])
-        seconds.append(
-            probe.seconds(
-                lambda model: model.language_model(input_ids=ids, use_cache=True, logits_to_keep=1),  # noqa: B023
-                probe.text_layers,
-            )
-        )
+        seconds.append(probe.seconds(first_word, probe.text_layers))
     return dict(zip(("prefill", "position", "position_pair"), fit_nonnegative(rows, seconds)))
 
 
-def _reading(probe: _Probe, rule: ResizeRule) -> dict[str, float]:
-    """Files to patches: pictures of two sizes, and a clip of which few or many frames are taken."""
-    with TemporaryDirectory() as folder:
-        clip = Path(folder) / "clip.mp4"
-        write_clip(clip)
-        visuals: list[dict[str, Any]] = [
-            {"type": "image", "image": _picture(height, width)}
-            for height, width in ((240, 320), (1080, 1920))
-        ]
-        visuals += [
-            {"type": "video", "video": str(clip), "max_frames": count, "compression": RATIO}
-            for count in (1, 2, 8, CLIP_FRAMES)
-        ]
+def _request(probe: _Probe, speed: Speed) -> float:
+    """What a smallest request takes beyond its parts; taken as nothing where it cannot be told from them."""
+    if not probe.is_whole:
+        return 0.0
+    visual = {"type": "image", "image": Image.new("RGB", (32, 32))}
+    planner = Planner(probe.rule, model_sizes(probe.config, speed.dtype), speed)
+
+    def run(model: OryxForConditionalGeneration) -> None:
+        session = Session(model, probe.processor)
+        session.add(visual)
+        session.ask("What is it?", max_new_tokens=1)
+
+    expected = planner.forecast([visual], text_tokens=20).seconds
+    assert expected is not None
+    return max(0.0, probe.seconds(run, 1) - expected["total"])
+
+
+def _reading(probe: _Probe) -> dict[str, float]:
+    """Files to patches: pictures, sets of pictures, and clips of which few or many frames are taken."""
+    with TemporaryDirectory() as name:
         rows, seconds = [], []
-        for visual in visuals:
-            reading = forecast_visual(visual, rule).reading
-            rows.append(
-                [reading.num_files, reading.picture_pixels, reading.frame_pixels, reading.decoded_pixels]
-            )
-            encode_visual(visual, rule)
+        for visual in _visuals(Path(name)):
+            rows.append(forecast_visual(visual, probe.rule).reading.counts())
+            encode_visual(visual, probe.rule)
             times = []
             for _ in range(REPEATS):
                 began = time.perf_counter()
-                encode_visual(visual, rule)
+                encode_visual(visual, probe.rule)
                 times.append(time.perf_counter() - began)
             seconds.append(statistics.median(times))
-    names = ("open_file", "picture_pixel", "frame_pixel", "decoded_pixel")
-    return dict(zip(names, fit_nonnegative(rows, seconds)))
+    return dict(zip(PARTS, fit_nonnegative(rows, seconds)))
+
+
+def _visuals(folder: Path) -> Iterator[dict[str, Any]]:
+    """Unlike ones, so that each part weighs in some of them."""
+    sizes = ((120, 160, 8), (720, 1280, 8), (720, 1280, 1), (2160, 3840, 4), (1080, 1920, 1))
+    for height, width, grain in sizes:
+        yield {"type": "image", "image": _picture(height, width, grain)}
+    for height, width in ((120, 160), (720, 1280)):
+        yield {"type": "views", "views": [_picture(height, width, 4)] * 8}
+    large, small = folder / "large.mp4", folder / "small.mp4"
+    write_clip(large, CLIP_HEIGHT, CLIP_WIDTH)
+    write_clip(small, 96, 128)
+    for clip, counts in ((large, (1, 2, 8, 16, CLIP_FRAMES)), (small, (4, 16, CLIP_FRAMES))):
+        for count in counts:
+            yield {"type": "video", "video": str(clip), "max_frames": count, "compression": RATIO}
 
 
 def fit_nonnegative(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[float]:
@@ -171,30 +202,33 @@ def fit_nonnegative(rows: Sequence[Sequence[float]], seconds: Sequence[float]) -
     return costs.tolist()
 
 
-def write_clip(path: Path) -> None:
-    """A clip as people have them: H.264 with long distances between keyframes, something that moves."""
+def write_clip(path: Path, height: int, width: int) -> None:
+    """A clip as people have them: H.264, far more frames than keyframes, something that moves."""
     with av.open(str(path), "w") as container:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        stream: Any = container.add_stream(codec, rate=CLIP_RATE)
-        stream.height, stream.width, stream.pix_fmt = CLIP_HEIGHT, CLIP_WIDTH, "yuv420p"
-        stream.codec_context.gop_size = 250
-        background = np.asarray(_noise(CLIP_HEIGHT, 2 * CLIP_WIDTH))
+        options = {"preset": "veryfast"} if codec == "libx264" else {}
+        stream: Any = container.add_stream(codec, rate=CLIP_RATE, options=options)
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
+        stream.codec_context.gop_size = CLIP_FRAMES // 4
+        stream.codec_context.thread_type = "FRAME"  # PyAV's default cuts every frame into slices
+        background = np.asarray(_noise(height, 2 * width, 8))
         for number in range(CLIP_FRAMES):
-            pixels = np.ascontiguousarray(background[:, 4 * number : 4 * number + CLIP_WIDTH])
+            first = number * width // CLIP_FRAMES
+            pixels = np.ascontiguousarray(background[:, first : first + width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
 
 
-def _noise(height: int, width: int) -> Image.Image:
-    """Soft blobs: neither flat nor without a pattern."""
+def _noise(height: int, width: int, grain: int) -> Image.Image:
+    """Soft blobs of `grain` pixels: neither flat nor, unless they are that small, hard to compress."""
     rng = np.random.default_rng(0)
-    small = Image.fromarray(rng.integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8))
-    return small.resize((width, height)).filter(ImageFilter.GaussianBlur(1))
+    small = Image.fromarray(rng.integers(0, 256, (height // grain, width // grain, 3), dtype=np.uint8))
+    return small.resize((width, height))
 
 
-def _picture(height: int, width: int) -> bytes:
+def _picture(height: int, width: int, grain: int) -> bytes:
     file = io.BytesIO()
-    _noise(height, width).save(file, "JPEG", quality=90)
+    _noise(height, width, grain).save(file, "JPEG", quality=90)
     return file.getvalue()
 
 

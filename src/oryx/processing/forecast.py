@@ -4,7 +4,8 @@ Tokens come from `geometry`, which the processor calls too, so the forecast equa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from oryx.media.parallel import num_workers
@@ -29,26 +30,29 @@ from oryx.processing.weights import weight_bytes
 
 @dataclass(frozen=True)
 class Reading:
-    """What one visual takes to read, in numbers that times are proportional to."""
+    """What one visual takes to read, in numbers that times are proportional to (see `Speed`)."""
 
-    num_files: int = 0
-    picture_pixels: int = 0
-    """Pixels of all picture files."""
-    frame_pixels: int = 0
-    """Pixels, as stored, of the frames that are taken from a video."""
-    decoded_pixels: int = 0
-    """Pixels of all frames that the decoder goes through on the way."""
+    open_file: int = 0
+    picture_pixel: int = 0
+    picture_byte: int = 0
+    view_pixel: int = 0
+    frame: int = 0
+    frame_pixel: int = 0
+    decoded_pixel: int = 0
+    sought_pixel: int = 0
     peak_bytes: int = 0
     """The most memory that decoding takes."""
 
+    def counts(self) -> list[int]:
+        """How often each of `PARTS` is done."""
+        return [getattr(self, part) for part in PARTS]
+
     def seconds(self, speed: Speed) -> float:
         """On a calibrated machine."""
-        return (
-            self.num_files * speed.open_file
-            + self.picture_pixels * speed.picture_pixel
-            + self.frame_pixels * speed.frame_pixel
-            + self.decoded_pixels * speed.decoded_pixel
-        )
+        return sum(getattr(self, part) * getattr(speed, part) for part in PARTS)
+
+
+PARTS = tuple(field.name for field in fields(Reading) if field.name != "peak_bytes")
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ class Forecast:
         # Visuals are encoded one after the other.
         vision = sum(self.speed.vision_seconds(visual.views) for visual in self.visuals)
         prefill = self.speed.prefill_seconds(self.num_positions)
-        total = self.speed.encode_seconds(reading, vision) + prefill
+        total = self.speed.request + self.speed.encode_seconds(reading, vision) + prefill
         return {"read": reading, "vision": vision, "prefill": prefill, "total": total}
 
     def to_dict(self) -> dict[str, Any]:
@@ -221,16 +225,31 @@ def _reading(header: Header, clip: Clip | None) -> Reading:
     if clip is None or clip.info is None:
         taken = clip.num_frames * list(header.sizes) if clip is not None else list(header.sizes)
         peak = max(picture_bytes(*size) for size in taken)
-        return Reading(len(taken), sum(height * width for height, width in taken), peak_bytes=peak)
+        pixels = sum(height * width for height, width in taken)
+        if header.kind == "image":
+            return Reading(1, pixels, _num_bytes(header.source), peak_bytes=peak)
+        return Reading(len(taken), view_pixel=pixels, peak_bytes=peak)
     timeline, num_decoders = clip.info.timeline, 1
     if timeline is None:
         decoded = clip.indices[-1] + 1
     else:
-        stretches = (
-            [(rank, [rank]) for rank in clip.indices] if clip.keyframes else timeline.stretches(clip.indices)
-        )
+        ranks = clip.indices
+        stretches = [(rank, [rank]) for rank in ranks] if clip.keyframes else timeline.stretches(ranks)
         decoded = sum(wanted[-1] + 1 - start for start, wanted in stretches)
         num_decoders = num_workers(len(stretches))
-    size, pixels = (clip.height, clip.width), clip.height * clip.width
-    peak = video_bytes(*size, num_decoders, min(num_resizers(), clip.num_frames))
-    return Reading(1, 0, clip.num_frames * pixels, decoded * pixels, peak)
+    size, pixels, count = (clip.height, clip.width), clip.height * clip.width, clip.num_frames
+    one, several = (0, decoded * pixels) if num_decoders > 1 else (decoded * pixels, 0)
+    return Reading(
+        open_file=1 if num_decoders == 1 else 1 + num_decoders,
+        frame=count,
+        frame_pixel=count * pixels,
+        decoded_pixel=one,
+        sought_pixel=several,
+        peak_bytes=video_bytes(*size, num_decoders, min(num_resizers(), count)),
+    )
+
+
+def _num_bytes(source: Any) -> int:
+    if isinstance(source, bytes):
+        return len(source)
+    return Path(source).stat().st_size if isinstance(source, str | Path) else 0

@@ -37,14 +37,24 @@ class Speed:
     """Each position of the prompt."""
     position_pair: float
     """Each pair of positions, in attention."""
-    picture_pixel: float
-    """Each pixel of a picture file: decoded and resized."""
-    frame_pixel: float
-    """Each pixel of a frame that is taken: converted and resized."""
-    decoded_pixel: float
-    """Each pixel of a frame that the decoder goes through."""
     open_file: float
     """Each file that is opened."""
+    picture_pixel: float
+    """Each pixel of a picture file: decoded and resized."""
+    picture_byte: float
+    """Each byte of a picture file."""
+    view_pixel: float
+    """Each pixel of one of several pictures, which are resized side by side."""
+    frame: float
+    """Each frame that is taken from a video."""
+    frame_pixel: float
+    """Each pixel of such a frame: converted and resized."""
+    decoded_pixel: float
+    """Each pixel of a frame that a decoder goes through, where one goes through all."""
+    sought_pixel: float
+    """The same where decoders go through stretches of a video side by side."""
+    request: float = 0.0
+    """Each request, beside its parts: threads, the tokenizer, the prompt."""
     overlap: float = 0.0
     """Share of the shorter one of reading and encoding that the other hides, 0 to 1."""
     dtype: str = "float32"

@@ -209,15 +209,14 @@ def test_calibrated_once_then_seconds(run, native, video, tmp_path, monkeypatch)
 def test_keyframes_are_said_in_the_plan(run, native, tmp_path, monkeypatch):
     from oryx.engine import calibration
 
-    for name, value in (("CLIP_HEIGHT", 48), ("CLIP_WIDTH", 64), ("CLIP_FRAMES", 20)):
-        monkeypatch.setattr(calibration, name, value)
-    calibration.write_clip(tmp_path / "clip.mp4")
+    monkeypatch.setattr(calibration, "CLIP_FRAMES", 20)
+    calibration.write_clip(tmp_path / "clip.mp4", 48, 64)
     exact = plan(run, tmp_path / "clip.mp4", "--model", native)["visuals"][0]
     dials = ("--keyframes", "--fast-resize", "--model", native)
     nearest = plan(run, tmp_path / "clip.mp4", *dials)["visuals"][0]
     assert (exact["keyframes"], exact["frames"]) == (False, 20)
-    assert (nearest["keyframes"], nearest["frames"]) == (True, 1)
-    assert "1 keyframes" in run("plan", tmp_path / "clip.mp4", *dials).out
+    assert (nearest["keyframes"], nearest["frames"]) == (True, 4)
+    assert "4 keyframes" in run("plan", tmp_path / "clip.mp4", *dials).out
 
 
 @pytest.mark.parametrize("source", ["rtsp://camera/1", "http://host/live.m3u8", "-"])

@@ -39,21 +39,21 @@ def test_every_part_of_a_small_model_is_measured(small_clip):
     steps = []
     model, processor = make_model(), make_processor()
     speed = measure_speed(
-        model.config, processor.rule, torch.float32, torch.device("cpu"), lambda *step: steps.append(step)
+        model.config, processor, torch.float32, torch.device("cpu"), lambda *step: steps.append(step)
     )
     assert isinstance(speed, Speed)
     assert speed.dtype == "float32"
-    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert speed.prefill_seconds(100) > 0
     assert max(speed.call, speed.view, speed.patch) > 0
-    assert max(speed.open_file, speed.frame_pixel, speed.decoded_pixel) > 0
+    assert max(speed.open_file, speed.frame, speed.frame_pixel, speed.decoded_pixel) > 0
 
 
 def test_a_large_model_is_extrapolated(small_clip, monkeypatch):
     """Two builds of one and two layers stand for all layers."""
     monkeypatch.setattr(calibration, "WHOLE", 0)
     model = make_model()
-    probe = calibration._Probe(model.config, torch.float32, torch.device("cpu"))
+    probe = calibration._Probe(model.config, make_processor(), torch.float32, torch.device("cpu"))
     assert [each.config.text_config.num_hidden_layers for each in probe.models] == [1, 2]
     assert [len(each.vision_tower.blocks) for each in probe.models] == [1, 2]
     monkeypatch.setattr(probe, "_time", lambda run, each: float(run(each)))
@@ -62,7 +62,7 @@ def test_a_large_model_is_extrapolated(small_clip, monkeypatch):
 
 
 def test_the_clip_is_as_people_have_them(small_clip, tmp_path):
-    write_clip(tmp_path / "clip.mp4")
+    write_clip(tmp_path / "clip.mp4", 48, 64)
     info = probe_video(tmp_path / "clip.mp4")
     assert (info.height, info.width, info.num_frames) == (48, 64, 20)
-    assert len(info.timeline.keyframes) == 1
+    assert len(info.timeline.keyframes) == 4

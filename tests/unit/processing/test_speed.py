@@ -33,10 +33,14 @@ SPEED = Speed(
     prefill=0.2,
     position=0.002,
     position_pair=1e-6,
+    open_file=0.003,
     picture_pixel=1e-8,
+    picture_byte=1e-9,
+    view_pixel=5e-9,
+    frame=0.001,
     frame_pixel=2e-8,
     decoded_pixel=1e-9,
-    open_file=0.003,
+    sought_pixel=5e-10,
     overlap=0.5,
     dtype="float32",
 )
@@ -95,8 +99,9 @@ def test_seconds_add_up():
     assert SPEED.vision_seconds([]) == 0
     assert SPEED.prefill_seconds(100) == pytest.approx(0.2 + 0.2 + 0.01)
     assert SPEED.encode_seconds(1.0, 4.0) == pytest.approx(4.5)
-    reading = Reading(num_files=2, picture_pixels=10**6, frame_pixels=10**6, decoded_pixels=10**7)
-    assert reading.seconds(SPEED) == pytest.approx(0.006 + 0.01 + 0.02 + 0.01)
+    reading = Reading(2, 10**6, 10**5, 10**6, 3, 10**6, 10**7, 10**7)
+    seconds = 0.006 + 0.01 + 0.0001 + 0.005 + 0.003 + 0.02 + 0.01 + 0.005
+    assert reading.seconds(SPEED) == pytest.approx(seconds)
 
 
 def test_time_is_a_budget(video):
