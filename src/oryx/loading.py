@@ -97,7 +97,10 @@ def _planner(
 ) -> Planner:
     """The processor's planner with the numbers of the model as it was loaded."""
     dtype = str(model.dtype).removeprefix("torch.")
-    sizes = model_sizes(model.config, dtype, quantize)  # type: ignore[arg-type]
+    try:
+        sizes = model_sizes(model.config, dtype, quantize)  # type: ignore[arg-type]
+    except (TypeError, ConfigError):  # a state-space model has no heads to reckon with
+        return Planner(processor.rule)
     return Planner(processor.rule, sizes, read_speed(sizes, dtype, device.type))
 
 

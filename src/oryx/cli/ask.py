@@ -48,7 +48,7 @@ def ask_command(
 ) -> None:
     """Ask about pictures, videos or a scene: oryx ask cat.jpg "What is this?" """
     from oryx.cli.display import plan_line, stderr
-    from oryx.cli.forecast import count_text, make_planner, model_folder
+    from oryx.cli.forecast import make_planner, model_folder, spend
     from oryx.cli.media import check_question, read_media
     from oryx.cli.session import add_media, count_positions, load_session
     from oryx.processing.context import check_sampling
@@ -66,10 +66,9 @@ def ask_command(
     folder = model_folder(model)
     planner = make_planner(folder, vision_tower, dtype, device, quantize)
     style = prompt_style and prompt_style.value
-    num_text = 0 if budget is None else count_text(folder, question, len(sources), style)
-    sources = planner.spend(sources, budget, num_text, max_new_tokens)
+    sources = spend(planner, folder, sources, budget, question, max_new_tokens, style)
     plan = planner.forecast(sources)
-    planner.check(replace(plan, prompt_tokens=plan.num_visual_tokens + num_text))
+    planner.check(plan)
     console = stderr()
     lines = [] if as_json else [plan_line(visual) for visual in plan.visuals]
     if console.is_terminal:

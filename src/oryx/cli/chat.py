@@ -42,10 +42,12 @@ def chat_command(
 ) -> None:
     """Ask many questions in one conversation. Questions are lines; /quit or the end of input ends it."""
     from oryx.cli.display import plan_line, stderr
-    from oryx.cli.forecast import make_planner, model_folder
+    from oryx.cli.forecast import make_planner, model_folder, spend
     from oryx.cli.media import read_media
     from oryx.cli.session import add_media, load_session
+    from oryx.engine.session import ROOM
     from oryx.processing.context import check_sampling
+    from oryx.processing.markers import with_markers
     from oryx.processing.weights import check_quantize
 
     check_sampling(max_new_tokens, temperature)
@@ -55,7 +57,8 @@ def chat_command(
     sources = read_media(media or [], dials, views)
     folder = model_folder(model)
     planner = make_planner(folder, vision_tower, dtype, device, quantize)
-    sources = planner.spend(sources, budget, new_tokens=max_new_tokens)
+    room = max_new_tokens + ROOM  # for a question and its answer
+    sources = spend(planner, folder, sources, budget, with_markers("", len(sources)), room)
     plan = planner.forecast(sources)
     planner.check(plan)
     session = load_session(

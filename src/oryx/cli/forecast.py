@@ -83,10 +83,22 @@ def count_prompt(
     return len(processor.encode_sample(turns, stand_ins(visuals), None, style).ids)  # type: ignore[arg-type]
 
 
-def count_text(folder: Path, question: str, num_visuals: int, style: str | None = None) -> int:
-    """Positions of the prompt besides the visuals."""
+def spend(
+    planner: Planner,
+    folder: Path,
+    sources: Sequence[dict[str, Any]],
+    budget: Any,
+    question: str,
+    new_tokens: int = 0,
+    style: str | None = None,
+) -> list[Any]:
+    """`Planner.spend` beside the text of a question, in which every visual is marked."""
+    if budget is None:
+        return planner.spend(sources)
+    processor = load_processor(folder)
     turns = [{"from": "human", "value": question}, {"from": "gpt", "value": None}]
-    return load_processor(folder).count_text(turns, num_visuals, style)  # type: ignore[arg-type]
+    num_text = processor.count_text(turns, len(sources), style)  # type: ignore[arg-type]
+    return planner.spend(sources, budget, num_text, new_tokens, processor.count_note)
 
 
 def stand_ins(visuals: Sequence[VisualForecast]) -> list[Any]:

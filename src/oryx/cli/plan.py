@@ -43,13 +43,15 @@ def plan_command(
 ) -> None:
     """Forecast tokens, cache and operations from headers alone; equal to what the model gets."""
     from oryx.cli.display import print_plan
-    from oryx.cli.forecast import count_prompt, count_text, load_processor, make_planner, model_folder
+    from oryx.cli.forecast import count_prompt, load_processor, make_planner, model_folder, spend
     from oryx.cli.media import read_media
     from oryx.processing.budget import Budget
     from oryx.processing.markers import with_markers
 
     folder = model_folder(model)
     if calibrate:
+        if quantize is not None:
+            raise ConfigError("--calibrate measures weights as they are stored: leave --quantize out.")
         from oryx.cli.calibrate import calibrate_machine
 
         calibrate_machine(folder, vision_tower, dtype, device)
@@ -65,8 +67,10 @@ def plan_command(
     exact = limit is not None and (limit.memory is not None or limit.seconds is not None)
     planner = make_planner(folder, vision_tower, dtype, device, quantize, exact)
     style = prompt_style and prompt_style.value
-    num_text = 0 if text is None or limit is None else count_text(folder, text, len(sources), style)
-    sources = planner.spend(sources, limit, num_text)
+    if text is None:
+        sources = planner.spend(sources, limit)
+    else:
+        sources = spend(planner, folder, sources, limit, text, style=style)
     plan = planner.forecast(sources)
     if text is not None:
         plan = replace(plan, prompt_tokens=count_prompt(load_processor(folder), plan.visuals, text, style))

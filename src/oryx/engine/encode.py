@@ -150,7 +150,9 @@ def _chunks(ready: Iterable[tuple[View, np.ndarray]], chunk_patches: int) -> Ite
 
 
 def _forecast(stream: VisualStream, views: Sequence[View]) -> int:
-    """Tokens of a stream by its first views: exact where all of its frames have one size and ratio."""
+    """Tokens of a stream: exact but for lists of pictures, which are judged by their first ones."""
+    if stream.num_tokens is not None:
+        return stream.num_tokens
     if stream.kind == IMAGE:
         return num_visual_tokens(IMAGE, views)
     num_tokens = sum(view.num_tokens + 1 for view in views)

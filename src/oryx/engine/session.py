@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 
+ROOM = 128  # positions that a budget leaves for the question, and for its answer
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -127,7 +129,8 @@ class Session:
         Raises:
             ConfigError, MediaError: a dial or a source that cannot be, or more tokens than the model reads.
         """
-        (visual,) = self.processor.planner.spend([visual], budget)
+        num_text = 0 if budget is None else len(self._encode_turns(self._turns("", True))) + ROOM
+        (visual,) = self.processor.planner.spend([visual], budget, num_text, ROOM, self.processor.count_note)
         tokens = self._encode(visual, progress)
         note = _note(visual, tokens.times)
         self._visuals.append(_Visual(tokens, visual, note, next(self._serials)))
@@ -177,6 +180,7 @@ class Session:
             "video": pictures,
             "compression": ratio,
             "max_pixels": old.dial("max_pixels"),
+            "fast_resize": old.dial("fast_resize"),
         }
         more = self._encode(visual, progress, cached=False)
         tokens = old.tokens.extended(replace(more, times=times))

@@ -12,6 +12,9 @@ from oryx.errors import ConfigError
 AUTO: Literal["auto"] = "auto"
 """The focus lies where the picture changes most, which a first pass over the frames finds."""
 
+SPENT_AUTO: Literal["auto, spent"] = "auto, spent"
+"""The same once the planner has settled how many frames get which ratio."""
+
 HELP = (
     'times such as "00:31-00:40" or "31s-40s", frame numbers such as "120-240", several with commas between '
     'them, or "auto"'
@@ -76,7 +79,7 @@ def parse_focus(value: Any) -> Focus | Literal["auto"] | None:
     if value is None or isinstance(value, Focus):
         return value
     if isinstance(value, str):
-        if value.strip().lower() == AUTO:
+        if value.strip().lower() == AUTO or value == SPENT_AUTO:
             return AUTO
         parts = [part.strip() for part in value.split(",")]
         if all(_FRAMES.fullmatch(part) for part in parts):

@@ -16,13 +16,17 @@ MAX_WORKERS = 8
 AHEAD_BYTES = 2**27  # decoded frames that may wait for the reader, all workers together
 
 
+def num_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
 def num_workers(num_stretches: int) -> int:
     """How many decoders are worth their start: 1 where there is too little to share out."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        cores = os.cpu_count() or 1
-    return max(1, min(cores, num_stretches // 2, MAX_WORKERS))
+    return max(1, min(num_cores(), num_stretches // 2, MAX_WORKERS))
 
 
 def decode_parallel(

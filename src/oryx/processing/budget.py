@@ -9,12 +9,16 @@ The highest ceiling whose whole plan keeps the budget is found by bisection, and
 one visual after the other.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from oryx.errors import ConfigError
+from oryx.media.focus import AUTO, SPENT_AUTO, parse_focus
 from oryx.processing.context import check_context
 from oryx.processing.costs import ModelSizes
 from oryx.processing.forecast import Forecast, VisualForecast, forecast_visual
@@ -67,12 +71,17 @@ class Budget:
             unknown = [key for key in value if key not in known]
             if unknown:
                 raise ConfigError(f"a budget has no {unknown[0]!r}; the known ones are {', '.join(known)}.")
-            return cls(**value)
-        if isinstance(value, str):
-            value = value.split(",")
+            read = {key: _amount(amount) for key, amount in value.items() if isinstance(amount, str)}
+            for key, (name, _) in read.items():
+                if name != key:
+                    raise ConfigError(f"the budget of {key} cannot be {value[key]!r}; allowed: {ALLOWED}.")
+            return cls(**{**value, **{key: amount for key, (_, amount) in read.items()}})
+        parts = value if isinstance(value, list | tuple) else [value]
         amounts: dict[str, Any] = {}
-        for part in value if isinstance(value, list | tuple) else [value]:
-            name, amount = _amount(part)
+        for written in itertools.chain(
+            *(part.split(",") if isinstance(part, str) else [part] for part in parts)
+        ):
+            name, amount = _amount(written)
             if name in amounts:
                 raise ConfigError(f"the budget {value!r} names {name} twice.")
             amounts[name] = amount
@@ -106,7 +115,12 @@ class Planner:
     speed: Speed | None = None
 
     def spend(
-        self, visuals: Sequence[Any], budget: Any = None, text_tokens: int = 0, new_tokens: int = 0
+        self,
+        visuals: Sequence[Any],
+        budget: Any = None,
+        text_tokens: int = 0,
+        new_tokens: int = 0,
+        count_note: Callable[[str], int] | None = None,
     ) -> list[Any]:
         """The visuals with every dial set so that all of them keep the budget together.
 
@@ -118,6 +132,7 @@ class Planner:
             budget: see `Budget.parse`.
             text_tokens: positions of the prompt besides the visuals.
             new_tokens: positions that the answer may take; both count against the model's context.
+            count_note: positions of a note (timestamps, subtitles), which come on top.
 
         Raises:
             ConfigError: a budget that cannot be met, with the least that is possible; one of memory or time
@@ -128,9 +143,31 @@ class Planner:
         if limit is None:
             return [self._spend_alone(visual) for visual in visuals]
         self._check(limit)
-        room = self._room(text_tokens + new_tokens)
         headers = [None if isinstance(visual, EncodedVisual) else read_header(visual) for visual in visuals]
         ladders = [_ladder(header, visual, self.rule) for header, visual in zip(headers, visuals)]
+        num_notes = 0
+        while True:
+            settled = self._settle(limit, visuals, headers, ladders, text_tokens + num_notes, new_tokens)
+            if count_note is None or not any(map(_has_note, visuals)):
+                return settled
+            # How long the notes are depends on what is chosen: fewer frames, shorter notes.
+            notes = [_forecast(visual, self.rule, header).note for visual, header in zip(settled, headers)]
+            needed = sum(count_note(note) for note in notes if note)
+            if needed <= num_notes:
+                return settled
+            num_notes = needed
+
+    def _settle(
+        self,
+        limit: Budget,
+        visuals: Sequence[Any],
+        headers: Sequence[Header | None],
+        ladders: Sequence[Sequence[Rung]],
+        text_tokens: int,
+        new_tokens: int,
+    ) -> list[Any]:
+        """The visuals on the richest rungs that keep the budget."""
+        room = self._room(text_tokens + new_tokens)
 
         def forecast(rungs: Sequence[Rung]) -> Forecast:
             settled = [_settled(h, visual, rung) for h, visual, rung in zip(headers, visuals, rungs)]
@@ -197,10 +234,12 @@ class Planner:
         visual_type(visual)
         most, focus = visual.get("max_visual_tokens"), visual.get("focus")
         is_settled = isinstance(visual.get("compression"), list | tuple)
+        if is_settled and focus != SPENT_AUTO and parse_focus(focus) == AUTO:
+            raise ConfigError(
+                'focus "auto" chooses the ratios itself: give none, or one for the other frames.'
+            )
         if most is None and (focus is None or is_settled):
             return visual
-        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
-            raise ConfigError(f"max_visual_tokens must be a whole number of at least 1, not {most!r}.")
         header = read_header(visual)
         plain = {key: value for key, value in visual.items() if key not in ("max_visual_tokens", "focus")}
         usual = forecast_visual(plain, self.rule, header).num_tokens
@@ -223,11 +262,14 @@ class Planner:
             raise ConfigError(
                 "a budget of memory or time needs the model's sizes: the processor must come from oryx.load."
             )
-        if budget.seconds is not None and self.speed is None:
-            raise ConfigError(
-                "a budget of time needs this machine's speed: run `oryx plan --calibrate` once, "
-                "with the same --model and --dtype."
-            )
+        if budget.seconds is None or self.speed is not None:
+            return
+        if self.sizes.quantize is not None:
+            raise ConfigError("seconds are not forecast for quantised weights: give tokens or memory.")
+        raise ConfigError(
+            "a budget of time needs this machine's speed: run `oryx plan --calibrate` once, with the same "
+            "--model, --dtype and --device."
+        )
 
 
 def _climb(ladders: Sequence[Sequence[Rung]], excess: Callable[[Sequence[Rung]], str]) -> list[Rung] | None:
@@ -270,6 +312,10 @@ def _richest(ladder: Sequence[Rung], ceiling: int) -> Rung | None:
     return ladder[low - 1] if low else None
 
 
+def _has_note(visual: Any) -> bool:
+    return isinstance(visual, Mapping) and bool(visual.get("timestamps") or visual.get("subtitles"))
+
+
 def _ladder(header: Header | None, visual: Any, rule: ResizeRule) -> list[Rung]:
     if header is None:
         return [Rung(visual.num_tokens, {})]
@@ -298,7 +344,7 @@ def _forecast(visual: Any, rule: ResizeRule, header: Header | None) -> VisualFor
 
 def _amount(part: Any) -> tuple[str, float]:
     """("tokens" | "memory" | "seconds", amount) of one limit."""
-    if isinstance(part, int | float) and not isinstance(part, bool):
+    if isinstance(part, int | float | np.number) and not isinstance(part, bool):
         part = str(part)
     match = _AMOUNT.fullmatch(part.strip().lower()) if isinstance(part, str) else None
     number, unit = (float(match[1]), match[2]) if match else (0.0, "?")

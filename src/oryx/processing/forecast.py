@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from oryx.media.focus import AUTO, parse_focus
 from oryx.media.parallel import num_workers
 from oryx.media.video import Clip
 from oryx.processing.costs import ModelSizes, kv_cache_bytes, lm_prefill_flops, vision_flops
@@ -217,10 +218,11 @@ def forecast_visual(
     note = prompt_note(visual, header.source, times)
     views = tuple(known[pair] for pair in pairs)
     is_key = clip is not None and clip.keyframes
-    return VisualForecast(header.kind, header.name, *size, views, note, is_key, _reading(header, clip))
+    reading = _reading(header, clip, 2 if parse_focus(visual.get("focus")) == AUTO else 1)
+    return VisualForecast(header.kind, header.name, *size, views, note, is_key, reading)
 
 
-def _reading(header: Header, clip: Clip | None) -> Reading:
+def _reading(header: Header, clip: Clip | None, num_passes: int = 1) -> Reading:
     """Of a video, the decoder starts at the keyframe before each frame, where that saves decoding."""
     if clip is None or clip.info is None:
         taken = clip.num_frames * list(header.sizes) if clip is not None else list(header.sizes)
@@ -231,7 +233,7 @@ def _reading(header: Header, clip: Clip | None) -> Reading:
         return Reading(len(taken), view_pixel=pixels, peak_bytes=peak)
     timeline, num_decoders = clip.info.timeline, 1
     if timeline is None:
-        decoded = clip.indices[-1] + 1
+        decoded, num_decoders = clip.indices[-1] + 1, num_workers(clip.num_frames)
     else:
         ranks = clip.indices
         stretches = [(rank, [rank]) for rank in ranks] if clip.keyframes else timeline.stretches(ranks)
@@ -241,10 +243,10 @@ def _reading(header: Header, clip: Clip | None) -> Reading:
     one, several = (0, decoded * pixels) if num_decoders > 1 else (decoded * pixels, 0)
     return Reading(
         open_file=1 if num_decoders == 1 else 1 + num_decoders,
-        frame=count,
-        frame_pixel=count * pixels,
-        decoded_pixel=one,
-        sought_pixel=several,
+        frame=count * num_passes,
+        frame_pixel=count * pixels * num_passes,
+        decoded_pixel=one * num_passes,
+        sought_pixel=several * num_passes,
         peak_bytes=video_bytes(*size, num_decoders, min(num_resizers(), count)),
     )
 

@@ -12,7 +12,7 @@ from oryx.media.image import image_size
 from oryx.media.sampling import VideoInfo
 from oryx.media.video import Clip, choose_clip, probe_video
 from oryx.media.views import list_views
-from oryx.processing.visuals import FEW_FRAMES, check_switch, visual_source, visual_type
+from oryx.processing.visuals import FEW_FRAMES, check_numbers, check_switch, visual_source, visual_type
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def read_header(visual: Mapping[str, Any]) -> Header:
         ConfigError, MediaError: an unknown key, or a source that is missing or cannot be read.
     """
     kind = visual_type(visual)
+    check_numbers(visual)
     source, keyframes = visual_source(visual, kind), check_switch(visual, "keyframes")
     if kind == "image":
         return Header(kind, _name(source, "image"), source, (image_size(source),), 1)
@@ -77,6 +78,8 @@ def read_header(visual: Mapping[str, Any]) -> Header:
         pictures: Sequence[Any] = list_views(source)
         return Header(kind, name, source, (image_size(pictures[0]),), len(pictures))
     info = probe_video(source)
+    if keyframes and info.timeline is None:  # looked for once, however many plans are tried
+        info = choose_clip(source, info, 1, keyframes=True).info or info
     return Header(kind, name or "video", source, ((info.height, info.width),), info.num_frames, info)
 
 

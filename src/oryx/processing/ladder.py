@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from oryx.errors import ConfigError
-from oryx.media.focus import AUTO, parse_focus
+from oryx.media.focus import AUTO, SPENT_AUTO, parse_focus
 from oryx.media.sampling import num_in_focus, spread
+from oryx.processing.forecast import forecast_visual
 from oryx.processing.geometry import (
     IMAGE,
     REGIONS,
@@ -40,6 +41,7 @@ from oryx.processing.visuals import FEW_FRAMES
 AREA_STEP = 2**0.125  # from one area to the next: about a tenth more tokens
 FEW_SECONDS = 8  # a shorter clip still has so many frames before each gets more tokens
 FOCUS_RATIOS = (4, 2, 1)
+MANY_COUNTS = 64
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def settle(header: Header, visual: Mapping[str, Any], rung: Rung) -> dict[str, A
     """The visual dict with a rung's dials: what processor, engine and forecast take.
 
     A focus in spans becomes one ratio per frame. With "auto" the ratios are listed from the richest on, and
-    reading the frames finds out which frame gets which.
+    `focus` becomes `SPENT_AUTO`: reading the frames finds out which frame gets which.
     """
     dials = dict(rung.dials)
     ratios = dials.get("compression")
@@ -95,6 +97,7 @@ def settle(header: Header, visual: Mapping[str, Any], rung: Rung) -> dict[str, A
     num_frames = header.num_frames if clip is None else clip.num_frames
     focus = parse_focus(visual.get("focus"))
     if focus == AUTO:
+        settled["focus"] = SPENT_AUTO
         is_rich = np.arange(num_frames) < ratios.num_rich
     elif focus is None:
         is_rich = np.isin(np.arange(num_frames), spread(num_frames, ratios.num_rich))
@@ -120,7 +123,7 @@ def _image_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) ->
     for area in _areas(rule.patch_size**2, start):
         yield rung(ratios[0], small, area)
     for ratio in ratios:
-        for area in _areas(start // 2, start):
+        for area in _areas(max(1, start // 2), start):
             yield rung(ratio, small, area)
         yield rung(ratio, small, cap if small == "low" else start)
     if detail != "low":
@@ -133,7 +136,7 @@ def _video_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) ->
     """Also of views. A list of ratios leaves nothing to choose."""
     cap = visual.get("max_pixels")
     if isinstance(visual.get("compression"), list | tuple):
-        yield Rung(_list_tokens(header, visual, rule), {})
+        yield Rung(forecast_visual(visual, rule, header).num_tokens, {})
         return
     ratios = _ratios(visual)
     counts, more = _counts(header, visual)
@@ -142,21 +145,21 @@ def _video_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) ->
     inner = [ratio for ratio in FOCUS_RATIOS if ratio < rest] if focus is not None else []
     if focus is not None and not inner:
         raise ConfigError(f"focus needs a ratio above 1 for the other frames; compression is {rest}.")
-    tokens = _TokenCounter(header, visual, rule)
+    frames = _Frames(header, visual, rule)
 
-    def rung(num_frames: int, ratio: int, focused: int | None = None, max_pixels: int | None = cap) -> Rung:
-        dials: dict[str, Any] = {"max_pixels": max_pixels}
-        num_focused = 0
+    def rung(asked: int, ratio: int, focused: int | None = None, max_pixels: int | None = cap) -> Rung:
         if focused is None:
-            dials["compression"] = ratio
-        else:
-            focused = min(focused, ratio)
-            num_focused = tokens.num_focused(num_frames, ratio, focused)
-            dials["compression"] = MixedRatios(focused, ratio, num_focused)
-        if not header.is_list:
-            dials["max_frames"] = num_frames
-        count = tokens(num_frames, ratio, focused or ratio, num_focused, max_pixels)
-        return Rung(count, dials)
+            return make(asked, max_pixels, ratio, ratio, 0)
+        focused = min(focused, ratio)
+        rich = frames.num_rich(asked, ratio, focused)
+        return make(asked, max_pixels, MixedRatios(focused, ratio, rich), ratio, rich)
+
+    def make(asked: int, max_pixels: int | None, ratios: Any, others: int, num_rich: int) -> Rung:
+        rich = ratios.rich if isinstance(ratios, MixedRatios) else others
+        dials: dict[str, Any] = {"max_pixels": max_pixels, "compression": ratios}
+        if not header.is_list and visual.get("fps") is None:
+            dials["max_frames"] = asked
+        return Rung(frames.tokens(frames.chosen(asked)[0], others, rich, num_rich, max_pixels), dials)
 
     least = rule.patch_size**2 * REGIONS[rest][0] * REGIONS[rest][1]
     top = rule.video_min_area if cap is None else min(cap, rule.video_min_area)
@@ -170,10 +173,8 @@ def _video_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) ->
         """On the way to a finer ratio: some frames have it already, or views are still smaller."""
         if focus is None and header.kind == "video" and not header.is_list:
             others = ratios[ratios.index(ratio) - 1]
-            for num_rich in range(1, num_frames):
-                count = tokens(num_frames, others, ratio, num_rich, cap)
-                mixed = MixedRatios(ratio, others, num_rich)
-                yield Rung(count, {"max_pixels": cap, "compression": mixed, "max_frames": num_frames})
+            for num_rich in range(1, frames.chosen(num_frames)[0]):
+                yield make(num_frames, cap, MixedRatios(ratio, others, num_rich), others, num_rich)
             yield rung(num_frames, ratio)
             return
         for area in _areas(rule.video_min_area, rule.video_max_area if cap is None else cap):
@@ -191,46 +192,49 @@ def _video_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) ->
         yield from enrich((more or counts)[-1], ratio, last)
 
 
-class _TokenCounter:
-    """Tokens of so many frames at two ratios, in closed form where all frames share one size."""
+class _Frames:
+    """The frames that a video's dials choose, and their tokens; in closed form where that is possible."""
 
     def __init__(self, header: Header, visual: Mapping[str, Any], rule: ResizeRule) -> None:
-        self.header, self.rule = header, rule
+        self.header, self.visual, self.rule = header, visual, rule
         self.focus = parse_focus(visual.get("focus"))
-        self.fps = visual.get("fps")
         self.mask = None if self.focus in (None, AUTO) else _focus_mask(header, visual)
         if self.focus == AUTO and len(set(header.sizes)) > 1:
             raise ConfigError('focus "auto" needs frames of one size; give the frames to focus on.')
         self.of_frame = lru_cache(maxsize=None)(self._of_frame)
+        self.chosen = lru_cache(maxsize=None)(self._chosen)
 
-    def __call__(
-        self, num_frames: int, others: int, focused: int, num_focused: int, max_pixels: int | None
-    ) -> int:
+    def tokens(self, num_frames: int, others: int, rich: int, num_rich: int, max_pixels: int | None) -> int:
+        """Of `num_frames` frames of which `num_rich` have another ratio than the others."""
         if self.header.is_list:
-            inside = np.zeros(num_frames, dtype=bool) if self.mask is None else self.mask
-            if self.focus == AUTO:
-                inside = np.arange(num_frames) < num_focused
-            ratios = [focused if is_in and num_focused else others for is_in in inside]
+            inside = np.arange(num_frames) < num_rich if self.mask is None else self.mask
+            ratios = [rich if is_in else others for is_in in inside]
             return 2 + sum(self.of_frame(s, r, max_pixels) for s, r in zip(self.header.sizes, ratios))
         size = self.header.sizes[0]
-        in_focus = num_focused * self.of_frame(size, focused, max_pixels)
-        return 2 + in_focus + (num_frames - num_focused) * self.of_frame(size, others, max_pixels)
+        of_rich = num_rich * self.of_frame(size, rich, max_pixels)
+        return 2 + of_rich + (num_frames - num_rich) * self.of_frame(size, others, max_pixels)
 
-    def num_focused(self, num_frames: int, others: int, focused: int) -> int:
+    def num_rich(self, asked: int, others: int, rich: int) -> int:
         """Frames that get the focus's ratio. With "auto", so many that they cost half of all tokens."""
-        if self.focus == AUTO:
-            cheap, rich = (self.of_frame(self.header.sizes[0], ratio, None) for ratio in (others, focused))
-            return max(1, round(num_frames * cheap / (cheap + rich)))
-        assert self.mask is not None
-        inside = int(self.mask.sum())
-        if self.header.is_list:
+        num_frames, inside = self.chosen(asked)
+        if self.focus != AUTO:
             return inside
-        if self.fps is not None:  # the frames are those of the rate, wherever they lie
-            assert self.header.info is not None
-            clip = self.header.choose({"max_frames": num_frames, "fps": self.fps})
-            assert clip is not None
-            return int(self.mask[clip.indices].sum())
-        return num_in_focus(inside, len(self.mask) - inside, num_frames)
+        costs = [self.of_frame(self.header.sizes[0], ratio, None) for ratio in (others, rich)]
+        return max(1, round(num_frames * costs[0] / sum(costs)))
+
+    def _chosen(self, asked: int) -> tuple[int, int]:
+        """(frames that are taken where `asked` may be, how many of them lie in the focus's spans)."""
+        header, visual = self.header, self.visual
+        if header.is_list:
+            return header.num_frames, 0 if self.mask is None else int(self.mask.sum())
+        if visual.get("fps") is None and not visual.get("keyframes"):
+            if self.mask is None:
+                return asked, 0
+            inside = int(self.mask.sum())
+            return asked, num_in_focus(inside, len(self.mask) - inside, asked)
+        clip = header.choose(visual if visual.get("fps") is not None else {**visual, "max_frames": asked})
+        assert clip is not None
+        return clip.num_frames, 0 if self.mask is None else int(self.mask[clip.indices].sum())
 
     def _of_frame(self, size: tuple[int, int], ratio: int, max_pixels: int | None) -> int:
         return num_visual_tokens(VIDEO, [frame_view(*size, self.rule, ratio, max_pixels)]) - 2
@@ -238,29 +242,26 @@ class _TokenCounter:
 
 def _counts(header: Header, visual: Mapping[str, Any]) -> tuple[list[int], list[int]]:
     """Numbers of frames: up to one a second, and then up to `FEW_FRAMES`. A list or a rate has one number."""
-    cap = visual.get("max_frames")
-    if header.is_list:
+    if header.is_list or visual.get("fps") is not None:
         return [header.num_frames], []
-    if visual.get("fps") is not None:
-        clip = header.choose({**visual, "max_frames": cap or header.num_frames, "focus": None})
+    cap, most = visual.get("max_frames"), header.num_frames
+    if visual.get("keyframes"):
+        clip = header.choose({**visual, "max_frames": most, "focus": None})
         assert clip is not None
-        return [clip.num_frames], []
-    most = header.num_frames if cap is None else min(cap, header.num_frames)
+        most = clip.num_frames
+    most = most if cap is None else min(cap, most)
     seconds = FEW_FRAMES if header.duration is None else max(FEW_SECONDS, math.ceil(header.duration))
     covering = min(most, seconds)
-    return list(range(1, covering + 1)), list(range(covering + 1, min(most, max(covering, FEW_FRAMES)) + 1))
+    counts = list(range(1, covering + 1))
+    if visual.get("keyframes"):  # each number takes a look at all keyframes
+        counts = sorted({*counts[:FEW_FRAMES], *np.geomspace(1, covering, MANY_COUNTS).astype(int).tolist()})
+    return counts, list(range(covering + 1, min(most, max(covering, FEW_FRAMES)) + 1))
 
 
 def _ratios(visual: Mapping[str, Any]) -> list[int]:
     """The ratio that is set, or all of them from the strongest on."""
     ratio = visual.get("compression")
     return sorted(REGIONS, reverse=True) if ratio is None else [check_compression(ratio)]
-
-
-def _list_tokens(header: Header, visual: Mapping[str, Any], rule: ResizeRule) -> int:
-    from oryx.processing.forecast import forecast_visual
-
-    return forecast_visual(visual, rule, header).num_tokens
 
 
 def _focus_mask(header: Header, visual: Mapping[str, Any]) -> np.ndarray:

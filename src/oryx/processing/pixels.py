@@ -1,6 +1,5 @@
 """From a decoded picture to packed patches: resized by the published filter, `uint8` all the way."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 from PIL import Image
+
+from oryx.media.parallel import num_cores
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def region_means(image: Image.Image, rows: int, columns: int) -> np.ndarray:
 
 def num_resizers() -> int:
     """Threads that resize pictures side by side."""
-    return min(os.cpu_count() or 1, MAX_WORKERS)
+    return min(num_cores(), MAX_WORKERS)
 
 
 def map_ahead(

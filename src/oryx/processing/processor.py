@@ -15,12 +15,8 @@ from oryx.processing.budget import Planner
 from oryx.processing.chat import ChatEncoder, EncodedChat, PromptStyle, Supervise, Turn
 from oryx.processing.collate import EncodedSample, PaddingSide, pad_batch
 from oryx.processing.geometry import IMAGE, ResizeRule, image_views, num_visual_tokens, token_offset
-from oryx.processing.visuals import EncodedVisual, encode_visual, visual_type, with_dials
+from oryx.processing.visuals import DIALS, EncodedVisual, encode_visual, visual_type, with_dials
 
-_DIALS = (
-    *("compression", "detail", "max_pixels", "max_visual_tokens"),
-    *("max_frames", "fps", "focus", "timestamps", "subtitles"),
-)
 # Other programs pass these to every processor. They change nothing here as long as they have these values.
 _IGNORED: dict[str, tuple[Any, ...]] = {
     "load_audio_from_video": (True, False, None),
@@ -159,6 +155,10 @@ class OryxProcessor(ProcessorMixin):
         """Positions of a conversation besides those of its visuals and their notes."""
         turns = chat.read_conversation(conversation, num_visuals)
         return self._count_text(turns, num_visuals, self._encoder(prompt_style or self.prompt_style))
+
+    def count_note(self, note: str) -> int:
+        """Positions of a visual's note, on lines of its own."""
+        return len(self._encoder(self.prompt_style).text_ids("\n" + note))
 
     # -- prompts -----------------------------------------------------------------------------------
 
@@ -308,7 +308,7 @@ class OryxProcessor(ProcessorMixin):
         encoder = self._encoder(prompt_style or self.prompt_style)
         if budget is not None:
             num_text = self._count_text(turns, len(visuals), encoder, add_system_prompt)
-            visuals = self.planner.spend(visuals, budget, num_text)
+            visuals = self.planner.spend(visuals, budget, num_text, count_note=self.count_note)
         encoded = [self._encode_visual(visual, index, len(visuals)) for index, visual in enumerate(visuals)]
         num_tokens = [visual.num_tokens for visual in encoded]
         turns = chat.with_notes(turns, [visual.note for visual in encoded])
@@ -382,11 +382,11 @@ class OryxProcessor(ProcessorMixin):
         for name, value in arguments.items():
             if name == "num_frames":  # transformers' word for it
                 dials.setdefault("max_frames", value)
-            elif name in _DIALS:
+            elif name in DIALS:
                 dials[name] = value
             elif name not in _IGNORED:
-                close = get_close_matches(name, _DIALS, n=1)
-                hint = f"did you mean {close[0]!r}" if close else f"the dials are {', '.join(_DIALS)}"
+                close = get_close_matches(name, DIALS, n=1)
+                hint = f"did you mean {close[0]!r}" if close else f"the dials are {', '.join(DIALS)}"
                 raise ConfigError(f"the processor takes no argument {name!r}; {hint}.")
             elif value not in _IGNORED[name]:
                 raise ConfigError(f"the processor does not support {name}={value!r}.")

@@ -5,6 +5,7 @@ Reading it needs no torch. `engine.calibration` measures it.
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from hashlib import blake2b
@@ -124,7 +125,7 @@ def write_speed(
         content[speed_key(sizes, dtype, device)] = asdict(speed)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(".new")
+        fresh = file.with_suffix(f".{os.getpid()}")
         fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         fresh.replace(file)
     except OSError as error:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from oryx.data.marks import Mark
 from oryx.errors import ConfigError, MediaError
-from oryx.media.focus import AUTO, parse_focus
+from oryx.media.focus import AUTO, SPENT_AUTO, parse_focus
 from oryx.processing.geometry import (
     IMAGE,
     VIDEO,
@@ -43,6 +43,8 @@ _DIALS = {
     "video": ("max_frames", "fps", "focus", "keyframes", "fast_resize", "subtitles", "timestamps"),
     "views": ("fast_resize",),
 }
+DIALS = tuple(dict.fromkeys(dial for dial in (*_COMMON[1:-1], *(d for own in _DIALS.values() for d in own))))
+"""Every dial that a request may turn for all of its visuals."""
 # What OpenAI-style clients call the same parts.
 _ALIASES = {"image_url": "image", "input_image": "image", "video_url": "video"}
 
@@ -84,6 +86,8 @@ class VisualStream:
     marks: tuple[Mark, ...] = ()
     times: Sequence[float] | None = None
     """Seconds of each frame; None where frames have none."""
+    num_tokens: int | None = None
+    """Positions of all views; None where only opening them tells their sizes."""
 
 
 def visual_type(visual: Any) -> str:
@@ -151,22 +155,28 @@ def open_visual(visual: Mapping[str, Any] | EncodedVisual, rule: ResizeRule) -> 
     if kind == "image":
         views = _image_stream(source, visual, rule)
         return VisualStream(IMAGE, 1 if visual.get("detail") == "low" else 2, views, marks=marks)
-    frames, num_frames, times = _open_frames(kind, source, visual)
+    frames, num_frames, times, size = _open_frames(kind, source, visual)
     is_fast, max_pixels = check_switch(visual, "fast_resize"), visual.get("max_pixels")
     try:
         ratios = frame_ratios(visual.get("compression"), num_frames)
         note = prompt_note(visual, source, times)
         if visual.get("focus") is not None:
-            if not isinstance(visual["compression"], list | tuple):
+            is_auto = parse_focus(visual["focus"]) == AUTO
+            has_ratios = isinstance(visual.get("compression"), list | tuple)
+            if not has_ratios or (is_auto and visual["focus"] != SPENT_AUTO):
                 raise ConfigError("a focus is spent by the planner first: call Planner.spend on the visual.")
-            if parse_focus(visual["focus"]) == AUTO:
+            if is_auto:
                 ratios = _rank_by_change(frames, ratios, rule, max_pixels)
-                frames, _, _ = _open_frames(kind, source, visual)
+                frames, *_ = _open_frames(kind, source, visual)
     except BaseException:
         frames.close()
         raise
+    num_tokens = None
+    if size is not None:
+        cost = {ratio: frame_view(*size, rule, ratio, max_pixels).num_tokens + 1 for ratio in set(ratios)}
+        num_tokens = 2 + sum(cost[ratio] for ratio in ratios)
     stream = _frame_stream(frames, ratios, max_pixels, rule, is_fast)
-    return VisualStream(VIDEO, num_frames, stream, note, marks, times)
+    return VisualStream(VIDEO, num_frames, stream, note, marks, times, num_tokens)
 
 
 def _image_stream(
@@ -229,15 +239,13 @@ def _rank_by_change(
 
 def _open_frames(
     kind: str, source: Any, visual: Mapping[str, Any]
-) -> tuple[Frames, int, Sequence[float] | None]:
-    """Frames of a video or of a list, how many there are, and their times in seconds if they have any."""
+) -> tuple[Frames, int, Sequence[float] | None, tuple[int, int] | None]:
+    """Frames of a video or of a list, how many there are, their times in seconds if they have any, and their
+    (height, width) if all share one."""
     from oryx.media.image import open_image
 
+    check_numbers(visual)
     fps, max_frames = visual.get("fps"), _default(visual.get("max_frames"), FEW_FRAMES)
-    if isinstance(max_frames, bool) or not isinstance(max_frames, int) or max_frames < 1:
-        raise ConfigError(f"max_frames must be a whole number of at least 1, not {max_frames!r}.")
-    if fps is not None and (isinstance(fps, bool) or not isinstance(fps, int | float) or not fps > 0):
-        raise ConfigError(f"fps must be a number above 0, or None to spread the frames evenly, not {fps!r}.")
     keyframes = check_switch(visual, "keyframes")
     if kind == "views":
         from oryx.media.views import list_views
@@ -253,17 +261,30 @@ def _open_frames(
         if keyframes:
             raise ConfigError("keyframes need a video file: a list of pictures has none.")
         times = [index / fps for index in range(len(source))] if fps and kind == "video" else None
-        return (open_image(frame) for frame in source), len(source), times
+        return (open_image(frame) for frame in source), len(source), times, None
     from oryx.media.video import open_clip
 
     clip = open_clip(source, max_frames, fps, visual.get("focus"), keyframes)
-    return _images(clip), clip.num_frames, clip.times
+    return _images(clip), clip.num_frames, clip.times, (clip.height, clip.width)
 
 
 def _images(clip: "Clip") -> Frames:
     with closing(clip.frames) as frames:
         for frame in frames:
             yield frame.image
+
+
+def check_numbers(visual: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a number among the dials that cannot be, with what is allowed."""
+    for dial in ("max_frames", "max_pixels", "max_visual_tokens"):
+        value = visual.get(dial)
+        is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if value is not None and not (is_whole and value >= 1):
+            raise ConfigError(f"{dial} must be a whole number of at least 1, not {value!r}.")
+    fps = visual.get("fps")
+    is_number = isinstance(fps, int | float | np.number) and not isinstance(fps, bool)
+    if fps is not None and not (is_number and 0 < fps < float("inf")):
+        raise ConfigError(f"fps must be a number above 0, or None to spread the frames evenly, not {fps!r}.")
 
 
 def check_switch(visual: Mapping[str, Any], dial: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from oryx.data.marks import Mark
 from oryx.errors import ConfigError, MediaError
 from oryx.media.subtitles import Subtitle
+from oryx.processing.budget import Planner
 from oryx.processing.forecast import forecast_visual
 from oryx.processing.geometry import ResizeRule
 from oryx.processing.visuals import EncodedVisual, open_visual, visual_source, visual_type
@@ -54,6 +55,7 @@ def read_records(path: str | Path, media_root: str | Path | None = None) -> list
 
 def measured_visual(visual: Mapping[str, Any], rule: ResizeRule) -> EncodedVisual:
     """The visual without its patches, to count its tokens. The headers of its files are enough for that."""
+    (visual,) = Planner(rule).spend([visual])
     if isinstance(visual_source(visual, visual_type(visual)), list):
         open_visual(visual, rule)  # pictures are opened when they are asked for: this checks the dials alone
     seen = forecast_visual(visual, rule)

@@ -245,3 +245,27 @@ def test_quantised_weights_take_less_memory(run, native, picture):
         for more in ((), ("--quantize", "int8"))
     )
     assert packed < plain
+
+
+def test_several_limits_in_one_word(run, native, picture):
+    found = plan(run, picture(), "--budget", "60,2GB", "--model", native)
+    assert found["total_tokens"] <= 60
+
+
+def test_calibration_is_of_weights_as_they_are_stored(run, native):
+    result = run("plan", "--calibrate", "--quantize", "int8", "--model", native)
+    assert result.code == 2
+    assert "leave --quantize out" in result.err
+    result = run("plan", "examples/scene.png", "--quantize", "int8", "--budget", "5s", "--model", native)
+    assert "quantised weights" in result.err
+
+
+def test_a_budget_leaves_room_for_notes_and_questions(run, native, video, tmp_path):
+    native = shutil.copytree(native, tmp_path / "short")
+    settings = json.loads((native / "config.json").read_text())
+    settings["text_config"]["max_position_embeddings"] = 700
+    (native / "config.json").write_text(json.dumps(settings))
+    clip, options = video(num_frames=300, rate=5), ("--budget", "1000k", "--timestamps", "--model", native)
+    asked = run("ask", clip, "What is it?", *options, "--max-new-tokens", 2, "--json")
+    assert asked.code == 0, asked.err
+    assert json.loads(asked.out)["prompt_tokens"] <= 698

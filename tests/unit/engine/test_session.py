@@ -12,14 +12,18 @@ from factories import (
     make_conversation,
     make_model,
     make_picture,
+    make_processor,
     make_visual,
 )
+from PIL import Image
 
 import oryx
 from oryx.engine import session as home
 from oryx.engine.cache import VisualTokenCache
 from oryx.engine.session import Session
 from oryx.errors import AlignmentError, ConfigError
+from oryx.processing.budget import Planner
+from oryx.sizes import model_sizes
 
 NUM_NEW = 8
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -387,3 +391,17 @@ def test_nano_answers_as_without_reuse(monkeypatch):
     check(session, seen, visuals, "What is at the bottom left?")
     for question, follow_up in (("Which comes first?", True), ("How many objects are there?", False)):
         assert check(session, seen, visuals, question, follow_up=follow_up).cached_tokens > 300
+
+
+def test_a_budget_counts_what_the_session_holds():
+    """A second visual within the context that the first one left."""
+    model, processor = make_model(), make_processor()
+    model.config.text_config.max_position_embeddings = 600
+    sizes = model_sizes(model.config, "float32")
+    processor.planner = Planner(processor.rule, sizes)
+    session = oryx.Session(model, processor)
+    frames = [Image.new("RGB", (32, 32), (8 * n, 0, 0)) for n in range(12)]
+    session.add({"type": "video", "video": frames}, budget=200)
+    session.add({"type": "video", "video": frames}, budget=10**6)
+    assert session.num_visual_tokens <= 600
+    assert session.ask("What?", max_new_tokens=2).prompt_tokens <= 598

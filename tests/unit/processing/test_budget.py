@@ -136,9 +136,10 @@ def test_what_is_set_stays_as_set(video, dials):
 
 def test_a_rate_is_never_thinned_out(video):
     path = video(num_frames=300, rate=10)
+    visual = {"type": "video", "video": path, "fps": 10.0, "max_frames": 1000}
     with pytest.raises(ConfigError, match="cannot be met: the least possible"):
-        PUBLISHED.spend([{"type": "video", "video": path, "fps": 10.0}], 500)
-    (settled,) = PUBLISHED.spend([{"type": "video", "video": path, "fps": 10.0}], 50_000)
+        PUBLISHED.spend([visual], 500)
+    (settled,) = PUBLISHED.spend([visual], 50_000)
     assert forecast_visual(settled, PUBLISHED.rule).num_frames == 300
 
 
@@ -354,3 +355,99 @@ def draw(rng, clip):
 def test_parsed_focus_is_taken_too(video):
     visual = {"type": "video", "video": video(num_frames=30, rate=10), "focus": parse_focus("3-5")}
     assert isinstance(SMALL.spend([visual])[0]["compression"], list)
+
+
+def test_a_rate_over_its_cap_costs_what_it_does_without_a_budget(video):
+    """`fps` without `max_frames` has the usual cap, with a budget and with a focus too."""
+    visual = {"type": "video", "video": video(num_frames=300, rate=10), "fps": 10.0}
+    usual = forecast_visual(visual, PUBLISHED.rule)
+    (settled,) = PUBLISHED.spend([visual], usual.num_tokens)
+    assert forecast_visual(settled, PUBLISHED.rule).num_frames == usual.num_frames == 64
+    (focused,) = PUBLISHED.spend([{**visual, "focus": "0-20"}])
+    assert forecast_visual(focused, PUBLISHED.rule).num_tokens <= usual.num_tokens
+
+
+@pytest.fixture
+def clip(tmp_path, monkeypatch):
+    """400 frames at 25 a second, with 4 to 8 keyframes."""
+    from oryx.engine import calibration
+
+    monkeypatch.setattr(calibration, "CLIP_FRAMES", 200)
+    calibration.write_clip(tmp_path / "clip.mp4", 48, 64)
+    return str(tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize("dials", [{}, {"focus": "20-60"}, {"focus": "auto"}, {"fps": 2.0}])
+@pytest.mark.parametrize("budget", [None, 40, 150])
+def test_keyframes_are_counted_as_they_will_be_read(clip, dials, budget):
+    visual = {"type": "video", "video": clip, "keyframes": True, **dials}
+    (settled,) = SMALL.spend([visual], budget)
+    forecast = forecast_visual(settled, SMALL.rule)
+    assert encode_visual(settled, SMALL.rule).num_tokens == forecast.num_tokens
+    assert forecast.keyframes
+    if budget is not None:
+        assert forecast.num_tokens <= budget
+        # Few frames, so their detail grows until the budget is used, or nothing is left to add.
+        (rich,) = SMALL.spend([visual], 10**6)
+        most = forecast_visual(rich, SMALL.rule).num_tokens
+        assert forecast.num_tokens >= min(most, 0.6 * budget)
+
+
+def test_notes_take_room_too(video):
+    from dataclasses import replace
+
+    planner = Planner(PUBLISHED.rule, replace(SIZES, context_length=3000))
+    visual = {"type": "video", "video": video(num_frames=300, rate=10), "timestamps": True}
+    settled = planner.spend([visual], 10**6, text_tokens=50, count_note=len)
+    found = forecast_visual(settled[0], planner.rule)
+    assert found.num_tokens + len(found.note) + 50 <= 3000
+    assert found.num_tokens > 1000
+
+
+def test_a_tiny_cap_is_no_crash():
+    picture = {"type": "image", "image": frames(1, 100, 100)[0], "max_pixels": 1}
+    assert cost(PUBLISHED, PUBLISHED.spend([picture], 100)) <= 100
+
+
+@pytest.mark.parametrize(
+    "dials",
+    [
+        {"max_frames": 0},
+        {"max_frames": "8"},
+        {"max_frames": 2.5},
+        {"max_pixels": "9"},
+        {"max_visual_tokens": "100"},
+        {"max_visual_tokens": 0},
+        {"fps": "x"},
+        {"fps": float("nan")},
+    ],
+)
+@pytest.mark.parametrize("budget", [None, 500])
+def test_numbers_that_cannot_be_are_one_sentence(video, dials, budget):
+    visuals = [{"type": "video", "video": source, **dials} for source in (video(), frames(4))]
+    for visual in visuals:
+        with pytest.raises(ConfigError, match=f"{next(iter(dials))} must be a"):
+            encode_visual(SMALL.spend([visual], budget)[0], SMALL.rule)
+
+
+def test_budgets_in_a_dict_and_of_numpy():
+    assert Budget.parse({"memory": "2GB"}) == Budget(memory=2_000_000_000)
+    assert Budget.parse(np.int64(7)) == Budget(tokens=7)
+    assert Budget.parse(["4096,5s", "2GB"]) == Budget(4096, 2_000_000_000, 5.0)
+    with pytest.raises(ConfigError, match="budget of memory cannot be '5s'"):
+        Budget.parse({"memory": "5s"})
+
+
+def test_ratios_of_ones_own_and_auto_exclude_each_other():
+    visual = {"type": "video", "video": frames(4), "focus": "auto", "compression": [4, 16, 16, 4]}
+    with pytest.raises(ConfigError, match="chooses the ratios itself"):
+        SMALL.spend([visual])
+    settled = SMALL.spend([{**visual, "compression": None}])
+    assert SMALL.spend(settled) == settled
+
+
+def test_a_stream_knows_its_tokens_before_it_is_read(video):
+    visual = {"type": "video", "video": video(num_frames=60, rate=10), "focus": "0-10"}
+    (settled,) = SMALL.spend([visual])
+    assert len(set(settled["compression"])) == 2
+    assert open_visual(settled, SMALL.rule).num_tokens == forecast_visual(settled, SMALL.rule).num_tokens

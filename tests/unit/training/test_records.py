@@ -235,3 +235,18 @@ def test_counting_refuses_the_dials_that_encoding_would(tmp_path, dials):
     Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
     with pytest.raises(ConfigError):
         measured_visual({"type": "video", "video": [str(tmp_path / "a.png")], **dials}, ResizeRule())
+
+
+@pytest.mark.parametrize(
+    "dials", [{"max_visual_tokens": 30}, {"focus": "2-4"}, {"focus": "auto", "max_frames": 8}]
+)
+def test_what_is_measured_is_what_is_encoded(dials):
+    """Dials that the planner spends: rows are packed by the measured tokens."""
+    processor = make_processor()
+    rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)) for _ in range(10)]
+    visual = {"type": "video", "video": frames, **dials}
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "It."}]
+    whole = processor.encode_sample(turns, [visual])
+    measured = processor.encode_sample(turns, [measured_visual(visual, processor.rule)])
+    assert len(measured) == len(whole)
