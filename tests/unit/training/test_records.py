@@ -238,7 +238,7 @@ def test_counting_refuses_the_dials_that_encoding_would(tmp_path, dials):
 
 
 @pytest.mark.parametrize(
-    "dials", [{"max_visual_tokens": 30}, {"focus": "2-4"}, {"focus": "auto", "max_frames": 8}]
+    "dials", [{"max_visual_tokens": 60}, {"focus": "2-4"}, {"focus": "auto", "max_frames": 8}]
 )
 def test_what_is_measured_is_what_is_encoded(dials):
     """Dials that the planner spends: rows are packed by the measured tokens."""
