@@ -56,8 +56,8 @@ def load(
             and the CPU multiplies bfloat16 natively.
         device: "auto" is the accelerator if there is one, else the CPU.
         vision_tower: the tower's file, for a published checkpoint that holds none.
-        attn_implementation: "eager", "sdpa", or "flash_attention_2" where installed. The tower takes the fastest
-            backend unless it is "eager" (see `model.attention`).
+        attn_implementation: "eager", "sdpa", or "flash_attention_2" where installed. The tower takes
+            the fastest backend unless it is "eager" (see `model.attention`).
         vision_dtype: "auto" is `dtype`; "int8" rounds the tower's linear layers to int8, which a CPU with
             AVX512-VNNI runs faster. Such a model is for inference: it is neither trained nor saved.
         quantize: "int8" or "int4" for the weights of the language model's linear layers, quantised while they
