@@ -30,13 +30,12 @@ from oryx.processing.budget import Planner
 from oryx.processing.processor import OryxProcessor
 from oryx.processing.settings import processor_settings
 from oryx.processing.speed import read_speed
+from oryx.processing.weights import SMALL_MODEL
 from oryx.quantization import check_device, quantization_options
 from oryx.sizes import model_sizes
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 VISION_DTYPES = ("auto", "int8")
-# Below this many parameters float32 on a CPU costs little memory and is never slower.
-SMALL_MODEL = 500_000_000
 
 
 def load(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oryx.processing.speed import Speed
 
 
-def calibrate_machine(folder: Path, vision_tower: Path | None, dtype: str, device: str) -> None:
+def calibrate_machine(folder: Path, vision_tower: Path | None, dtype: str, device: str) -> Speed:
     """Measure and keep; says on stderr where."""
     from oryx.checkpoints.published import expected_shapes
     from oryx.cli.display import progress_bar
@@ -26,3 +30,4 @@ def calibrate_machine(folder: Path, vision_tower: Path | None, dtype: str, devic
     assert planner.sizes is not None
     file = write_speed(speed, planner.sizes, {dtype, speed.dtype}, {device, where.type})
     print(f"oryx: calibrated for {folder.name} in {speed.dtype} on {where}; kept in {file}", file=sys.stderr)
+    return speed

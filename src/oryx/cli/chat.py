@@ -95,7 +95,9 @@ def _questions() -> Iterator[str]:
         question = line.strip()
         if question in ("/quit", "/exit"):
             return
-        if question:
+        if question.startswith("/") and " " not in question:
+            print(f"oryx: there is no command {question}; /quit ends the conversation", file=sys.stderr)
+        elif question:
             yield question
 
 

@@ -79,7 +79,9 @@ def print_plan(forecast: Forecast) -> None:
     totals.add_row("LM prefill", scaled(plan["lm_prefill_flops"], 1000, "FLOP"))
     totals.add_row("peak memory", f"{scaled(plan['peak_memory_bytes'], 1024, 'B')}, weights included")
     if "seconds" in plan:
-        parts = ", ".join(f"{name} {plan['seconds'][name]:.2g} s" for name in ("read", "vision", "prefill"))
+        parts = ", ".join(
+            f"{name} {plan['seconds'][name]:.2g} s" for name in ("read", "vision", "prefill", "rest")
+        )
         totals.add_row("first word after", f"{plan['seconds']['total']:.2g} s ({parts})")
     console = Console(highlight=False)
     console.print(table)
@@ -138,6 +140,17 @@ def progress_bar(label: str) -> Iterator[Bar]:
         yield bar
     finally:
         bar.close()
+
+
+@contextmanager
+def waiting(label: str) -> Iterator[None]:
+    """A sign of life on a terminal for work whose length nobody knows."""
+    console = stderr()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(label):
+        yield
 
 
 def print_rows(rows: Sequence[tuple[str, Any]]) -> None:

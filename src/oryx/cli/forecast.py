@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -16,7 +17,7 @@ from oryx.processing.forecast import VisualForecast
 from oryx.processing.geometry import ResizeRule
 from oryx.processing.settings import processor_settings
 from oryx.processing.speed import read_speed
-from oryx.processing.weights import check_quantize, num_parameters
+from oryx.processing.weights import SMALL_MODEL, check_quantize, num_parameters
 
 if TYPE_CHECKING:
     from oryx.config import OryxConfig
@@ -46,7 +47,7 @@ def make_planner(
     Args:
         dtype, device: as in `oryx.load`.
         exact: find out what "auto" comes to on this machine, which imports torch. Otherwise it is what the
-            calibration found, or the checkpoint's own dtype.
+            calibration found, or float32 for a small model where there is no sign of an accelerator.
 
     Raises:
         CheckpointError: a config that cannot be read, or no tower.
@@ -65,7 +66,14 @@ def make_planner(
         sizes = replace(sizes, dtype=dtype)
     elif exact:
         sizes = replace(sizes, dtype=_resolved(sizes, device))
+    elif device in ("auto", "cpu") and sum(num_parameters(sizes).values()) < SMALL_MODEL and _is_plain_pc():
+        sizes = replace(sizes, dtype="float32")
     return Planner(rule, sizes, speed)
+
+
+def _is_plain_pc() -> bool:
+    """Whether nothing speaks for an accelerator that torch would take."""
+    return sys.platform == "linux" and not any(Path(file).exists() for file in ("/dev/nvidiactl", "/dev/kfd"))
 
 
 def _resolved(sizes: ModelSizes, device: str) -> str:

@@ -14,12 +14,27 @@ def complain(text: str) -> None:
     print("oryx: " + " ".join(text.split()), file=sys.stderr)
 
 
+class _Once(logging.Filter):
+    """A file is opened for the plan and once more to be read: what is wrong with it is said once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        is_new = message not in self.said
+        self.said.add(message)
+        return is_new
+
+
 @contextmanager
 def quiet(debug: bool) -> Iterator[None]:
     """Inside, libraries are silent and warnings of Oryx are one line each; with `debug` all is shown."""
     ours, root, silence = logging.getLogger("oryx"), logging.getLogger(), logging.NullHandler()
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("oryx: %(message)s"))
+    handler.addFilter(_Once())
     level = ours.level
     ours.addHandler(handler)
     ours.setLevel(logging.DEBUG if debug else logging.WARNING)

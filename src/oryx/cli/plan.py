@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -54,8 +54,10 @@ def plan_command(
             raise ConfigError("--calibrate measures weights as they are stored: leave --quantize out.")
         from oryx.cli.calibrate import calibrate_machine
 
-        calibrate_machine(folder, vision_tower, dtype, device)
+        speed = calibrate_machine(folder, vision_tower, dtype, device)
         if not media:
+            if as_json:
+                print(json.dumps(asdict(speed)))
             return
     if not media:
         raise ConfigError("media are missing: pictures, videos or folders of views to plan for.")
@@ -64,7 +66,7 @@ def plan_command(
     sources = read_media(media, dials, views)
     text = None if question is None else with_markers(question, len(sources))
     limit = Budget.parse(budget)
-    exact = limit is not None and (limit.memory is not None or limit.seconds is not None)
+    exact = limit is not None and limit.memory is not None
     planner = make_planner(folder, vision_tower, dtype, device, quantize, exact)
     style = prompt_style and prompt_style.value
     if text is None:

@@ -22,19 +22,21 @@ def load_session(
     vision_dtype: str = "auto",
 ) -> Session:
     """A session of the model in `folder`; the visuals still have to be added."""
+    from oryx.cli.display import waiting
     from oryx.cli.noise import quiet_transformers
     from oryx.engine.session import Session
     from oryx.loading import load
 
     quiet_transformers()
-    model, processor = load(
-        folder,
-        dtype=dtype,
-        device=device,
-        vision_tower=vision_tower,
-        vision_dtype=vision_dtype,
-        quantize=quantize,
-    )
+    with waiting(f"loading {folder.name}"):
+        model, processor = load(
+            folder,
+            dtype=dtype,
+            device=device,
+            vision_tower=vision_tower,
+            vision_dtype=vision_dtype,
+            quantize=quantize,
+        )
     return Session(model, processor, prompt_style=style)
 
 

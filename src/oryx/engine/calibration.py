@@ -7,6 +7,7 @@ rest is extrapolated. What is timed are the engine's own functions, from a file 
 from __future__ import annotations
 
 import io
+import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,11 +35,14 @@ from oryx.processing.speed import Speed
 from oryx.processing.visuals import encode_visual
 from oryx.sizes import model_sizes
 
+logger = logging.getLogger(__name__)
+
 WHOLE = 50_000_000  # parameters up to which a model is built with all of its layers
-REPEATS = 3
+REPEATS = 3  # the fastest counts: whatever else runs here only makes one slower
+UNSTEADY = 1.5  # slowest by fastest run, in the median, of a machine that has other work
 RATIO = 4
 CLIP_HEIGHT, CLIP_WIDTH, CLIP_RATE, CLIP_FRAMES = 720, 1280, 25, 400
-NUM_STEPS = 4
+NUM_STEPS = 28  # timed runs, more or less: for the bar
 
 
 @torch.no_grad()
@@ -49,7 +53,7 @@ def measure_speed(
     device: torch.device,
     report: Callable[[int, int], None] | None = None,
 ) -> Speed:
-    """Seconds of every part: in about ten seconds for a small model, a minute for a large one.
+    """Seconds of every part: in half a minute for a small model, a minute or more for a large one.
 
     Args:
         config: of the model.
@@ -57,16 +61,19 @@ def measure_speed(
         dtype, device: to compute in.
         report: called with (steps done, steps in all).
     """
-    probe = _Probe(config, processor, dtype, device)
+    probe = _Probe(config, processor, dtype, device, report)
     # Beside an accelerator, files are read while it computes; on a CPU both want the same cores.
     overlap = 0.0 if device.type == "cpu" else 1.0
     parts: dict[str, Any] = {"dtype": str(dtype).removeprefix("torch."), "overlap": overlap}
-    for done, measure in enumerate((_vision, _prefill, _reading), start=1):
+    for measure in (_vision, _prefill, _reading):
         parts |= measure(probe)
-        if report:
-            report(done, NUM_STEPS)
     speed = Speed(**parts)
     speed = replace(speed, request=_request(probe, speed))
+    spread = statistics.median(probe.spreads)
+    if spread > UNSTEADY:
+        logger.warning(
+            "repeated runs differed by a factor of %.1f: calibrate again when nothing else runs here", spread
+        )
     if report:
         report(NUM_STEPS, NUM_STEPS)
     return speed
@@ -76,12 +83,19 @@ class _Probe:
     """A model to time: whole if it is small, else with one layer and with two."""
 
     def __init__(
-        self, config: OryxConfig, processor: OryxProcessor, dtype: torch.dtype, device: torch.device
+        self,
+        config: OryxConfig,
+        processor: OryxProcessor,
+        dtype: torch.dtype,
+        device: torch.device,
+        report: Callable[[int, int], None] | None = None,
     ) -> None:
         config = deepcopy(config)
         config.image_token_id = processor.image_token_id
         self.config, self.processor, self.device = config, processor, device
-        self.rule = processor.rule
+        self.rule, self.report = processor.rule, report
+        self.spreads: list[float] = []
+        """Slowest by fastest run of everything timed."""
         self.vision_layers = config.vision_config.num_hidden_layers
         self.text_layers = config.text_config.num_hidden_layers
         layer = sum(weight.numel() for weight in _empty(_with_layers(config, 1), dtype).parameters())
@@ -90,19 +104,24 @@ class _Probe:
         self.models = [_filled(each, dtype, device) for each in configs]
 
     def seconds(self, run: Callable[[OryxForConditionalGeneration], Any], layers: int) -> float:
-        """Median seconds of `run` with all `layers` of the part that it calls."""
-        times = []
-        for model in self.models:
-            run(model)
-            times.append(statistics.median(self._time(run, model) for _ in range(REPEATS)))
+        """Seconds of `run` with all `layers` of the part that it calls."""
+        times = [self.time(lambda model=model: run(model)) for model in self.models]  # type: ignore[misc]
         return times[0] if self.is_whole else times[0] + (layers - 1) * max(0.0, times[1] - times[0])
 
-    def _time(self, run: Callable[[OryxForConditionalGeneration], Any], model: Any) -> float:
-        began = time.perf_counter()
-        run(model)
-        if self.device.type != "cpu":
-            torch.accelerator.synchronize(self.device)
-        return time.perf_counter() - began
+    def time(self, run: Callable[[], Any]) -> float:
+        """Seconds of the fastest of some runs, after one that is not timed."""
+        run()
+        times = []
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            run()
+            if self.device.type != "cpu":
+                torch.accelerator.synchronize(self.device)
+            times.append(time.perf_counter() - began)
+        self.spreads.append(max(times) / min(times))
+        if self.report:
+            self.report(min(len(self.spreads), NUM_STEPS - 1), NUM_STEPS)
+        return min(times)
 
 
 def _vision(probe: _Probe) -> dict[str, float]:
@@ -161,13 +180,7 @@ def _reading(probe: _Probe) -> dict[str, float]:
         rows, seconds = [], []
         for visual in _visuals(Path(name)):
             rows.append(forecast_visual(visual, probe.rule).reading.counts())
-            encode_visual(visual, probe.rule)
-            times = []
-            for _ in range(REPEATS):
-                began = time.perf_counter()
-                encode_visual(visual, probe.rule)
-                times.append(time.perf_counter() - began)
-            seconds.append(statistics.median(times))
+            seconds.append(probe.time(lambda visual=visual: encode_visual(visual, probe.rule)))  # type: ignore[misc]
     return dict(zip(PARTS, fit_nonnegative(rows, seconds)))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 # Containers whose headers declare a duration; of others libav works it out from what is left of the file.
 DECLARING = ("matroska,webm", "flv", "asf", "mxf", "mov,mp4,m4a,3gp,3g2,mj2")
 TS_PACKETS = (188, 192, 204)  # bytes of a packet of MPEG-TS, in its three variants
+MAX_UNCOUNTED = 0.005  # share of the frames that a header may count too many
 MIN_MISSING = 0.5  # seconds that a header's rounding, or a last frame that is shown for long, may not explain
 
 
@@ -19,7 +20,7 @@ def find_loss(
         gap: the most seconds between two of them.
         is_broken: the last packet is incomplete, or reading ended in an error.
     """
-    if stream.frames > num_frames:
+    if stream.frames - num_frames > stream.frames * MAX_UNCOUNTED:
         return f"is cut off: only {num_frames} of its {stream.frames} frames are there"
     is_ts = container.format.name == "mpegts"
     if is_broken or (is_ts and all(container.size % size for size in TS_PACKETS)):

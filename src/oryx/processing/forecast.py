@@ -149,7 +149,7 @@ class Forecast:
 
     @property
     def seconds(self) -> dict[str, float] | None:
-        """`read`, `vision`, `prefill`, and `total`: until the first word of the answer, the model loaded.
+        """`read`, `vision`, `prefill`, the `rest`, and `total`: until the first word, the model loaded.
 
         None where the machine was not calibrated.
         """
@@ -160,7 +160,8 @@ class Forecast:
         vision = sum(self.speed.vision_seconds(visual.views) for visual in self.visuals)
         prefill = self.speed.prefill_seconds(self.num_positions)
         total = self.speed.request + self.speed.encode_seconds(reading, vision) + prefill
-        return {"read": reading, "vision": vision, "prefill": prefill, "total": total}
+        rest = self.speed.request
+        return {"read": reading, "vision": vision, "prefill": prefill, "rest": rest, "total": total}
 
     def to_dict(self) -> dict[str, Any]:
         """What `oryx plan --json` prints."""

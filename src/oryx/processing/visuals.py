@@ -368,7 +368,7 @@ def visual_source(visual: Mapping[str, Any], kind: str) -> Any:
         if source.startswith(("http://", "https://")):
             from oryx.media.image import LIVE
 
-            live = LIVE if kind == "video" else ""
+            live = LIVE if source.lower().split("?")[0].endswith((".m3u8", ".mpd")) else ""
             raise MediaError(
                 f"{source} is not fetched from the network: download it and give its path{live}."
             )

@@ -23,6 +23,8 @@ QUANTIZATIONS = ("int8", "int4")
 BITS = {"int8": 8, "int4": 4}
 # Inputs that share a scale and a zero point in int4; int8 has one scale for each output.
 GROUP_SIZE = 32
+SMALL_MODEL = 500_000_000
+"""Parameters below which float32 on a CPU costs little memory and is never slower."""
 # The int4 kernel takes outputs in multiples of this.
 INT4_OUTPUTS = 16
 

@@ -202,3 +202,13 @@ def test_verify_counts_the_weights_that_are_packed(run, tiny):
     )
     assert plain["parameters"] == packed["parameters"]
     assert (plain["quantize"], packed["quantize"]) == ("no", "int4")
+
+
+def test_what_is_wrong_with_a_file_is_said_once(run, native, video, tmp_path):
+    whole = video("whole.avi", num_frames=60, height=96, width=128)
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
+    result = run("ask", cut, "What?", "--budget", 60, "--model", native, "--max-new-tokens", 1)
+    assert result.code == 0, result.err
+    said = [line for line in result.err.splitlines() if line.startswith("oryx:")]
+    assert len(said) == len(set(said)) == 1

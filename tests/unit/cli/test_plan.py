@@ -269,3 +269,26 @@ def test_a_budget_leaves_room_for_notes_and_questions(run, native, video, tmp_pa
     asked = run("ask", clip, "What is it?", *options, "--max-new-tokens", 2, "--json")
     assert asked.code == 0, asked.err
     assert json.loads(asked.out)["prompt_tokens"] <= 698
+
+
+def test_a_plan_is_in_the_dtype_that_ask_computes_in(run, picture, monkeypatch, tmp_path):
+    monkeypatch.setattr("oryx.processing.speed.calibration_file", lambda: tmp_path / "calibration.json")
+    asked = json.loads(run("ask", picture(), "What?", "--json", "--max-new-tokens", 1).out)
+    assert plan(run, picture())["dtype"] == asked["plan"]["dtype"]
+
+
+def test_calibration_as_json(run, native, tmp_path, monkeypatch):
+    from oryx.engine import calibration
+
+    monkeypatch.setattr("oryx.processing.speed.calibration_file", lambda: tmp_path / "calibration.json")
+    for name, value in (("CLIP_HEIGHT", 48), ("CLIP_WIDTH", 64), ("CLIP_FRAMES", 20), ("REPEATS", 1)):
+        monkeypatch.setattr(calibration, name, value)
+    found = json.loads(run("plan", "--calibrate", "--json", "--model", native).out)
+    assert found["dtype"] == "float32"
+    assert found["request"] >= 0
+
+
+def test_a_video_at_an_address_is_no_live_stream(run, native):
+    result = run("plan", "http://host/clip.mp4", "--model", native)
+    assert result.code == 2
+    assert result.err.endswith("download it and give its path.\n")
