@@ -212,3 +212,11 @@ def test_what_is_wrong_with_a_file_is_said_once(run, native, video, tmp_path):
     assert result.code == 0, result.err
     said = [line for line in result.err.splitlines() if line.startswith("oryx:")]
     assert len(said) == len(set(said)) == 1
+
+
+def test_chat_names_a_command_that_is_none(run, tiny, picture, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("/help\n/quit\n"))
+    result = run("chat", picture(), "--model", tiny)
+    assert result.code == 0
+    assert "there is no command /help; /quit ends the conversation" in result.err
+    assert result.out == ""
