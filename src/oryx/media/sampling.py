@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class VideoInfo:
         times = self.timeline.times if self.timeline is not None else None
         return index / self.fps if times is None else float(times[index])
 
-    @property
+    @cached_property
     def times(self) -> np.ndarray:
         """(num_frames,) float64: seconds from the first frame; by the mean rate where they were not read."""
         times = self.timeline.times if self.timeline is not None else None

@@ -4,6 +4,7 @@ Frames are counted from 0 in the order in which they are shown: the rank of a fr
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import av
@@ -38,7 +39,7 @@ class Timeline:
     is_predicted: bool = False
     """Only the keyframes were read; the frames between them are counted at a constant rate."""
 
-    @property
+    @cached_property
     def times(self) -> np.ndarray | None:
         """(num_frames,) float64: seconds from the first frame."""
         return None if self.pts is None else (self.pts - self.pts[0]) * self.time_base

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from oryx.errors import ConfigError
-from oryx.media.focus import AUTO, SPENT_AUTO, parse_focus
 from oryx.processing.context import check_context
 from oryx.processing.costs import ModelSizes
 from oryx.processing.forecast import Forecast, VisualForecast, forecast_visual
 from oryx.processing.geometry import ResizeRule
 from oryx.processing.headers import Header, read_header
-from oryx.processing.ladder import Rung, build_ladder, settle
+from oryx.processing.ladder import Rung, build_ladder, check_auto, settle
 from oryx.processing.speed import Speed
 from oryx.processing.visuals import EncodedVisual, visual_type
 
@@ -234,10 +233,7 @@ class Planner:
         visual_type(visual)
         most, focus = visual.get("max_visual_tokens"), visual.get("focus")
         is_settled = isinstance(visual.get("compression"), list | tuple)
-        if is_settled and focus != SPENT_AUTO and parse_focus(focus) == AUTO:
-            raise ConfigError(
-                'focus "auto" chooses the ratios itself: give none, or one for the other frames.'
-            )
+        check_auto(visual)
         if most is None and (focus is None or is_settled):
             return visual
         header = read_header(visual)

@@ -41,7 +41,7 @@ from oryx.processing.visuals import FEW_FRAMES
 AREA_STEP = 2**0.125  # from one area to the next: about a tenth more tokens
 FEW_SECONDS = 8  # a shorter clip still has so many frames before each gets more tokens
 FOCUS_RATIOS = (4, 2, 1)
-MANY_COUNTS = 64
+MANY = 256  # numbers of frames to choose from, beyond the first few: each is a percent or two more
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,16 @@ def settle(header: Header, visual: Mapping[str, Any], rung: Rung) -> dict[str, A
     return settled
 
 
+def check_auto(visual: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a list of ratios beside a focus that is to choose them."""
+    focus = visual.get("focus")
+    has_ratios = isinstance(visual.get("compression"), list | tuple)
+    if has_ratios and focus != SPENT_AUTO and parse_focus(focus) == AUTO:
+        raise ConfigError(
+            'focus "auto" chooses the ratios itself: give one ratio for the other frames, or none.'
+        )
+
+
 def _image_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) -> Iterator[Rung]:
     size, cap, detail = header.sizes[0], visual.get("max_pixels"), visual.get("detail")
     ratios = _ratios(visual)
@@ -136,6 +146,7 @@ def _video_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) ->
     """Also of views. A list of ratios leaves nothing to choose."""
     cap = visual.get("max_pixels")
     if isinstance(visual.get("compression"), list | tuple):
+        check_auto(visual)
         yield Rung(forecast_visual(visual, rule, header).num_tokens, {})
         return
     ratios = _ratios(visual)
@@ -173,7 +184,7 @@ def _video_rungs(header: Header, visual: Mapping[str, Any], rule: ResizeRule) ->
         """On the way to a finer ratio: some frames have it already, or views are still smaller."""
         if focus is None and header.kind == "video" and not header.is_list:
             others = ratios[ratios.index(ratio) - 1]
-            for num_rich in range(1, frames.chosen(num_frames)[0]):
+            for num_rich in _steps(frames.chosen(num_frames)[0], MANY // 4)[:-1]:
                 yield make(num_frames, cap, MixedRatios(ratio, others, num_rich), others, num_rich)
             yield rung(num_frames, ratio)
             return
@@ -252,10 +263,14 @@ def _counts(header: Header, visual: Mapping[str, Any]) -> tuple[list[int], list[
     most = most if cap is None else min(cap, most)
     seconds = FEW_FRAMES if header.duration is None else max(FEW_SECONDS, math.ceil(header.duration))
     covering = min(most, seconds)
-    counts = list(range(1, covering + 1))
-    if visual.get("keyframes"):  # each number takes a look at all keyframes
-        counts = sorted({*counts[:FEW_FRAMES], *np.geomspace(1, covering, MANY_COUNTS).astype(int).tolist()})
+    counts = _steps(covering, MANY // 4 if visual.get("keyframes") else MANY)
     return counts, list(range(covering + 1, min(most, max(covering, FEW_FRAMES)) + 1))
+
+
+def _steps(most: int, many: int) -> list[int]:
+    """Numbers from 1 to `most`, ascending: all of the first few, then about `many` in even proportions."""
+    few = range(1, min(most, FEW_FRAMES) + 1)
+    return sorted({*few, *np.geomspace(1, most, many).astype(int).tolist(), most})
 
 
 def _ratios(visual: Mapping[str, Any]) -> list[int]:

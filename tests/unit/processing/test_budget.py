@@ -442,6 +442,8 @@ def test_ratios_of_ones_own_and_auto_exclude_each_other():
     visual = {"type": "video", "video": frames(4), "focus": "auto", "compression": [4, 16, 16, 4]}
     with pytest.raises(ConfigError, match="chooses the ratios itself"):
         SMALL.spend([visual])
+    with pytest.raises(ConfigError, match="chooses the ratios itself"):
+        SMALL.spend([visual], 500)
     settled = SMALL.spend([{**visual, "compression": None}])
     assert SMALL.spend(settled) == settled
 
