@@ -331,9 +331,9 @@ def _settled(header: Header | None, visual: Any, rung: Rung) -> Any:
 
 def _forecast(visual: Any, rule: ResizeRule, header: Header | None) -> VisualForecast:
     if isinstance(visual, EncodedVisual):
-        first = visual.views[-1]
+        largest = visual.views[-1]  # the source is gone: an image's native view, or a frame
         return VisualForecast(
-            visual_type(visual), "encoded", first.height, first.width, visual.views, visual.note
+            visual_type(visual), "encoded", largest.height, largest.width, visual.views, visual.note
         )
     return forecast_visual(visual, rule, header)
 
