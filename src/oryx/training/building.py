@@ -19,7 +19,8 @@ from oryx.loading import generation_config, load
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.geometry import nearest
 from oryx.processing.processor import OryxProcessor
-from oryx.training.recipe import NewModel, Recipe
+from oryx.training.recipe import Recipe
+from oryx.training.sections.model import NewModel
 
 _PROCESSOR_KEYS = ("resize_rule", "prompt_style", "system_prompt", "image_token")
 # Keys that configs of language models take and store under another name.

@@ -18,8 +18,10 @@ from oryx.data.synthetic import Sample, make_source
 from oryx.errors import ConfigError, OryxError
 from oryx.processing.collate import EncodedSample, pack_rows
 from oryx.processing.processor import OryxProcessor
-from oryx.training.recipe import BatchSection, DataSection, Recipe
+from oryx.training.recipe import Recipe
 from oryx.training.records import Record, measured_visual, read_records
+from oryx.training.sections.data import DataSection
+from oryx.training.sections.optim import BatchSection
 
 STATS = "stats"
 """Key of a batch's `BatchStats`, beside the model's inputs."""

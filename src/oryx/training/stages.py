@@ -11,7 +11,7 @@ from torch import nn
 
 from oryx.errors import ConfigError
 from oryx.processing.geometry import nearest
-from oryx.training.recipe import PARTS
+from oryx.training.sections.checks import PARTS
 
 
 def set_trainable(model: nn.Module, parts: Sequence[str]) -> Table:

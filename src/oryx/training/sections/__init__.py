@@ -1,0 +1,1 @@
+"""The sections of a recipe: typed, frozen, validated when made."""
