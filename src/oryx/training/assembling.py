@@ -43,6 +43,8 @@ class Sources:
     language_model: Part | None
     """None: a causal language model of transformers, in `text_folder`."""
     text_folder: Path
+    between: dict[str, Part | None]
+    """"compressor" and "projector"; None for a new one."""
     config: OryxConfig
 
 
@@ -57,11 +59,13 @@ def open_sources(section: AssembleSection) -> Sources:
     folder = resolve_folder(section.language_model)
     language_model = open_language_model(folder)
     text = language_model.config if language_model else read_text_config(folder)
-    dim = section.compressor_dim
-    if section.compressor != NEW:
-        dim = open_part(resolve_folder(section.compressor), "compressor").config.compressor_dim
+    between = {
+        name: None if source == NEW else open_part(resolve_folder(source), name)
+        for name, source in (("compressor", section.compressor), ("projector", section.projector))
+    }
+    dim = between["compressor"].config.compressor_dim if between["compressor"] else section.compressor_dim
     config = OryxConfig(vision_config=tower.config, text_config=text, compressor_dim=dim)
-    return Sources(tower, language_model, folder, config)
+    return Sources(tower, language_model, folder, between, config)
 
 
 def open_vision_tower(section: AssembleSection) -> Part:
@@ -104,11 +108,13 @@ def assemble(
     with torch.device("meta"):
         model = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
     model.language_model = text
-    model.vision_tower = _filled(model.vision_tower, sources.tower, section.vision_tower)
+    _fill(model.vision_tower, sources.tower, section.vision_tower)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model.compressor = _between(DynamicCompressor(config), "compressor", section.compressor)
-        model.projector = _between(new_projector(config), "projector", section.projector)
+        model.compressor, model.projector = DynamicCompressor(config), new_projector(config)
+    for name, part in sources.between.items():
+        if part is not None:
+            _fill(getattr(model, name), part, getattr(section, name))
     model.generation_config = generation_config(processor)
     return model.eval(), processor
 
@@ -171,12 +177,8 @@ def _saved(folder: Path | None) -> dict[str, Any]:
     return {} if folder is None else processor_settings(folder)
 
 
-def _between(module: nn.Module, name: str, source: str) -> nn.Module:
-    return module if source == NEW else _filled(module, open_part(resolve_folder(source), name), source)
-
-
-def _filled(module: Any, part: Part, where: object) -> Any:
-    """The module with the part's weights, in float32.
+def _fill(module: nn.Module, part: Part, where: object) -> None:
+    """Give the module the part's weights, in float32.
 
     Raises:
         CheckpointError: listing keys that are unknown, missing or misshapen.
@@ -196,4 +198,3 @@ def _filled(module: Any, part: Part, where: object) -> Any:
     # Copies: weights in a mapped file must not be trained in place.
     copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in weights.items()}
     module.load_state_dict(copies, assign=True)
-    return module
