@@ -70,7 +70,7 @@ class DataSection:
             weights.append(self.synthetic.weight)
             if self.synthetic.weight is None:
                 raise ConfigError(
-                    "synthetic.weight is missing: beside sources, synthetic data needs a share of the samples."
+                    "synthetic.weight is missing: beside sources, synthetic samples need a share."
                 )
         if None in weights and weights.count(None) < len(weights):
             raise ConfigError("sources have weights in part; give every source a weight, or none.")
