@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from oryx.errors import ConfigError
+from oryx.fields import build
 from oryx.training.curves import draw_curves, read_curve
-from oryx.training.fields import build
 from oryx.training.folder import RunFolder
 from oryx.training.recipe import CHAIN_KEY, Recipe, read_settings
 from oryx.training.trainer import train
