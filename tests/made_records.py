@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 
@@ -18,3 +20,12 @@ def png(seed: int, height: int = 24, width: int = 40) -> bytes:
 
 def turns(question: str = "What?", answer: str = "It.") -> list[dict[str, str]]:
     return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+
+
+def assert_same_batch(first: dict[str, Any], second: dict[str, Any], names: bool = True) -> None:
+    """Equal to the bit; with `names`, of the same records."""
+    assert first.keys() == second.keys()
+    for key in first.keys() - {"stats"}:
+        assert torch.equal(first[key], second[key]), key
+    if names:
+        assert first["stats"] == second["stats"]

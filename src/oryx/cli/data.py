@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from oryx.cli.data_check import check_command
+from oryx.cli.data_pack import pack_command
+
 data_app = typer.Typer(help="Make, check and pack training data.", invoke_without_command=True)
+
+data_app.command("check")(check_command)
+data_app.command("pack")(pack_command)
 
 
 @data_app.callback()

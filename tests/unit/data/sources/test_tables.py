@@ -174,6 +174,6 @@ def test_a_stream_that_became_shorter_is_told(stream, table, tmp_path, monkeypat
     open_source(stream)
     table.select(range(5, 7)).to_parquet(tmp_path / "part1.parquet", batch_size=2)
     source = open_source(stream)
-    assert source.read(6).conversations == turns("Q 6", "A 6")
+    assert source.read(5).conversations[1]["value"] == "A 5"
     with pytest.raises(ConfigError, match="row 7: the stream ends earlier than when it was first read"):
         source.read(7)
