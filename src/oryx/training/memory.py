@@ -1,8 +1,8 @@
 """What a training step takes in memory, reckoned from sizes.
 
 State is exact: every weight is in float32 and has a gradient and the optimiser's averages where it learns.
-What a layer keeps for its backward pass was counted on real layers, tensor by tensor, which this file's test does
-again. Not counted: what kernels need while they run, fragments, and batches that wait to be read.
+What a layer keeps for its backward pass was counted on real layers, tensor by tensor, as a test does again.
+Not counted: what kernels need while they run, fragments, and batches that wait to be read.
 """
 
 from __future__ import annotations
