@@ -202,15 +202,18 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if (input_ids is None) == (inputs_embeds is None):
             raise AlignmentError("give exactly one of input_ids and inputs_embeds.")
         if input_ids is not None:
-            spans = None
+            spans, dummy = None, None
             if patches is not None:
                 if visual_embeds is not None:
                     raise AlignmentError("give patches or visual_embeds, not both.")
                 visuals = (patches, grids, compressions, visual_lengths, visual_kinds)
                 visual_embeds, spans = self.get_visual_embeds(**all_given(visuals))
+            elif visual_embeds is None and self.training and is_distributed():
+                # Before the text, as on ranks with visuals: collectives must come in one order everywhere.
+                dummy = self._dummy_visual()
             inputs_embeds = self.fuse(input_ids, visual_embeds, spans)
-            if visual_embeds is None and self.training and is_distributed():
-                inputs_embeds = inputs_embeds + self._dummy_visual().to(inputs_embeds.dtype)
+            if dummy is not None:
+                inputs_embeds = inputs_embeds + dummy.to(inputs_embeds.dtype)
         inputs: dict[str, Any] = {
             "inputs_embeds": inputs_embeds,
             "attention_mask": attention_mask,

@@ -16,6 +16,7 @@ from oryx.training.sections.checks import PARTS, at_least
 from oryx.training.sections.data import DataSection
 from oryx.training.sections.model import ModelSection
 from oryx.training.sections.optim import BatchSection, OptimSection
+from oryx.training.sections.parallel import ParallelSection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ class Recipe:
     """Size of a step."""
     train: tuple[Literal["vision_tower", "compressor", "projector", "language_model"], ...] = PARTS  # type: ignore[assignment]
     """Parts that learn; the others are frozen."""
+    parallel: ParallelSection = field(default_factory=ParallelSection)
+    """How several processes share the work."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     """Arithmetic of the forward pass. Weights and optimiser stay in float32."""
     gradient_checkpointing: bool = False
