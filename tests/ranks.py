@@ -35,7 +35,10 @@ def run_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    target = (inspect.getfile(function), function.__name__)  # pytest's names of modules mean nothing elsewhere
+    target = (
+        inspect.getfile(function),
+        function.__name__,
+    )  # pytest's names of modules mean nothing elsewhere
     pipes = [context.Pipe(duplex=False) for _ in range(size)]
     processes = [
         context.Process(target=_run, args=(rank, size, port, pipe[1], target, args), daemon=True)
@@ -92,7 +95,8 @@ def _run(rank: int, size: int, port: int, sender: Connection, target: tuple[str,
 
 def _load(path: str, name: str) -> Callable[..., Any]:
     spec = importlib.util.spec_from_file_location("module_of_ranks", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return getattr(module, name)

@@ -1,7 +1,7 @@
 """The processes of one run, and how they agree: rank 0 writes and speaks, and an error on one ends all.
 
-A rank that raises alone would leave the others waiting for it in their next collective. So what may fail on one
-rank runs inside `World.together()` or `World.on_main()`, at whose end all ranks learn of it and raise it too.
+A rank that raises alone would leave the others waiting for it in their next collective. So what may fail on
+one rank runs inside `World.together()` or `World.on_main()`, at whose end all ranks learn of it and raise it.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Meter:
 
 
 class Reporter(TrainerCallback):
-    """Shows the steps, prints the log lines and appends them to a file; of several processes the first does."""
+    """Shows the steps, prints the log lines and appends them to a file, on rank 0."""
 
     def __init__(self, log_file: Path, console: Console) -> None:
         self.log_file = log_file

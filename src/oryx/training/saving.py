@@ -1,7 +1,7 @@
 """Checkpoints and the finished model: whole or not there at all, from one process or many.
 
-A checkpoint holds the weights as a model that `oryx.load` reads (with LoRA: what learns, alone), the optimiser's
-state, the schedule's, each process's random state and `trainer_state.json`.
+A checkpoint holds the weights as a model that `oryx.load` reads (with LoRA: what learns, alone), the state of
+the optimiser, of the schedule and of each process's random numbers, and `trainer_state.json`.
 """
 
 from __future__ import annotations
@@ -100,9 +100,11 @@ class WholeCheckpoints(Trainer):
         elif checkpoint is not None:
             assert self.lr_scheduler is not None
             sharding.load_optimizer(self._own_model, self._bare_optimizer, Path(checkpoint))
-            self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+            self.lr_scheduler.load_state_dict(
+                torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
+            )
 
     @property
-    def _bare_optimizer(self) -> torch.optim.Optimizer:
+    def _bare_optimizer(self) -> Any:
         """Without accelerate's wrapper."""
         return getattr(self.optimizer, "optimizer", self.optimizer)

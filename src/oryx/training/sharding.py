@@ -1,8 +1,9 @@
 """FSDP2: every process holds a share of each weight, of its gradient and of the optimiser's state.
 
-`torch.distributed.fsdp.fully_shard` itself, since accelerate's own FSDP2 runs on no CPU: what is tested on two
-CPU processes is what runs on GPUs. Checkpoints hold the weights as one model that `oryx.load` reads, gathered on
-rank 0, and the optimiser's state in shards (`torch.distributed.checkpoint`), which any number of processes reads.
+`torch.distributed.fsdp.fully_shard` itself, since accelerate's own FSDP2 runs on no CPU: what is tested on
+two CPU processes is what runs on GPUs. Checkpoints hold the weights as one model that `oryx.load` reads,
+gathered on rank 0, and the optimiser's state in shards (`torch.distributed.checkpoint`), which any number of
+processes reads.
 """
 
 from __future__ import annotations
@@ -98,7 +99,10 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool =
 
 def gather_weights(model: nn.Module) -> dict[str, Tensor]:
     """All weights, whole, in host memory of rank 0; nothing elsewhere."""
-    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    weights: Any = get_model_state_dict(
+        model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+    )
+    return weights
 
 
 def save_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) -> None:
@@ -123,12 +127,17 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, checkpoin
     folder = checkpoint / OPTIMIZER
     if not folder.is_dir():
         raise CheckpointError(f"{checkpoint} was not written by fsdp2; go on as the run was begun.")
-    state = {OPTIMIZER: get_optimizer_state_dict(model, optimizer)}
+    state: dict[str, Any] = get_optimizer_state_dict(model, optimizer)
     try:
-        dcp.load(state, checkpoint_id=folder)
-    except CheckpointException as error:
-        raise CheckpointError(f"{folder} cannot be read ({_as_plain(error)}).") from None
-    set_optimizer_state_dict(model, optimizer, state[OPTIMIZER])
+        saved = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+        # A weight that no step has used yet has no state.
+        has_state = {key.removeprefix(f"{OPTIMIZER}.state.").rpartition(".")[0] for key in saved}
+        state["state"] = {name: entry for name, entry in state["state"].items() if name in has_state}
+        dcp.load({OPTIMIZER: state}, checkpoint_id=folder)
+    except (CheckpointException, OSError) as error:
+        reason = _as_plain(error) if isinstance(error, CheckpointException) else error
+        raise CheckpointError(f"{folder} cannot be read ({reason}).") from None
+    set_optimizer_state_dict(model, optimizer, state, options=StateDictOptions(strict=False))
 
 
 def _as_plain(error: CheckpointException) -> Exception:

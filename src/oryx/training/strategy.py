@@ -22,8 +22,8 @@ def settle(section: ParallelSection, num_processes: int) -> ParallelSection:
         section = launcher or replace(section, strategy="ddp")
     elif launcher is not None and launcher.strategy != section.strategy:
         raise ConfigError(
-            f"parallel.strategy is {section.strategy}, but accelerate was configured for {launcher.strategy}; "
-            "set strategy to auto, or launch without that configuration."
+            f"parallel.strategy is {section.strategy}, but accelerate was configured for "
+            f"{launcher.strategy}; set strategy to auto, or launch without that configuration."
         )
     if section.strategy == "deepspeed":
         check_deepspeed(section.deepspeed_config)

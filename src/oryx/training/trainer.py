@@ -1,4 +1,4 @@
-"""`train(recipe)`: a `transformers.Trainer` over packed batches, exact in resuming, on one process or many."""
+"""`train(recipe)`: a `transformers.Trainer` over packed batches, exact in resuming, on one rank or many."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def train(
 
     Raises:
         ConfigError: the recipe or its data is wrong, or `output` holds something that would be lost.
-        OryxError: the loss is not a number any more, the disk is full, or another process of the run ended. The
-            last checkpoint stays.
+        OryxError: the loss is not a number any more, the disk is full, or another process of the run ended.
+            The last checkpoint stays.
     """
     _check_installed()
     world = join_world()
@@ -92,7 +92,7 @@ def train(
     except Exception as error:
         if world.size > 1 and is_lost_process(error):
             raise OryxError(
-                "another process of the run ended, and says above why; the same command goes on from the last "
+                "another process of the run ended, and says why; the same command goes on from the last "
                 "checkpoint."
             ) from error
         raise
@@ -114,6 +114,7 @@ def _settled(recipe: str | Path | Recipe, overrides: Sequence[str], resume: str)
     return recipe
 
 
+VISION_PARTS = ("vision_tower", "compressor", "projector")
 LISTED = 8
 """Samples that an error names, before it only counts them."""
 
@@ -139,7 +140,8 @@ class OryxTrainer(WholeCheckpoints):
         self.is_sharded = parallel.strategy == "fsdp2"
         self.meter = Meter(self.world)
         self.reporter = Reporter(folder.path / "log.jsonl", console)
-        args = _arguments(recipe, folder.path, parallel)
+        self.unused = LeaveUnused(model)
+        args = _arguments(recipe, folder.path, parallel, _has_experts(model))
         self.num_steps = count_steps(recipe, batches, args.world_size)
         args.max_steps = self.num_steps
         self.schedule = recipe.optim.make_schedule(self.num_steps)
@@ -158,7 +160,7 @@ class OryxTrainer(WholeCheckpoints):
             args=args,
             train_dataset=batches,
             processing_class=processor,
-            callbacks=[StopAndSave(recipe.optim.max_minutes, self.world), self.reporter],
+            callbacks=[StopAndSave(recipe.optim.max_minutes, self.world), self.unused, self.reporter],
         )
         self.remove_callback(PrinterCallback)
         self._clip = self.accelerator.clip_grad_norm_
@@ -200,8 +202,11 @@ class OryxTrainer(WholeCheckpoints):
             self.meter.add(stats)
             self._names.append(stats.names)
         supervised = sum(int((batch["labels"][:, 1:] != IGNORE_INDEX).sum()) for batch in batches)
+        seen = [compressions for batch in batches if (compressions := batch.get("compressions")) is not None]
+        is_compressed = any(bool((compressions > 1).any()) for compressions in seen)
         self._learn_of(problem)
-        (num_items,) = self.world.sums([supervised])
+        num_items, seeing, compressing = self.world.sums([supervised, bool(seen), is_compressed])
+        self.unused.parts = () if compressing else ("compressor",) if seeing else VISION_PARTS
         return batches, torch.tensor(max(int(num_items), 1), device=device)
 
     def _learn_of(self, problem: Exception | None) -> None:
@@ -321,6 +326,22 @@ class StopAndSave(TrainerCallback):
             control.should_log = True
 
 
+class LeaveUnused(TrainerCallback):
+    """Leaves parts alone that a step used on no process.
+
+    Several processes need a gradient for each weight, be it zero; but a step without visuals must not move
+    the tower by its momentum and its weight decay. One process has no gradient there to begin with.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.parts: tuple[str, ...] = ()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for part in self.parts:
+            self.model.get_submodule(part).zero_grad(set_to_none=True)
+
+
 def count_steps(recipe: Recipe, batches: Batches, world_size: int = 1) -> int:
     """Steps of the whole run, in each of which every process reads batches of its own."""
     if recipe.optim.steps is not None:
@@ -335,7 +356,9 @@ def _listed(names: Sequence[str]) -> str:
     return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
 
 
-def _arguments(recipe: Recipe, output: Path, parallel: ParallelSection) -> TrainingArguments:
+def _arguments(
+    recipe: Recipe, output: Path, parallel: ParallelSection, has_experts: bool
+) -> TrainingArguments:
     """All but `max_steps`, which depend on the number of processes that is known to these."""
     return TrainingArguments(
         output_dir=str(output),
@@ -359,11 +382,14 @@ def _arguments(recipe: Recipe, output: Path, parallel: ParallelSection) -> Train
         disable_tqdm=True,
         report_to="none",
         deepspeed=parallel.deepspeed_config,
-        # Every weight that learns has a gradient on every process (see the model's dummy visual), except in
-        # language models that leave experts out.
-        ddp_find_unused_parameters=False,
-        ddp_broadcast_buffers=False,
+        # Every weight has a gradient on every process, except of experts that no token was sent to.
+        ddp_find_unused_parameters=has_experts,
     )
+
+
+def _has_experts(model: OryxForConditionalGeneration) -> bool:
+    text = model.config.text_config
+    return any((getattr(text, name, None) or 0) > 1 for name in ("num_experts", "num_local_experts"))
 
 
 def _check_installed() -> None:

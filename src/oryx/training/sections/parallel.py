@@ -13,11 +13,11 @@ class ParallelSection:
     """What `torchrun` or `accelerate launch` started does together; one process alone ignores it."""
 
     strategy: Literal["auto", "ddp", "fsdp2", "deepspeed"] = "auto"
-    """A copy of the model on each process, a share of it (FSDP2), or DeepSpeed. "auto" is what the configuration
-    of `accelerate launch` says, and ddp under `torchrun`."""
+    """A copy of the model on each process, a share of it (FSDP2), or DeepSpeed. "auto" is what the
+    configuration of `accelerate launch` says, and ddp under `torchrun`."""
     reshard_after_forward: bool = True
-    """fsdp2: give a layer's gathered weights back after its forward pass and gather them again for its backward
-    pass; false keeps them, which is faster and takes more memory."""
+    """fsdp2: give a layer's gathered weights back after its forward pass and gather them again for its
+    backward pass; false keeps them, which is faster and takes more memory."""
     cpu_offload: bool = False
     """fsdp2: weights, gradients and the optimiser's state live in host memory."""
     deepspeed_config: str | None = None
