@@ -171,7 +171,10 @@ class RunFolder:
         for file in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):
             if file.suffix == ".safetensors":  # written for its owner alone
                 shutil.copymode(staging / "config.json", file)
-            os.replace(file, self.path / file.name)
+            target = self.path / file.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(file, target)
 
     def _is_finished(self) -> bool:
         state = self.path / STATE

@@ -16,7 +16,8 @@ from transformers.trainer import SCHEDULER_NAME
 
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor
-from oryx.training import sharding
+from oryx.training import lora, sharding
+from oryx.training.building import build_model
 from oryx.training.distributed import World
 from oryx.training.folder import STATE, RunFolder
 from oryx.training.recipe import Recipe
@@ -35,12 +36,17 @@ class WholeCheckpoints(Trainer):
     _gathered: dict[str, Tensor] | None = None
 
     def gather_weights(self) -> dict[str, Tensor] | None:
-        """All weights on rank 0 where they are shared out over processes; None where each has all of them."""
+        """What rank 0 writes: with LoRA all that learns, else all weights. None where the model has them."""
+        has_adapters = self.recipe.lora is not None
         if self.is_sharded:
-            return sharding.gather_weights(self._own_model)
+            return sharding.gather_weights(self._own_model, only_learned=has_adapters)
+        learned = lora.learned_weights(self._own_model) if has_adapters else None
         if self.is_deepspeed_enabled:
-            return self.accelerator.get_state_dict(self.deepspeed)
-        return None
+            weights = self.accelerator.get_state_dict(self.deepspeed)
+            return (
+                weights if learned is None else {name: weights[name] for name in learned if name in weights}
+            )
+        return learned
 
     # --- writing ------------------------------------------------------------------------------------------
 
@@ -62,8 +68,20 @@ class WholeCheckpoints(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The weights and the processor, by rank 0."""
-        if self.world.is_main:
+        if not self.world.is_main:
+            return
+        if self.recipe.lora is None:
             self._save(output_dir, state_dict=self._gathered)
+        else:
+            assert output_dir is not None
+            self._save_adapter(Path(output_dir), self._gathered)
+            self._processor.save_pretrained(output_dir)
+
+    def _save_adapter(self, folder: Path, weights: dict[str, Tensor] | None) -> None:
+        section = self.recipe.lora
+        assert section is not None
+        assert weights is not None
+        lora.save_adapter(folder, section, weights, self.recipe.model.from_)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.is_sharded:
@@ -77,22 +95,35 @@ class WholeCheckpoints(Trainer):
         weights = self.gather_weights()
         with self.folder.write("the model", keep=self.folder.keep_files) as staging:
             if self.world.is_main:
-                self._own_model.config.use_cache = True
-                self._own_model.save_pretrained(staging, state_dict=weights)
+                model = self._own_model
+                if self.recipe.lora is not None:
+                    assert weights is not None
+                    self._save_adapter(staging / lora.ADAPTER, weights)
+                    # Not the model in memory: its frozen weights may be rounded, or shared out.
+                    model = lora.merge(build_model(self.recipe)[0], self.recipe.lora, weights)
+                    weights = None
+                model.config.use_cache = True
+                model.save_pretrained(staging, state_dict=weights)
                 self._processor.save_pretrained(staging)
                 self.state.save_to_json(str(staging / STATE))
 
     # --- reading ------------------------------------------------------------------------------------------
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if not self.is_sharded:
+        has_adapters, folder = self.recipe.lora is not None, Path(resume_from_checkpoint)
+        if not self.is_sharded and not has_adapters:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         weights: dict[str, Tensor] = {}
         with self.world.together():
-            if self.world.is_main:
-                weights = sharding.read_weights(Path(resume_from_checkpoint))
-        sharding.load_weights(self._own_model, weights)
+            if has_adapters:
+                weights = lora.read_adapter(folder, self._own_model)
+            elif self.world.is_main:
+                weights = sharding.read_weights(folder)
+        if self.is_sharded:
+            sharding.load_weights(self._own_model, weights)
+        else:
+            self._own_model.load_state_dict(weights, strict=False)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if not self.is_sharded:

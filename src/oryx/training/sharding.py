@@ -91,17 +91,19 @@ def shard(model: Any, section: ParallelSection, bfloat16: bool) -> None:
     load_weights(model, weights)
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], strict: bool = True) -> None:
-    """Hand every process its share of rank 0's full `weights`, which are empty elsewhere."""
-    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=strict)
-    set_model_state_dict(model, dict(weights), options=options)
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Hand every process its share of rank 0's full `weights`; other weights, such as tied ones, stay.
+
+    What the other ranks bring is not looked at.
+    """
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True, strict=False)
+    set_model_state_dict(model, dict(weights) if dist.get_rank() == 0 else {}, options=options)
 
 
-def gather_weights(model: nn.Module) -> dict[str, Tensor]:
-    """All weights, whole, in host memory of rank 0; nothing elsewhere."""
-    weights: Any = get_model_state_dict(
-        model, options=StateDictOptions(full_state_dict=True, cpu_offload=True)
-    )
+def gather_weights(model: nn.Module, only_learned: bool = False) -> dict[str, Tensor]:
+    """All weights, or those that learn, whole, in host memory of rank 0; nothing elsewhere."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=only_learned)
+    weights: Any = get_model_state_dict(model, options=options)
     return weights
 
 

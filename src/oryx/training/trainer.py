@@ -78,7 +78,8 @@ def train(
             torch.set_num_threads(recipe.num_threads)
         with sharding.only_rank_zero_reads(parallel.strategy == "fsdp2"):
             model, processor = build_model(recipe)
-        console.print(set_trainable(model, recipe.train))
+        bfloat16 = recipe.precision == "bfloat16"
+        console.print(set_trainable(model, recipe.train, recipe.lora, bfloat16))
         batches = make_batches(recipe, processor, console.print)
     # The folder is made last: a recipe that cannot run leaves nothing behind.
     folder = RunFolder(where, world)
@@ -155,6 +156,10 @@ class OryxTrainer(WholeCheckpoints):
             (newer or model.gradient_checkpointing_enable)()
         if self.is_sharded:
             sharding.shard(model, parallel, bfloat16=recipe.precision == "bfloat16")
+        elif recipe.lora is not None and recipe.lora.quantize != "none":
+            # Packed weights cannot be sent around, and every process made the same.
+            frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
+            model._ddp_params_and_buffers_to_ignore = frozen  # type: ignore[assignment]
         super().__init__(
             model=model,
             args=args,
