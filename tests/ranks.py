@@ -75,15 +75,16 @@ def _receive(rank: int, receiver: Connection, process: Any) -> Any:
 
 
 def _run(rank: int, size: int, port: int, sender: Connection, target: tuple[str, str], args: Any) -> None:
-    os.environ |= {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(size),
-        "LOCAL_WORLD_SIZE": str(size),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": "1",
-    }
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if size > 1:  # a process alone is started by no launcher
+        os.environ |= {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(size),
+            "LOCAL_WORLD_SIZE": str(size),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        }
     import torch
 
     torch.set_num_threads(1)

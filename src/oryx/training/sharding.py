@@ -63,8 +63,8 @@ def only_rank_zero_reads(is_on: bool) -> Iterator[None]:
 def shard(model: Any, section: ParallelSection, bfloat16: bool) -> None:
     """Replace every weight by this process's share of rank 0's.
 
-    One group for each layer of the language model and each block of the tower, for the embedding and for the
-    head; the root has the rest.
+    One group for each layer of the language model and each block of the tower, and for the embedding; the
+    root has the rest, the head too: the loss calls it once for each chunk.
 
     Args:
         model: an `OryxForConditionalGeneration` on the CPU. Ranks other than 0 may hold any values.
@@ -81,12 +81,9 @@ def shard(model: Any, section: ParallelSection, bfloat16: bool) -> None:
     layers = set(model._no_split_modules) - _IN_ROOT
     for module in [module for module in model.modules() if type(module).__name__ in layers]:
         fully_shard(module, reshard_after_forward=section.reshard_after_forward, **settings)
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if embedding.weight is head.weight:  # one tensor belongs to one group
-        fully_shard([embedding, head], reshard_after_forward=False, **settings)
-    else:
+    embedding = model.get_input_embeddings()
+    if embedding.weight is not model.get_output_embeddings().weight:  # one tensor belongs to one group
         fully_shard(embedding, reshard_after_forward=section.reshard_after_forward, **settings)
-        fully_shard(head, reshard_after_forward=False, **settings)  # its backward pass comes at once
     fully_shard(model, **settings)
     load_weights(model, weights)
 

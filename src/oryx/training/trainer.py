@@ -19,7 +19,8 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from oryx.errors import ConfigError, OryxError
-from oryx.model.modeling import IGNORE_INDEX, OryxForConditionalGeneration
+from oryx.model.loss import IGNORE_INDEX
+from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor
 from oryx.training import sharding
 from oryx.training.building import build_model
