@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -38,4 +39,5 @@ def train_command(
         from oryx.training.trainer import train
 
         folder = train(recipe, output=output, overrides=overrides)
-    typer.echo(f"The model is in {folder}.")
+    if os.environ.get("RANK", "0") == "0":  # of the processes that a launcher started, the first speaks
+        typer.echo(f"The model is in {folder}.")
