@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from oryx.cli.data_haystack import haystack_command
 from oryx.cli.data_needle import needle_command
 
 data_app = typer.Typer(help="Make, check and pack training data.", invoke_without_command=True)
 
 data_app.command("needle")(needle_command)
+data_app.command("haystack")(haystack_command)
 
 
 @data_app.callback()

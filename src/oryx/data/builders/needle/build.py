@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from oryx.data.builders.frame_store import FrameStore, Place, make_store, read_frame
 from oryx.data.builders.needle.captioners import Attempt, Captioner, caption
 from oryx.data.builders.needle.clips import UnsuitableError, VideoFolder
 from oryx.data.builders.needle.contact_sheet import draw_contact_sheet
@@ -19,7 +20,6 @@ from oryx.data.builders.needle.log import RunLog, disk_error
 from oryx.data.builders.needle.questions import PROMPTS, draw_question
 from oryx.data.builders.needle.report import NeedleReport, make_report
 from oryx.data.builders.needle.settings import NeedleSettings
-from oryx.data.builders.needle.store import FrameStore, Place, make_store, read_frame
 from oryx.data.builders.needle.targets import CAPTION, DIFFERENCE, choose_targets
 from oryx.data.builders.needle.workers import Workers
 from oryx.errors import ConfigError, MediaError, OryxError
@@ -82,7 +82,7 @@ def build_needles(
     began = time.perf_counter()
     with RunLog(output / LOG) as log:
         places = [event["place"] for event in log.of("clip")]
-        run = _Run(source, output, log, make_store(output, settings, places), settings)
+        run = _Run(source, output, log, make_store(output, settings.layout, places), settings)
         stop = threading.Event()
 
         def work(job: Job) -> tuple[Attempt, float]:

@@ -15,10 +15,9 @@ from PIL import Image
 from oryx.data.builders.needle.scene_cuts import thumbnail
 from oryx.data.builders.needle.settings import NeedleSettings
 from oryx.data.builders.needle.targets import Look, look_at
+from oryx.data.builders.video_frames import keyframes_near, open_ranks, probe_exact
 from oryx.errors import MediaError
-from oryx.media.probe import ANIMATION, probe_video, scan_file
 from oryx.media.sampling import VideoInfo
-from oryx.media.video import Clip
 
 
 class UnsuitableError(MediaError):
@@ -81,12 +80,13 @@ class VideoFolder:
         rng = random.Random(f"{settings.seed} clip {number}")
         try:
             if name not in self._known:
-                self._known[name] = _probe(self.path / name)
+                self._known[name] = probe_exact(self.path / name)
             info = self._known[name]
-            chosen = choose_clip_frames(info, settings, rng)
+            _check_room(info, settings)
         except MediaError as error:
             self.unusable[name] = str(error)
             raise UnsuitableError(str(error)) from None
+        chosen = choose_clip_frames(info, settings, rng)
         return read_clip(self.path / name, info, chosen, settings)
 
 
@@ -97,15 +97,10 @@ def choose_clip_frames(info: VideoInfo, settings: NeedleSettings, rng: random.Ra
     enough different keyframes lie near the wanted frames these are taken: each is decoded alone.
 
     Raises:
-        UnsuitableError: the video is too short for the fewest frames.
+        UnsuitableError: the video is too short for the fewest frames, or shows too few in the stretch.
     """
     low, high = settings.frames
-    most = min(info.num_frames, int(info.end / settings.min_step))
-    if most < low:
-        raise UnsuitableError(
-            f"it has room for {most} frames {settings.min_step:g} s apart ({info.end:.1f} s); "
-            f"{low} are needed"
-        )
+    most = _check_room(info, settings)
     num_frames = rng.randint(low, min(high, most))
     length = rng.uniform(num_frames * settings.min_step, info.end)
     start = rng.uniform(0, info.end - length)
@@ -114,28 +109,32 @@ def choose_clip_frames(info: VideoInfo, settings: NeedleSettings, rng: random.Ra
     chosen = np.unique(ranks.clip(0, info.num_frames - 1)).tolist()
     if len(chosen) < low:  # a slide show: one frame stands for many moments
         raise UnsuitableError(f"it shows {len(chosen)} different frames in {length:.0f} s; {low} are needed")
-    if info.timeline is not None and info.timeline.pts is not None and info.codec != ANIMATION:
-        keyframes = info.timeline.nearest_keyframes(chosen)
-        inside = [rank for rank in keyframes if start <= info.time_of(rank) <= start + length]
-        if len(inside) >= low:
-            return inside
-    return chosen
+    keyframes = keyframes_near(info, chosen)
+    inside = [rank for rank in keyframes if start <= info.time_of(rank) <= start + length]
+    return inside if len(inside) >= low else chosen
 
 
 def read_clip(path: Path, info: VideoInfo, indices: Sequence[int], settings: NeedleSettings) -> ClipFrames:
     """Decode, shrink and judge the frames, one at a time. Raises MediaError for a damaged video."""
-    timeline = info.timeline
-    is_whole = timeline is not None and timeline.pts is not None and info.codec != ANIMATION
-    keyframes = is_whole and bool(np.isin(indices, timeline.keyframes).all())  # type: ignore[union-attr]
-    times = [info.time_of(index) for index in indices]
-    clip = Clip(path, info.height, info.width, list(indices), times, info, keyframes)
+    clip = open_ranks(path, info, indices)
     jpegs, looks = [], []
     with closing(clip.frames) as frames:
         for frame in frames:
             small = _shrink(frame.image, settings.max_pixels)
             jpegs.append(as_jpeg(small, settings.quality))
             looks.append(look_at(small, thumbnail(small)))
-    return ClipFrames(jpegs, looks, times)
+    return ClipFrames(jpegs, looks, clip.times or [])
+
+
+def _check_room(info: VideoInfo, settings: NeedleSettings) -> int:
+    """How many frames a clip may have; refuses a video with too few."""
+    most = min(info.num_frames, int(info.end / settings.min_step))
+    if most < settings.frames[0]:
+        raise UnsuitableError(
+            f"it has room for {most} frames {settings.min_step:g} s apart ({info.end:.1f} s); "
+            f"{settings.frames[0]} are needed"
+        )
+    return most
 
 
 def as_jpeg(image: Image.Image, quality: int) -> bytes:
@@ -143,26 +142,6 @@ def as_jpeg(image: Image.Image, quality: int) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     return file.getvalue()
-
-
-def _probe(path: Path) -> VideoInfo:
-    info = probe_video(path)
-    if info.timeline is not None and not info.timeline.is_predicted:
-        return info
-    # Frames are chosen by their times, which a believed header and a predicted timeline do not hold.
-    timeline = scan_file(path)
-    if not timeline.num_frames:
-        raise MediaError(f"{path.name} has no frame that can be read")
-    return VideoInfo(
-        info.height,
-        info.width,
-        timeline.num_frames,
-        info.fps,
-        info.duration,
-        info.rotation,
-        info.codec,
-        timeline,
-    )
 
 
 def _shrink(image: Image.Image, max_pixels: int) -> Image.Image:

@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from oryx.data.builders.frame_store import FrameStore, read_frame
 from oryx.data.builders.needle.folder import write_whole
-from oryx.data.builders.needle.store import FrameStore, read_frame
 from oryx.data.lettering import own_font, wrap, write
 from oryx.media.sampling import spread
 

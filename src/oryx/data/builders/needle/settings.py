@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from oryx.data.builders.frame_store import LAYOUTS
 from oryx.errors import ConfigError
 
-LAYOUTS = ("patch", "folder")
 FREE_SETTINGS = ("count",)
 """Settings that a resumed run may change: it makes more of the same."""
 

@@ -32,7 +32,7 @@ class Workers(Generic[Task, Result]):
         self._tasks.put(task)
 
     def take(self, wait: bool = True) -> tuple[Task, Result] | None:
-        """A task that is done, and its result; without `wait` None if none is. What `work` raised is raised."""
+        """A task that is done, and its result; None if none is and not `wait`. Raises what `work` raised."""
         try:
             task, result = self._results.get(block=wait)
         except queue.Empty:

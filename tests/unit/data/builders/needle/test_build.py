@@ -231,12 +231,12 @@ def test_a_folder_that_gives_nothing_is_one_sentence(film, tmp_path, out, sayer,
 
 def test_a_full_disk_keeps_what_was_made(videos, out, sayer, monkeypatch):
     build(videos, out, sayer(), {"count": 4})
-    from oryx.data.builders.needle import store
+    from oryx.data.builders import frame_store
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.PatchStore, "write", full)
+    monkeypatch.setattr(frame_store.PatchStore, "write", full)
     with pytest.raises(OryxError, match=r"No space left on device.*the same command goes on"):
         build(videos, out, sayer(), {"count": 8})
     monkeypatch.undo()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oryx.data.builders import video_frames
 from oryx.data.builders.needle import clips
 from oryx.data.builders.needle.clips import UnsuitableError, VideoFolder, choose_clip_frames, read_clip
 from oryx.data.builders.needle.settings import NeedleSettings
@@ -14,6 +15,7 @@ from oryx.errors import MediaError
 from oryx.media.probe import probe_video
 from oryx.media.sampling import VideoInfo
 from oryx.media.timeline import Timeline
+from oryx.media.video import Clip
 
 SETTINGS = NeedleSettings(frames=(20, 30), min_step=0.25)
 
@@ -79,8 +81,12 @@ def test_only_keyframes_are_decoded_where_only_they_are_wanted(film, monkeypatch
     keyframes = info.timeline.keyframes.tolist()
     assert len(keyframes) >= 5
     made = []
-    monkeypatch.setattr(clips, "Clip", lambda *args: made.append(args) or clips_of(*args))
-    clips_of = __import__("oryx.media.video", fromlist=["Clip"]).Clip
+
+    def remember(*args):
+        made.append(args)
+        return Clip(*args)
+
+    monkeypatch.setattr(video_frames, "Clip", remember)
     read_clip(path, info, keyframes, SETTINGS)
     read_clip(path, info, [1, 2], SETTINGS)
     assert [args[-1] for args in made] == [True, False]
@@ -114,7 +120,7 @@ def test_what_is_no_video_is_opened_once(film, monkeypatch):
     for number in range(2):
         with pytest.raises(UnsuitableError, match="not a video"):
             source.read(number, SETTINGS)
-        monkeypatch.setattr(clips, "probe_video", None)
+        monkeypatch.setattr(clips, "probe_exact", None)
     assert list(source.unusable) == ["a.mp4"]
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from oryx.data.builders.needle.settings import NeedleSettings
 from oryx.errors import ConfigError
 
+LAYOUTS = ("patch", "folder")
 PATCH_BYTES = 2**30
 """A patch file that has grown so large is followed by another."""
 
@@ -21,7 +21,7 @@ Place = Any
 class FrameStore(Protocol):
     """Keeps the frames of clips below one folder; places are relative to it."""
 
-    def write(self, number: int, frames: Sequence[bytes]) -> Place:
+    def write(self, number: int, frames: Iterable[bytes]) -> Place:
         """Keep the frames of clip `number`. Raises OSError where the disk refuses; nothing is kept then."""
         ...
 
@@ -30,11 +30,17 @@ class FrameStore(Protocol):
         ...
 
 
-def make_store(folder: Path, settings: NeedleSettings, known: Iterable[Place]) -> FrameStore:
-    """The store of a layout; what is not among the `known` places was never finished, and is dropped."""
-    if settings.layout == "patch":
+def make_store(folder: Path, layout: str, known: Iterable[Place] = (), suffix: str = ".jpg") -> FrameStore:
+    """The store of a layout; what is not among the `known` places was never finished, and is dropped.
+
+    Raises:
+        ConfigError: a layout that is not in `LAYOUTS`.
+    """
+    if layout not in LAYOUTS:
+        raise ConfigError(f"layout is {layout!r}; allowed: {', '.join(LAYOUTS)}.")
+    if layout == "patch":
         return PatchStore(folder, [place for place in known if isinstance(place, Mapping)])
-    return FolderStore(folder)
+    return FolderStore(folder, suffix)
 
 
 class PatchStore:
@@ -54,7 +60,7 @@ class PatchStore:
             end = place["start_num"] + sum(place["size"])
             self._number, self._end = max((self._number, self._end), (number, end))
 
-    def write(self, number: int, frames: Sequence[bytes]) -> dict[str, Any]:
+    def write(self, number: int, frames: Iterable[bytes]) -> dict[str, Any]:
         """See `FrameStore`."""
         if self._end >= self.limit:
             self._number, self._end = self._number + 1, 0
@@ -64,12 +70,11 @@ class PatchStore:
         with path.open("ab") as file:
             file.truncate(self._end)  # the rest of a clip that was cut off
             file.seek(0, os.SEEK_END)
-            for frame in frames:
-                file.write(frame)
+            sizes = [file.write(frame) for frame in frames]
             file.flush()
             os.fsync(file.fileno())
-        start, self._end = self._end, self._end + sum(map(len, frames))
-        return {"patch": name, "start_num": start, "size": [len(frame) for frame in frames]}
+        start, self._end = self._end, self._end + sum(sizes)
+        return {"patch": name, "start_num": start, "size": sizes}
 
     def read(self, place: Mapping[str, Any], index: int) -> bytes:
         """See `FrameStore`."""
@@ -83,10 +88,11 @@ class FolderStore:
 
     FOLDER = "frames"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, suffix: str = ".jpg") -> None:
         self.folder = folder
+        self.suffix = suffix
 
-    def write(self, number: int, frames: Sequence[bytes]) -> str:
+    def write(self, number: int, frames: Iterable[bytes]) -> str:
         """See `FrameStore`."""
         name = f"{self.FOLDER}/clip_{number:06d}"
         target = self.folder / name
@@ -107,9 +113,8 @@ class FolderStore:
         """See `FrameStore`."""
         return (self.folder / place / self._file(index)).read_bytes()
 
-    @staticmethod
-    def _file(index: int) -> str:
-        return f"{index:06d}.jpg"
+    def _file(self, index: int) -> str:
+        return f"{index:06d}{self.suffix}"
 
 
 def read_frame(store: FrameStore, place: Place, index: int) -> bytes:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from oryx.data.builders.needle.settings import NeedleSettings
-from oryx.data.builders.needle.store import FolderStore, PatchStore, make_store, read_frame
+from oryx.data.builders.frame_store import FolderStore, PatchStore, make_store, read_frame
 from oryx.errors import ConfigError
 
 CLIPS = [[b"a", b"bb", b"ccc"], [b"dddd", b"e"]]
@@ -54,7 +53,7 @@ def test_a_folder_for_each_clip(tmp_path):
 
 
 def test_frames_that_are_gone_are_said_to_be(tmp_path):
-    store = make_store(tmp_path, NeedleSettings(), [])
+    store = make_store(tmp_path, "patch")
     place = store.write(0, CLIPS[0])
     (tmp_path / place["patch"]).write_bytes(b"")
     with pytest.raises(ConfigError, match="are gone"):
@@ -62,4 +61,4 @@ def test_frames_that_are_gone_are_said_to_be(tmp_path):
     (tmp_path / place["patch"]).unlink()
     with pytest.raises(ConfigError, match="are gone"):
         read_frame(store, place, 0)
-    assert isinstance(make_store(tmp_path, NeedleSettings(layout="folder"), []), FolderStore)
+    assert isinstance(make_store(tmp_path, "folder"), FolderStore)
