@@ -78,7 +78,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, left: int, font: Font) -> None:
         draw.rectangle((left, y - 1.5, left + 16, y), fill=color_of(step / 100))
         if step % 25 == 0:
             write(draw, (left + 22, y - 8), f"{step}%", font, _INK)
-    write(draw, (left, _TOP - 16), "right", font, _FAINT)
+    write(draw, (left, _TOP - 26), "right", font, _FAINT)
 
 
 def color_of(share: float) -> tuple[int, int, int]:
