@@ -12,15 +12,16 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from transformers.utils import logging as transformers_logging
 
 from oryx.config import OryxConfig, OryxVisionConfig
-from oryx.data.synthetic import SKILLS, make_source
 from oryx.data.tokenizer import spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config, load
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.geometry import nearest
 from oryx.processing.processor import OryxProcessor
+from oryx.training.growing import grow
 from oryx.training.recipe import Recipe
 from oryx.training.sections.model import NewModel
+from oryx.training.vocabulary import synthetic_texts
 
 _PROCESSOR_KEYS = ("resize_rule", "prompt_style", "system_prompt", "image_token")
 # Keys that configs of language models take and store under another name.
@@ -47,6 +48,8 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
             processor = _processor(processor.tokenizer, {**saved, **section.processor}, saved["resize_rule"])
         if section.vision:
             model = _change_tower(model, section.vision, recipe.seed)
+        if section.grow is not None:
+            model, processor = grow(model, processor, section.grow, recipe.seed)
         _check_patch_size(model.config.vision_config, processor)
         model.config.image_token_id = processor.image_token_id
         return model, processor
@@ -100,11 +103,7 @@ def _processor(
 
 def _tokenizer(new: NewModel) -> PreTrainedTokenizerBase:
     if new.tokenizer is None:
-        # All skills, whatever this recipe begins with: later recipes of a chain keep the tokenizer.
-        skills: dict[str, dict[str, Any]] = {name: {} for name in SKILLS}
-        source = make_source({**skills, "words": {"fonts": ["default"]}}, seed=0)
-        samples = (source[index] for index in range(new.spelling_samples or 0))
-        return spelling_tokenizer(turn["value"] for sample in samples for turn in sample.conversations)
+        return spelling_tokenizer(synthetic_texts(new.spelling_samples or 0))
     try:
         return AutoTokenizer.from_pretrained(new.tokenizer)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
