@@ -22,7 +22,7 @@ from oryx.evaluation.metrics import is_exact, token_f1, wilson_interval
 FIRST_TEST_SEED = 10_000_000
 
 _KEPT_WRONG = 5
-_VIDEO_SKILLS = ("video_order", "video_direction")
+_VIDEO_SKILLS = ("video_order", "video_direction", "needle", "frame_at", "frame_difference")
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,22 @@ TESTS: dict[str, SkillTest] = {
     "video_direction": SkillTest(
         "Says which way an object moves.", _ask("video_direction", "direction", num_frames=_FRAMES)
     ),
+    "frame_at": SkillTest(
+        "Names the object in frame i of 8 to 32, each frame another.",
+        _ask("frame_at", "object", num_frames=(8, 32), run_length=1),
+    ),
+    "frame_difference": SkillTest(
+        "Says how two frames of a video of 2 to 16 differ, if at all.",
+        {"frame_difference": {"num_frames": (2, 16), "turns": 1}},
+        max_new_tokens=32,
+    ),
+    "picture_difference": SkillTest(
+        "Says how two pictures differ, if at all.", {"picture_difference": {"turns": 1}}, max_new_tokens=32
+    ),
+    "needle_100": SkillTest(
+        "Names the color or the shape of one of 1 to 3 objects, each in one frame of 100.",
+        {"needle": {"num_frames": 100, "turns": 1}},
+    ),
 }
 
 # The dial is shown on what needs detail and on what does not.
@@ -112,7 +128,7 @@ class SkillResult:
     seconds: float
     seed: int
     compression: int | None
-    """None: 1 for pictures, 4 for videos."""
+    """None: 1 for pictures, 4 for videos, 16 for needles."""
     detail: str | None
     """None: high. Videos have no detail."""
     max_pixels: int | None
@@ -241,6 +257,6 @@ def _answer(
 
 
 def _question_of(sample: Sample) -> tuple[str, str]:
-    """(question without the placeholder, its answer)."""
+    """(question without the placeholders, its answer)."""
     question, answer = (turn["value"] for turn in sample.conversations[:2])
-    return question.removeprefix("<image>\n"), answer
+    return question.replace("<image>\n", ""), answer

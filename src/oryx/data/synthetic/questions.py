@@ -1,4 +1,7 @@
-"""Wordings of all questions; the first of each kind is the one the model card names."""
+"""Wordings of all questions; the first of each kind is the one the model card names.
+
+Numbers of frames count from 0, as the published method's do: a video of 24 frames ends with frame 23.
+"""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -124,7 +127,56 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Which way does the object go?",
         "What direction is the object moving?",
     ),
+    "needle": (
+        "What object is shown?",
+        "Which object is shown?",
+        "Which object is in the video?",
+        "What object appears in the video?",
+        "What is the object in the video?",
+    ),
+    "frame_at": (
+        "What is in frame {index}?",
+        "What does frame {index} show?",
+        "What is shown in frame {index}?",
+        "Which object is in frame {index}?",
+        "Name the object in frame {index}.",
+    ),
+    "frame_color": (
+        "What color is the object in frame {index}?",
+        "What is the color of the object in frame {index}?",
+        "What colour is the object in frame {index}?",
+    ),
+    "frame_shape": (
+        "What shape is the object in frame {index}?",
+        "What is the shape of the object in frame {index}?",
+        "Which shape is in frame {index}?",
+    ),
+    "first_frame": (
+        "In which frame does the {color} {shape} first appear?",
+        "Which frame is the first to show the {color} {shape}?",
+        "What is the first frame with the {color} {shape}?",
+    ),
+    "frames_differ": (
+        "How do frames {first} and {second} differ?",
+        "What is the difference between frames {first} and {second}?",
+        "What differs between frame {first} and frame {second}?",
+        "What changes from frame {first} to frame {second}?",
+    ),
+    "pictures_differ": (
+        "How do the two pictures differ?",
+        "What is the difference between the two pictures?",
+        "What is the difference between the two images?",
+        "What differs between the pictures?",
+        "What changes from the first picture to the second?",
+    ),
 }
+
+# Said before a question about a long video.
+FRAME_COUNTS = (
+    "This video has {frames} frames.",
+    "The video has {frames} frames.",
+    "There are {frames} frames in the video.",
+)
 
 
 def choose_turns(
@@ -146,6 +198,12 @@ def choose_turns(
         if pile:
             piles.append(pile)
     return turns
+
+
+def tell_frames(rng: random.Random, question: str, num_frames: int, wordings: str = "all") -> str:
+    """The question, after a sentence that says how many frames the video has."""
+    text = FRAME_COUNTS[0] if wordings == "first" else rng.choice(FRAME_COUNTS)
+    return f"{text.format(frames=num_frames)} {question}"
 
 
 def plural(shape: str) -> str:

@@ -4,6 +4,14 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from oryx.data.synthetic.differences import (
+    FrameDifference,
+    FrameDifferenceSettings,
+    PictureDifference,
+    PictureDifferenceSettings,
+)
+from oryx.data.synthetic.long_videos import FrameAt, FrameAtSettings
+from oryx.data.synthetic.needles import Needles, NeedleSettings
 from oryx.data.synthetic.sample import Sample
 from oryx.data.synthetic.scenes import ObjectSettings, Scenes, SceneSettings
 from oryx.data.synthetic.settings import SkillSettings, did_you_mean, parse_settings
@@ -30,6 +38,10 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
     "scene": (SceneSettings, Scenes),
     "video_order": (VideoOrderSettings, VideoOrder),
     "video_direction": (VideoDirectionSettings, VideoDirection),
+    "needle": (NeedleSettings, Needles),
+    "frame_at": (FrameAtSettings, FrameAt),
+    "frame_difference": (FrameDifferenceSettings, FrameDifference),
+    "picture_difference": (PictureDifferenceSettings, PictureDifference),
 }
 
 

@@ -48,6 +48,13 @@ def test_lists_become_tuples_and_one_number_is_a_range():
             "must not exceed the fewest frames, 2",
         ),
         ({"video_order": {"shapes": ["ring"], "colors": ["red", "blue"]}}, "as many different objects"),
+        ({"needle": {"num_frames": [2, 9]}}, "'num_needles' is .*must not exceed 2, the least of"),
+        ({"needle": {"questions": "object"}}, "with no question but object it must be 1"),
+        ({"needle": {"num_frames": [16, 4096]}}, "within 1 to 2048"),
+        ({"frame_at": {"shapes": ["ring"], "colors": ["red", "blue"]}}, "two different objects or more"),
+        ({"frame_at": {"cuts": "none"}}, "one of mixed, scene, object"),
+        ({"frame_difference": {"colors": ["red", "blue"]}}, "for a change of color it must hold 3 or more"),
+        ({"picture_difference": {"shapes": ["ring"]}}, "for a change of shape it must hold 2 or more"),
     ],
 )
 def test_mistakes_are_named(skills, message):
