@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from oryx.data.builders.correspondence.selection import K
 from oryx.errors import ConfigError
 
 RGB = tuple[int, int, int]
@@ -41,8 +42,8 @@ def default_size(views: Sequence[Image.Image]) -> int:
 
 def draw_marks(
     views: Sequence[Image.Image],
-    centers: Mapping[Hashable, Mapping[int, Point]],
-    numbers: Mapping[Hashable, int],
+    centers: Mapping[K, Mapping[int, Point]],
+    numbers: Mapping[K, int],
     size: int | None = None,
     style: MarkStyle = MarkStyle(),
 ) -> list[Image.Image]:
