@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from oryx.data.synthetic.rooms import Rooms, RoomsSettings
 from oryx.data.synthetic.sample import Sample
 from oryx.data.synthetic.scenes import ObjectSettings, Scenes, SceneSettings
 from oryx.data.synthetic.settings import SkillSettings, did_you_mean, parse_settings
@@ -30,6 +31,7 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
     "scene": (SceneSettings, Scenes),
     "video_order": (VideoOrderSettings, VideoOrder),
     "video_direction": (VideoDirectionSettings, VideoDirection),
+    "rooms": (RoomsSettings, Rooms),
 }
 
 
