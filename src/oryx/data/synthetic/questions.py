@@ -180,11 +180,16 @@ FRAME_COUNTS = (
 
 
 def choose_turns(
-    rng: random.Random, candidates: Mapping[str, Sequence[Question]], number: int, wordings: str = "all"
+    rng: random.Random,
+    candidates: Mapping[str, Sequence[Question]],
+    number: int,
+    wordings: str = "all",
+    table: Mapping[str, Sequence[str]] = WORDINGS,
 ) -> list[Turn]:
     """Up to `number` (question, answer): one of every kind in random order, then again of what is left.
 
     `wordings` "all" words each in one of its ways, the first most often; "first" always in its first.
+    `table` holds the wordings.
     """
     piles = [list(questions) for questions in candidates.values() if questions]
     rng.shuffle(piles)
@@ -193,7 +198,7 @@ def choose_turns(
         pile = piles.pop(0)
         key, words, answer = pile.pop(rng.randrange(len(pile)))
         first = wordings == "first" or rng.random() < 0.3
-        text = WORDINGS[key][0] if first else rng.choice(WORDINGS[key])
+        text = table[key][0] if first else rng.choice(table[key])
         turns.append((text.format(**words) if words else text, answer))
         if pile:
             piles.append(pile)

@@ -12,6 +12,7 @@ from oryx.data.synthetic.differences import (
 )
 from oryx.data.synthetic.long_videos import FrameAt, FrameAtSettings
 from oryx.data.synthetic.needles import Needles, NeedleSettings
+from oryx.data.synthetic.rooms import Rooms, RoomsSettings
 from oryx.data.synthetic.sample import Sample
 from oryx.data.synthetic.scenes import ObjectSettings, Scenes, SceneSettings
 from oryx.data.synthetic.settings import SkillSettings, did_you_mean, parse_settings
@@ -42,6 +43,7 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
     "frame_at": (FrameAtSettings, FrameAt),
     "frame_difference": (FrameDifferenceSettings, FrameDifference),
     "picture_difference": (PictureDifferenceSettings, PictureDifference),
+    "rooms": (RoomsSettings, Rooms),
 }
 
 
