@@ -17,6 +17,7 @@ from oryx import __version__
 from oryx.cli.ask import ask_command
 from oryx.cli.chat import chat_command
 from oryx.cli.convert import convert_command
+from oryx.cli.data import data_app
 from oryx.cli.eval import eval_command
 from oryx.cli.noise import complain, quiet
 from oryx.cli.plan import plan_command
@@ -42,6 +43,7 @@ app.command("convert")(convert_command)
 app.command("verify")(verify_command)
 app.command("train")(train_command)
 app.command("eval")(eval_command)
+app.add_typer(data_app, name="data")
 
 
 @app.callback()

@@ -1,0 +1,13 @@
+"""`oryx data`: make, check and pack training data. Each command has a file of its own, `data_<name>.py`."""
+
+from __future__ import annotations
+
+import typer
+
+data_app = typer.Typer(help="Make, check and pack training data.", invoke_without_command=True)
+
+
+@data_app.callback()
+def _help(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
