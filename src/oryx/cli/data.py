@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from oryx.cli.data_pictures import pictures_command
+
 data_app = typer.Typer(help="Make, check and pack training data.", invoke_without_command=True)
 
 
@@ -11,3 +13,6 @@ data_app = typer.Typer(help="Make, check and pack training data.", invoke_withou
 def _help(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+data_app.command("pictures")(pictures_command)
