@@ -92,6 +92,76 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "What is in the image?",
         "What do you see?",
     ),
+    "thing": (
+        "What is this?",
+        "What is shown?",
+        "Name the object.",
+        "Name the thing.",
+        "What does the picture show?",
+    ),
+    "is_there": (
+        "Is there {phrase}?",
+        "Do you see {phrase}?",
+        "Is there {phrase} in the image?",
+    ),
+    "are_there": (
+        "Are there {phrase}?",
+        "Do you see {phrase}?",
+        "Are there {phrase} in the image?",
+    ),
+    "where_thing": (
+        "Where is the {name}?",
+        "In which part of the image is the {name}?",
+        "What is the position of the {name}?",
+    ),
+    "where_things": (
+        "Where are the {name}?",
+        "In which part of the image are the {name}?",
+        "What is the position of the {name}?",
+    ),
+    "count_things": (
+        "How many things are there?",
+        "How many things are in the image?",
+        "How many things do you see?",
+        "Count the things.",
+    ),
+    "page": (
+        "What does the page say?",
+        "Read the page.",
+        "Read all the text.",
+        "Read all lines.",
+        "What is written on the page?",
+    ),
+    "line": (
+        "What does line {number} say?",
+        "Read line {number}.",
+        "What is written in line {number}?",
+    ),
+    "first_line": (
+        "What does the first line say?",
+        "Read the first line.",
+        "What is the first line?",
+    ),
+    "last_line": (
+        "What does the last line say?",
+        "Read the last line.",
+        "What is the last line?",
+    ),
+    "first_word": (
+        "What is the first word?",
+        "Read the first word.",
+        "Which word comes first on the page?",
+    ),
+    "last_word": (
+        "What is the last word?",
+        "Read the last word.",
+        "Which word comes last on the page?",
+    ),
+    "count_lines": (
+        "How many lines are there?",
+        "How many lines of text are there?",
+        "Count the lines.",
+    ),
     "first": (
         "What comes first?",
         "What is shown first?",
@@ -209,6 +279,11 @@ def tell_frames(rng: random.Random, question: str, num_frames: int, wordings: st
     """The question, after a sentence that says how many frames the video has."""
     text = FRAME_COUNTS[0] if wordings == "first" else rng.choice(FRAME_COUNTS)
     return f"{text.format(frames=num_frames)} {question}"
+
+
+def all_wordings(key: str, **words: str) -> list[str]:
+    """Every wording of one kind of question."""
+    return [text.format(**words) for text in WORDINGS[key]]
 
 
 def plural(shape: str) -> str:

@@ -17,6 +17,7 @@ from oryx.data.synthetic.sample import Sample
 from oryx.data.synthetic.scenes import ObjectSettings, Scenes, SceneSettings
 from oryx.data.synthetic.settings import SkillSettings, did_you_mean, parse_settings
 from oryx.data.synthetic.text import Words, WordsSettings
+from oryx.data.synthetic.things import Things, ThingsSettings
 from oryx.data.synthetic.videos import (
     VideoDirection,
     VideoDirectionSettings,
@@ -37,6 +38,7 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
     "words": (WordsSettings, Words),
     "object": (ObjectSettings, Scenes),
     "scene": (SceneSettings, Scenes),
+    "things": (ThingsSettings, Things),
     "video_order": (VideoOrderSettings, VideoOrder),
     "video_direction": (VideoDirectionSettings, VideoDirection),
     "needle": (NeedleSettings, Needles),
