@@ -75,7 +75,7 @@ class _Differing(DrawingSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameDifferenceSettings(_Differing, LongVideoSettings):
+class FrameDifferenceSettings(LongVideoSettings, _Differing):  # in this order: defaults of long videos
     """Settings of `frame_difference`: one object that changes from frame to frame."""
 
     num_frames: tuple[int, int] = whole_range(2, 256, (2, 16))

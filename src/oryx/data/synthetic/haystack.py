@@ -65,10 +65,11 @@ class Haystack:
         while self._cuts[-1] <= index:
             self._cuts.append(self._cuts[-1] + whole_between(self._lengths, _SCENE_FRAMES))
         number = bisect.bisect_right(self._cuts, index) - 1
-        if self._scene is None or self._scene[0] != number:
+        scene = self._scene
+        if scene is None or scene[0] != number:
             rng = random.Random(f"{self.seed} scene {number}")
-            self._scene = number, _Scene(rng, self.height, self.width)
-        return self._scene[1].frame(index - self._cuts[number], index)
+            scene = self._scene = number, _Scene(rng, self.height, self.width)
+        return scene[1].frame(index - self._cuts[number], index)
 
 
 class _Scene:

@@ -199,11 +199,12 @@ def _video_sample(
     marks: list[Mark] | None = None
     if s.marks:
         marked = sorted(rng.sample(range(len(shown)), min(_MAX_MARKED_FRAMES, len(shown))))
-        marks = [
-            mark
-            for view in marked
-            for mark in scene_marks(rng, [shown[view]], empty.height, empty.width, view)
-        ]
+        marks = []
+        for view in marked:
+            found = scene_marks(rng, [shown[view]], empty.height, empty.width, view)
+            # A token keeps its first mark: one that holds the whole frame learns any word, not only shapes.
+            words = [mark for mark in found if mark.text != "."]
+            marks += rng.sample(words, len(words)) + found[len(words) :]
     return Sample(
         skill, [video_visual(frames, rng.choice(s.compression), marks)], converse(rng, turns, s.joined)
     )

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from oryx.data.synthetic import make_source
+from oryx.data.synthetic import SKILLS, make_source
 from oryx.data.synthetic.differences import CHANGES, SAME, Look, describe_difference
 
 USUAL = Look("red", "circle", "center", "small")
@@ -70,6 +70,12 @@ def test_frames_differ_as_the_sentence_says(plain, turns, ink):
             assert first < second
             kinds.append(check(frames[first], frames[second], answer))
     assert min(kinds.count(change) for change in CHANGES) > 0.1 * len(kinds)
+
+
+def test_frames_are_small_and_pictures_need_not_be():
+    frames, pictures = (SKILLS[skill][0]() for skill in ("frame_difference", "picture_difference"))
+    assert (frames.compression, frames.canvas, frames.drift) == ((4,), (32, 48), 1)
+    assert (pictures.compression, pictures.canvas) == ((1,), (32, 80))
 
 
 def test_two_frames_alone_show_every_change_as_often():
