@@ -1,8 +1,8 @@
 """The tokenizer of models that are trained from nothing here: words are tokens, bare words are spelled.
 
-A byte-level BPE whose every merge begins at a space or a capital letter. " circle" inside a sentence is one
-token, while an answer's first word is spelled letter by letter, so that reading a word that was never seen is
-spelling it, and nothing has to be learned about how a word was cut up.
+A byte-level BPE without merges that knows whole words. " circle" inside a sentence is one token; an answer's first
+word is spelled letter by letter, and so is any word that is not known, a token for the space before it. Reading a
+word that was never seen is then spelling it, and nothing has to be learned about how a word was cut up.
 """
 
 from __future__ import annotations
@@ -27,14 +27,9 @@ def spelling_tokenizer(texts: Iterable[str], min_count: int = 2) -> PreTrainedTo
     counts = Counter(word for text in texts for word in _WORD.findall(text))
     words = sorted(w for w, n in counts.items() if n >= min_count and (w[0] == " " or w[0].isupper()))
     vocabulary = {token: index for index, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    merges: list[tuple[str, str]] = []
     for word in words:
-        symbols = word.replace(" ", "Ġ")
-        for end in range(2, len(symbols) + 1):
-            if symbols[:end] not in vocabulary:
-                vocabulary[symbols[:end]] = len(vocabulary)
-                merges.append((symbols[: end - 1], symbols[end - 1]))
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+        vocabulary.setdefault(word.replace(" ", "Ġ"), len(vocabulary))
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_tokens([AddedToken(role, single_word=True, normalized=False) for role in ROLES])

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrained
 from transformers.utils import logging as transformers_logging
 
 from oryx.config import OryxConfig, OryxVisionConfig
-from oryx.data.synthetic import SKILLS, make_source
+from oryx.data.synthetic import SKILLS, make_source, vocabulary
 from oryx.data.tokenizer import spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config, load
@@ -101,10 +101,13 @@ def _processor(
 def _tokenizer(new: NewModel) -> PreTrainedTokenizerBase:
     if new.tokenizer is None:
         # All skills, whatever this recipe begins with: later recipes of a chain keep the tokenizer.
-        skills: dict[str, dict[str, Any]] = {name: {} for name in SKILLS}
-        source = make_source({**skills, "words": {"fonts": ["default"]}}, seed=0)
+        drawn: dict[str, dict[str, Any]] = {
+            name: {} for name, (_, drawer) in SKILLS.items() if not hasattr(drawer, "vocabulary")
+        }
+        source = make_source({**drawn, "words": {"fonts": ["default"]}}, seed=0)
         samples = (source[index] for index in range(new.spelling_samples or 0))
-        return spelling_tokenizer(turn["value"] for sample in samples for turn in sample.conversations)
+        texts = [turn["value"] for sample in samples for turn in sample.conversations]
+        return spelling_tokenizer([*texts, *2 * vocabulary()])  # stated words are wanted, however rare
     try:
         return AutoTokenizer.from_pretrained(new.tokenizer)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:

@@ -175,9 +175,7 @@ def _rendered(svg: str) -> Image.Image:
     try:
         import resvg_py
     except ImportError:
-        raise ConfigError(
-            "Drawings in SVG need resvg-py: pip install 'oryx-mllm[materials]'."
-        ) from None
+        raise ConfigError("Drawings in SVG need resvg-py: pip install 'oryx-mllm[materials]'.") from None
     data = resvg_py.svg_to_bytes(svg_string=svg, width=_RENDERED_SIDE, skip_system_fonts=True)
     with Image.open(io.BytesIO(bytes(data))) as image:
         return image.convert("RGBA")

@@ -91,9 +91,7 @@ class PictureStore:
         return _read(str(self.path), picture.file)
 
 
-def write_store(
-    path: Path, entries: Sequence[tuple[Picture, Image.Image]], about: Mapping[str, Any]
-) -> None:
+def write_store(path: Path, entries: Sequence[tuple[Picture, Image.Image]], about: Mapping[str, Any]) -> None:
     """Writes a store; the same entries give the same bytes. `about` is kept in the index as it is."""
     index = {"version": VERSION, **about, "pictures": [asdict(picture) for picture, _ in entries]}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from oryx.data.synthetic.pages import Pages, PagesSettings
 from oryx.data.synthetic.sample import Sample
 from oryx.data.synthetic.scenes import ObjectSettings, Scenes, SceneSettings
 from oryx.data.synthetic.settings import SkillSettings, did_you_mean, parse_settings
@@ -29,10 +30,20 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
     "words": (WordsSettings, Words),
     "object": (ObjectSettings, Scenes),
     "scene": (SceneSettings, Scenes),
+    "pages": (PagesSettings, Pages),
     "things": (ThingsSettings, Things),
     "video_order": (VideoOrderSettings, VideoOrder),
     "video_direction": (VideoDirectionSettings, VideoDirection),
 }
+
+
+def vocabulary() -> list[str]:
+    """Texts with every word of the skills that state theirs, so that a tokenizer need not draw samples of them.
+
+    These are the skills whose samples need materials, or hold so many words that a draw would miss some.
+    """
+    stated = (getattr(drawer, "vocabulary", None) for _, drawer in SKILLS.values())
+    return [text for texts in stated if texts is not None for text in texts()]
 
 
 class Source:

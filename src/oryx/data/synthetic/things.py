@@ -113,21 +113,33 @@ class Things:
         known = load_names()
         for style in s.styles:
             if style not in self.store.styles:
-                raise ConfigError(f"Setting 'styles' names {style!r}{did_you_mean(style, self.store.styles)}.")
+                raise ConfigError(
+                    f"Setting 'styles' names {style!r}{did_you_mean(style, self.store.styles)}."
+                )
         for name in s.names:
             if name not in known:
                 raise ConfigError(f"Setting 'names' names {name!r}{did_you_mean(name, known)}.")
         pictures = self.store.select(s.split, s.styles, s.names)
-        mixed = sorted((name for name in pictures if name in known), key=lambda name: random.Random(name).random())
+        mixed = sorted(
+            (name for name in pictures if name in known), key=lambda name: random.Random(name).random()
+        )
         self.names = [known[name] for name in mixed[: s.num_names]]
         self.pictures = {thing.name: pictures[thing.name] for thing in self.names}
         if not self.names:
-            raise ConfigError(f"{self.store.path} holds no {s.split!r} picture of the styles and names asked for.")
+            raise ConfigError(
+                f"{self.store.path} holds no {s.split!r} picture of the styles and names asked for."
+            )
 
     @staticmethod
     def vocabulary() -> list[str]:
         """Texts that hold every word it may use, so that a tokenizer knows each of them; no store is needed."""
-        texts = ["yes", "no", *all_wordings("thing"), *all_wordings("count_things"), *all_wordings("describe")]
+        texts = [
+            "yes",
+            "no",
+            *all_wordings("thing"),
+            *all_wordings("count_things"),
+            *all_wordings("describe"),
+        ]
         texts += [text for place in PLACES for text in all_wordings("what_at", place=place)]
         texts += [listed([f"a cat at the {place}" for place in PLACES]), "some bread and an apple"]
         for thing in load_names().values():
@@ -142,7 +154,9 @@ class Things:
         for attempt in range(8):  # a drawing may leave none of the asked kinds with one right answer
             height, width = whole_between(rng, s.canvas), whole_between(rng, s.canvas)
             count = min(1 if attempt == 7 else whole_between(rng, s.num_things), len(self.names))
-            chosen = [(thing, rng.choice(self.pictures[thing.name])) for thing in rng.sample(self.names, count)]
+            chosen = [
+                (thing, rng.choice(self.pictures[thing.name])) for thing in rng.sample(self.names, count)
+            ]
             background = _choose_background(rng, s.background, [picture.ink for _, picture in chosen])
             placed = self._arrange(rng, chosen, height, width, clear=attempt == 7)
             turns = choose_turns(
@@ -199,7 +213,9 @@ class Things:
         angle = rng.uniform(-s.rotation, s.rotation) if s.rotation else 0.0
         scale = size / max(height, width)
         image = image.resize(
-            (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BICUBIC, reducing_gap=2
+            (max(1, round(width * scale)), max(1, round(height * scale))),
+            Image.Resampling.BICUBIC,
+            reducing_gap=2,
         )
         if angle:
             image = image.rotate(angle, Image.Resampling.BICUBIC, expand=True)
