@@ -126,11 +126,11 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Count the things.",
     ),
     "page": (
-        "What does the page say?",
-        "Read the page.",
+        "What does the text say?",
+        "Read the text.",
         "Read all the text.",
         "Read all lines.",
-        "What is written on the page?",
+        "What is written here?",
     ),
     "line": (
         "What does line {number} say?",
@@ -150,12 +150,12 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     "first_word": (
         "What is the first word?",
         "Read the first word.",
-        "Which word comes first on the page?",
+        "Which word comes first?",
     ),
     "last_word": (
         "What is the last word?",
         "Read the last word.",
-        "Which word comes last on the page?",
+        "Which word comes last?",
     ),
     "count_lines": (
         "How many lines are there?",

@@ -12,6 +12,7 @@ from oryx.data.synthetic.differences import (
 )
 from oryx.data.synthetic.long_videos import FrameAt, FrameAtSettings
 from oryx.data.synthetic.needles import Needles, NeedleSettings
+from oryx.data.synthetic.pages import Pages, PagesSettings
 from oryx.data.synthetic.rooms import Rooms, RoomsSettings
 from oryx.data.synthetic.sample import Sample
 from oryx.data.synthetic.scenes import ObjectSettings, Scenes, SceneSettings
@@ -38,6 +39,7 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
     "words": (WordsSettings, Words),
     "object": (ObjectSettings, Scenes),
     "scene": (SceneSettings, Scenes),
+    "pages": (PagesSettings, Pages),
     "things": (ThingsSettings, Things),
     "video_order": (VideoOrderSettings, VideoOrder),
     "video_direction": (VideoDirectionSettings, VideoDirection),
@@ -47,6 +49,15 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
     "picture_difference": (PictureDifferenceSettings, PictureDifference),
     "rooms": (RoomsSettings, Rooms),
 }
+
+
+def vocabulary() -> list[str]:
+    """Texts with every word of the skills that state theirs, so that a tokenizer need not draw samples of them.
+
+    These are the skills whose samples need materials, or hold so many words that a draw would miss some.
+    """
+    stated = (getattr(drawer, "vocabulary", None) for _, drawer in SKILLS.values())
+    return [text for texts in stated if texts is not None for text in texts()]
 
 
 class Source:
