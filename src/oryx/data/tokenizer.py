@@ -1,8 +1,8 @@
 """The tokenizer of models that are trained from nothing here: words are tokens, bare words are spelled.
 
-A byte-level BPE without merges that knows whole words. " circle" inside a sentence is one token; an answer's first
-word is spelled letter by letter, and so is any word that is not known, a token for the space before it. Reading a
-word that was never seen is then spelling it, and nothing has to be learned about how a word was cut up.
+A byte-level BPE without merges that knows whole words. " circle" inside a sentence is one token; an answer's
+first word is spelled letter by letter, and so is any word that is not known, after a token for its space.
+Reading a word that was never seen is then spelling it, and how words are cut up need not be learned.
 """
 
 from __future__ import annotations

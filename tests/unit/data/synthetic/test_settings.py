@@ -47,6 +47,12 @@ def test_lists_become_tuples_and_one_number_is_a_range():
             {"video_order": {"num_frames": [2, 8], "num_events": [2, 3]}},
             "must not exceed the fewest frames, 2",
         ),
+        ({"things": {"min_thing": 40, "canvas": 40}}, "'min_thing' is 40; it must be at most 36"),
+        ({"things": {"pictures": "/no/store"}}, "No store of pictures at /no/store; `oryx data pictures"),
+        ({"things": {"split": "all"}}, "one of train, test, new_style"),
+        ({"pages": {**DEFAULT_FONT, "words": "dictionary", "letters": [1, 3]}}, "it must lie in 3 to 6"),
+        ({"pages": {**DEFAULT_FONT, "font_size": 100, "max_side": 128}}, "do not fit 'max_area' 16384"),
+        ({"pages": {**DEFAULT_FONT, "num_lines": 10}}, "within 1 to 9"),
         ({"video_order": {"shapes": ["ring"], "colors": ["red", "blue"]}}, "as many different objects"),
     ],
 )
