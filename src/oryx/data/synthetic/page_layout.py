@@ -1,5 +1,6 @@
 """Lines of text laid out on a page: where every line and every character is."""
 
+import functools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def lay_out(
     `extra` (height, width) pixels stay empty, and `place` (0 to 1 of both) says where in them the text lies;
     `alignment` is "left", "center" or "right".
     """
-    rendered = [render_text(font, size, " ".join(words), 0.0) for words in lines]
+    rendered = [_render(font, size, " ".join(words)) for words in lines]
     step = max(size * line_height, 1.0)
     # A line's letters are centred on its own height; its tallest ink may need more than that.
     middles = [index * step for index in range(len(rendered))]
@@ -73,3 +74,9 @@ def page_marks(rng: random.Random, lines: Sequence[Sequence[str]], layout: PageL
     return marks + background_marks(
         rng, layout.height, layout.width, number, points, _CLEARANCE * layout.size
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _render(font: str, size: int, text: str) -> tuple[Image.Image, list[tuple[float, float]]]:
+    """One line; while words are taken off a page that is too large, the other lines stay as they are."""
+    return render_text(font, size, text, 0.0)

@@ -1,6 +1,7 @@
 """The skill `pages`: read lines of short words on pages of any shape, all of them or the one asked for."""
 
 import functools
+import math
 import random
 import re
 from collections.abc import Iterable, Sequence
@@ -172,7 +173,8 @@ class Pages:
             if any(extra):
                 extra = extra[0] // 2, extra[1] // 2
             elif size > s.font_size[0]:
-                size -= 1
+                too_large = max(longest / s.max_side, math.sqrt(layout.height * layout.width / s.max_area))
+                size = max(s.font_size[0], min(size - 1, math.ceil(size / too_large)))
             elif margin > s.margin[0]:
                 margin = s.margin[0]
             elif line_height > s.line_height[0] and len(lines) > 1:

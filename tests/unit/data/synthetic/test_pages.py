@@ -63,7 +63,7 @@ def test_letter_marks_lie_on_their_letters():
 
 def test_pages_keep_to_their_limits_and_vary_in_shape():
     shapes = []
-    for index in range(200):
+    for index in range(100):
         visual, _ = draw({**PLAIN, "num_lines": [1, 9], "words_per_line": [1, 6], "marks": False}, index)
         image = visual["image"]
         assert "marks" not in visual
@@ -75,7 +75,7 @@ def test_pages_keep_to_their_limits_and_vary_in_shape():
 
 
 def test_letters_stay_legible_after_the_resize():
-    for index in range(200):
+    for index in range(100):
         visual, _ = draw({**PLAIN, "font_size": [16, 26]}, index)
         image = visual["image"]
         native = image_views(image.height, image.width, NANO)[-1]
