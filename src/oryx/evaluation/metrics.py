@@ -29,9 +29,8 @@ def exact_score(answer: str, expected: str) -> float:
 def events_named(answer: str, expected: str, separator: str = ", then ") -> float:
     """Share of the expected events that the answer names in their order, 0 to 1.
 
-    Events stand between separators. Counted is the longest run of expected events that is left when others are
-    taken out of both texts; it is divided by the longer of the two, so that an event too many costs as much as
-    one left out.
+    Events stand between separators. Counted is the longest series of events that both texts hold in one
+    order, over the number of events in the longer text: an event too many costs as much as one left out.
     """
     said, wanted = ([part.strip() for part in text.split(separator)] for text in (answer, expected))
     longest = [0] * (len(wanted) + 1)  # of the events said so far and the first so many wanted ones

@@ -160,7 +160,7 @@ def report_page(report: SkillReport) -> str:
         "",
         f"- command: `{report.command}`",
         f"- weights: SHA-256 `{report.model_sha256}`, {report.num_parameters:,} parameters",
-        f"- {report.dtype} on {report.device}, seed {report.seed}, greedy, exact match unless a test says otherwise",
+        f"- {report.dtype} on {report.device}, seed {report.seed}, greedy, scored as each test says",
         f"- fonts never trained on: {', '.join(report.fonts['test']) or 'none installed'}",
         f"- {versions}",
         "",

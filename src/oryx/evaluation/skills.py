@@ -229,10 +229,9 @@ def evaluate_skills(
             visual_tokens += num_tokens
             if progress is not None:
                 progress(name, len(drawn))
-        scores = [
-            TESTS[name].score(said, expected) for said, (_, expected) in zip(answers, asked, strict=True)
-        ]
-        right = [is_exact(said, expected) for said, (_, expected) in zip(answers, asked, strict=True)]
+        pairs = [(said, expected) for said, (_, expected) in zip(answers, asked, strict=True)]
+        scores = [TESTS[name].score(*pair) for pair in pairs]
+        right = [is_exact(*pair) for pair in pairs]
         results.append(
             SkillResult(
                 test=name,
@@ -240,7 +239,7 @@ def evaluate_skills(
                 interval=wilson_interval(sum(scores), samples),
                 num_samples=samples,
                 num_right=sum(right),
-                token_f1=sum(token_f1(said, wanted) for said, (_, wanted) in zip(answers, asked)) / samples,
+                token_f1=sum(token_f1(*pair) for pair in pairs) / samples,
                 visual_tokens=visual_tokens / samples,
                 seconds=time.perf_counter() - started,
                 seed=seed,
@@ -282,8 +281,8 @@ def make_test_source(
         )
     if pictures is None and TESTS[name].needs_pictures:
         raise ConfigError(
-            f"Test {name!r} needs pictures: make a store with `oryx data pictures OUT --from FOLDER` and give it "
-            "with --pictures OUT."
+            f"Test {name!r} needs pictures: make a store with `oryx data pictures OUT --from FOLDER` and "
+            "give it with --pictures OUT."
         )
     skills = {}
     for skill, settings in TESTS[name].skills.items():

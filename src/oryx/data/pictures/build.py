@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -104,8 +105,9 @@ def build_store(
 def split_pictures(found: Sequence[Found]) -> list[str]:
     """The split of each picture: it depends on the pictures of its own thing alone.
 
-    All of a style that is not trained on is "new_style". Of the others every thing gives one drawing in four of its
-    clip art to "test" or, with less than two of those, one emoji if enough others are left to train on.
+    All of a style that is not trained on is "new_style". Of the others every thing gives to "test" one
+    drawing in four of its clip art (one at least) or, with less than two of those, any one drawing; it gives
+    nothing if less than four pictures would be left to train on.
     """
     held_out: set[tuple[str, str]] = set()
     names = list(dict.fromkeys(item.thing.name for item in found))
@@ -119,7 +121,7 @@ def split_pictures(found: Sequence[Found]) -> list[str]:
         if len(clipart) >= 2:
             chosen = clipart[: max(1, len(clipart) // 4)]
         else:
-            chosen = sorted(sum(by_style.values(), []), key=_shuffled)[:1]
+            chosen = sorted(itertools.chain(*by_style.values()), key=_shuffled)[:1]
         if len(mine) - sum(item.drawing in chosen for item in mine) >= _MIN_TRAINED:
             held_out.update((name, drawing) for drawing in chosen)
     return [
@@ -147,8 +149,8 @@ def credits_text(readers: Mapping[str, StyleReader], pictures: Sequence[Picture]
     lines = [
         "# Credits",
         "",
-        f"Pictures of `{FILE_NAME}`, each cut to what it shows and scaled to at most {SIDE} pixels a side. The "
-        "index inside names the source file of every picture.",
+        f"Pictures of `{FILE_NAME}`, each cut to what it shows and scaled to at most {SIDE} pixels a side. "
+        "The index inside names the source file of every picture.",
         "",
         "| style | by | package | licence | pictures |",
         "| --- | --- | --- | --- | --- |",

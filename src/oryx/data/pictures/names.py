@@ -21,6 +21,8 @@ class ThingName:
     """One or two English words, such as "cat" or "palm tree"."""
     number: str
     """One of `NUMBERS`."""
+    article: str
+    """ "a", "an" or "some"."""
     mirror: bool
     """Whether its mirror image is still a picture of it."""
     pictures: Mapping[str, tuple[str, ...]]
@@ -29,9 +31,7 @@ class ThingName:
     @property
     def phrase(self) -> str:
         """ "a cat", "an apple", "some bread", "some grapes"."""
-        if self.number != "singular":
-            return f"some {self.name}"
-        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name}"
+        return f"{self.article} {self.name}"
 
     def pictures_of(self, style: str, key: str) -> tuple[str, ...]:
         """What a style has of it: the style's own list, else that of all styles of a key ("emoji")."""
@@ -48,4 +48,11 @@ def load_names() -> dict[str, ThingName]:
 def _parse(name: str, entry: dict[str, Any]) -> ThingName:
     entry = dict(entry)
     number, mirror = entry.pop("number", "singular"), entry.pop("mirror", True)
-    return ThingName(name, number, mirror, {key: tuple(values) for key, values in entry.items()})
+    usual = "some" if number != "singular" else "an" if name[0] in "aeiou" else "a"
+    return ThingName(
+        name,
+        number,
+        entry.pop("article", usual),
+        mirror,
+        {key: tuple(values) for key, values in entry.items()},
+    )

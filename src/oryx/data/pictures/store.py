@@ -32,7 +32,7 @@ class Picture:
     style: str
     """The set that it is from."""
     split: str
-    """ "train"; "test": a held-out picture in a style trained on; "new_style": of a style never trained on."""
+    """ "train"; "test": held out, in a style trained on; "new_style": in a style never trained on."""
     file: str
     """Its PNG inside the zip."""
     source: str

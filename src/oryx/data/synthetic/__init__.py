@@ -1,4 +1,4 @@
-"""Synthetic training data, drawn on the fly: words, pages, objects, things, scenes and short videos, with questions."""
+"""Synthetic training data, drawn on the fly: words, pages, objects, things and videos, with questions."""
 
 from oryx.data.synthetic.sample import Sample
 from oryx.data.synthetic.source import SKILLS, Source, make_source, vocabulary

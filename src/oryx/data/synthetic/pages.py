@@ -1,21 +1,20 @@
 """The skill `pages`: read lines of short words on pages of any shape, all of them or the one asked for."""
 
 import functools
+import math
 import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from PIL import Image
-
-from oryx.data.marks import Mark
 from oryx.data.pictures import load_names
 from oryx.data.synthetic.drawing import COLORS, SHAPES
 from oryx.data.synthetic.fonts import FontFile, choose_fonts
+from oryx.data.synthetic.page_layout import PageLayout, lay_out, page_marks
 from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, Question, all_wordings, choose_turns
 from oryx.data.synthetic.sample import Sample, between, converse, image_visual, whole_between
 from oryx.data.synthetic.settings import SkillSettings, number, one_of, real_range, some_of, whole_range
-from oryx.data.synthetic.text import background_marks, choose_ink, render_text
+from oryx.data.synthetic.text import choose_ink
 from oryx.data.synthetic.words import DICTIONARY_LENGTHS, draw_word
 from oryx.errors import ConfigError
 
@@ -25,7 +24,6 @@ MAX_LINES = 9
 SHAPES_OF_PAGES = ("block", "wide", "tall")
 
 _ALIGNMENTS = ("left", "left", "center", "right")
-_CLEARANCE = 0.7  # ems between a letter's centre and a background mark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ class PagesSettings(SkillSettings):
     words_per_line: tuple[int, int] = whole_range(1, 12, (1, 3))
     """Words per line, drawn for each line apart."""
     shapes: tuple[str, ...] = some_of(SHAPES_OF_PAGES)
-    """Each sample draws one: lines and words as drawn; one or two long lines; many lines of the fewest words."""
+    """Each sample draws one: any lines; one or two long lines; many lines of the fewest words."""
     letters: tuple[int, int] = whole_range(1, 12, (2, 6))
     """Letters per word."""
     words: str = one_of("mixed", "random", "dictionary")
@@ -96,19 +94,6 @@ class PagesSettings(SkillSettings):
             )
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where everything is: the page's sides, and each line's mask, its corner and its characters' centres."""
-
-    height: int
-    width: int
-    size: int
-    masks: list[tuple[Image.Image, int, int]]
-    """(mask, top, left) per line."""
-    centers: list[list[tuple[float, float]]]
-    """(y, x) of every character of every line, on the page."""
-
-
 class Pages:
     """Draws samples of `pages`. Raises `ConfigError` when made if the fonts asked for are not installed."""
 
@@ -119,11 +104,10 @@ class Pages:
     @staticmethod
     def vocabulary() -> list[str]:
         """Texts that hold every word of its questions; what stands on pages is spelled."""
-        texts = [text for kind in PAGE_KINDS for text in all_wordings(kind, number="1")]
-        return texts
+        return [text for kind in PAGE_KINDS for text in all_wordings(kind, number="1")]
 
     def draw(self, rng: random.Random) -> Sample:
-        """One page of lines, and some questions about it; lines are answered with line breaks between them."""
+        """One page of lines, and some questions about it; lines are answered with breaks between them."""
         s = self.settings
         turns: list[tuple[str, str]] = []
         for attempt in range(16):  # a page may be too short for all of the asked kinds
@@ -141,7 +125,7 @@ class Pages:
         image = background.paint(rng, layout.height, layout.width)
         for mask, top, left in layout.masks:
             image.paste(ink, (left, top), mask)
-        marks = _marks(rng, lines, layout) if s.marks else None
+        marks = page_marks(rng, lines, layout) if s.marks else None
         visual = image_visual(image, rng.choice(s.compression), rng.choice(s.detail), marks)
         return Sample("pages", [visual], converse(rng, turns, s.joined))
 
@@ -173,8 +157,8 @@ class Pages:
             return word.upper() if rng.random() < 2 / 3 else word.capitalize()
         return word
 
-    def _fit(self, rng: random.Random, lines: list[list[str]]) -> _Layout:
-        """A layout within the page's limits: smaller letters first, then fewer words; `lines` is cut to match."""
+    def _fit(self, rng: random.Random, lines: list[list[str]]) -> PageLayout:
+        """A layout within the page's limits: smaller letters, then fewer words; `lines` is cut to match."""
         s = self.settings
         font, alignment = rng.choice(self.fonts).path, rng.choice(_ALIGNMENTS)
         size, line_height = whole_between(rng, s.font_size), between(rng, s.line_height)
@@ -182,14 +166,15 @@ class Pages:
         extra = whole_between(rng, s.canvas_extra), whole_between(rng, s.canvas_extra)
         place = rng.random(), rng.random()
         while True:
-            layout = _lay_out(font, size, lines, line_height, margin, extra, alignment, place)
+            layout = lay_out(font, size, lines, line_height, margin, extra, alignment, place)
             longest = max(layout.height, layout.width)
             if longest <= s.max_side and layout.height * layout.width <= s.max_area:
                 return layout
             if any(extra):
                 extra = extra[0] // 2, extra[1] // 2
             elif size > s.font_size[0]:
-                size -= 1
+                too_large = max(longest / s.max_side, math.sqrt(layout.height * layout.width / s.max_area))
+                size = max(s.font_size[0], min(size - 1, math.ceil(size / too_large)))
             elif margin > s.margin[0]:
                 margin = s.margin[0]
             elif line_height > s.line_height[0] and len(lines) > 1:
@@ -198,7 +183,7 @@ class Pages:
                 return layout
 
     def _shorten(self, rng: random.Random, lines: list[list[str]], tall: bool) -> bool:
-        """Takes a line or a word off, or shortens one; below the settings' least only where all else is done."""
+        """Takes a line or a word off, or shortens one; below the settings' least only in the last resort."""
         s = self.settings
         for least_lines, least_words in ((s.num_lines[0], s.words_per_line[0]), (1, 1)):
             widest = max(lines, key=lambda words: sum(map(len, words)) + len(words))
@@ -233,56 +218,10 @@ class Pages:
 
 @functools.cache
 def known_words() -> frozenset[str]:
-    """Words of questions and answers, which tokenizers know whole: pages leave them out, so that all is spelled.
+    """Words of questions and answers: tokenizers know them whole, so pages leave them out and all is spelled.
 
     A model that spells every word of a page spells such a word as well: its text comes out the same.
     """
     texts: Iterable[str] = [text for wordings in WORDINGS.values() for text in wordings]
     texts = [*texts, *COLORS, *SHAPES, *PLACES, *DIRECTIONS, *load_names()]
     return frozenset(word for text in texts for word in re.findall("[a-z]+", text.lower()))
-
-
-def _lay_out(
-    font: str,
-    size: int,
-    lines: Sequence[Sequence[str]],
-    line_height: float,
-    margin: int,
-    extra: tuple[int, int],
-    alignment: str,
-    place: tuple[float, float],
-) -> _Layout:
-    """Lines below each other; `extra` (height, width) is empty, `place` (0 to 1) where in it the text lies."""
-    rendered = [render_text(font, size, " ".join(words), 0.0) for words in lines]
-    step = max(size * line_height, 1.0)
-    # A line's letters are centred on its own height; its tallest ink may need more than that.
-    middles = [index * step for index in range(len(rendered))]
-    tops = [middle - centers[0][0] for middle, (_, centers) in zip(middles, rendered, strict=True)]
-    highest = min(tops)
-    lowest = max(top + mask.height for top, (mask, _) in zip(tops, rendered, strict=True))
-    text_height, text_width = round(lowest - highest) + 1, max(mask.width for mask, _ in rendered)
-    height, width = text_height + 2 * margin + extra[0], text_width + 2 * margin + extra[1]
-    origin_y = margin + extra[0] * place[0] - highest
-    origin_x = margin + extra[1] * place[1]
-    share = {"left": 0.0, "center": 0.5, "right": 1.0}[alignment]
-    masks, moved = [], []
-    for top, (mask, centers) in zip(tops, rendered, strict=True):
-        row = round(origin_y + top)
-        column = round(origin_x + share * (text_width - mask.width))
-        masks.append((mask, row, column))
-        moved.append([(row + y, column + x) for y, x in centers])
-    return _Layout(height, width, size, masks, moved)
-
-
-def _marks(rng: random.Random, lines: Sequence[Sequence[str]], layout: _Layout) -> list[Mark]:
-    """Every character on its ink, " " in the gaps between words, "." where nothing is."""
-    marks: list[Mark] = []
-    points: list[tuple[float, float]] = []
-    for words, centers in zip(lines, layout.centers, strict=True):
-        for character, (y, x) in zip(" ".join(words), centers, strict=True):
-            marks.append(Mark(0, y / layout.height, x / layout.width, character))
-            points.append((y, x))
-    number = max(4, len(points) // 3)
-    return marks + background_marks(
-        rng, layout.height, layout.width, number, points, _CLEARANCE * layout.size
-    )

@@ -52,7 +52,7 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
 
 
 def vocabulary() -> list[str]:
-    """Texts with every word of the skills that state theirs, so that a tokenizer need not draw samples of them.
+    """Texts with every word of the skills that state theirs; a tokenizer need not draw samples of them.
 
     These are the skills whose samples need materials, or hold so many words that a draw would miss some.
     """

@@ -4,13 +4,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from oryx.data.marks import Mark
 from oryx.data.pictures import Picture, PictureStore, ThingName, load_names
 from oryx.data.pictures.store import SPLITS
-from oryx.data.synthetic.drawing import RGB, Background, color_distance, draw_background, flat
+from oryx.data.synthetic.collage import Placed, apart, choose_background, paste_thing, recoloured, thing_marks
 from oryx.data.synthetic.questions import PLACES, Question, all_wordings, choose_turns, listed
 from oryx.data.synthetic.sample import Sample, between, converse, image_visual, whole_between
 from oryx.data.synthetic.scenes import place_at, place_center
@@ -23,14 +21,10 @@ from oryx.data.synthetic.settings import (
     some_of,
     whole_range,
 )
-from oryx.data.synthetic.text import background_marks
 from oryx.errors import ConfigError
 
 THING_KINDS = ("name", "is_there", "what_at", "where", "count", "describe")
 
-_GAP = 2  # least pixels between two things' boxes
-_MIN_DISTANCE = 110.0  # of 765, between a thing's mean colour and the background's
-_INSIDE = 160  # least opacity, of 255, of a point that a mark may lie on
 _MOST_OF_SEVERAL = 0.48  # of the shorter side: each of several things has a quarter or the middle to itself
 
 
@@ -53,7 +47,7 @@ class ThingsSettings(SkillSettings):
     num_things: tuple[int, int] = whole_range(1, len(PLACES), (1, 3))
     """Things per picture, all different; one that finds no room is left out."""
     thing_size: tuple[float, float] = real_range(0.1, 0.98, (0.35, 0.95))
-    """Longer side of a thing as a share of the picture's shorter side; less than half where there are several."""
+    """Longer side of a thing as a share of the picture's shorter side; of several, less than half."""
     min_thing: int = one_of(20, *range(8, 513))
     """No thing's longer side is less than so many pixels."""
     rotation: float = number(0.0, 45.0, 10.0)
@@ -81,24 +75,9 @@ class ThingsSettings(SkillSettings):
         super().__post_init__()
         if self.min_thing > self.canvas[0] - 4:
             raise ConfigError(
-                f"Setting 'min_thing' is {self.min_thing}; it must be at most the smallest canvas side less 4, "
-                f"{self.canvas[0] - 4}."
+                f"Setting 'min_thing' is {self.min_thing}; it must be at most {self.canvas[0] - 4}, "
+                "the smallest canvas side less 4."
             )
-
-
-@dataclass(frozen=True)
-class Placed:
-    """One thing on the canvas: what it is, its drawn picture (RGBA), and its centre (y, x) in pixels."""
-
-    thing: ThingName
-    image: Image.Image
-    y: float
-    x: float
-
-    @property
-    def corner(self) -> tuple[int, int]:
-        """(top, left) of its box in pixels."""
-        return round(self.y - self.image.height / 2), round(self.x - self.image.width / 2)
 
 
 class Things:
@@ -120,26 +99,16 @@ class Things:
             if name not in known:
                 raise ConfigError(f"Setting 'names' names {name!r}{did_you_mean(name, known)}.")
         pictures = self.store.select(s.split, s.styles, s.names)
-        mixed = sorted(
-            (name for name in pictures if name in known), key=lambda name: random.Random(name).random()
-        )
+        mixed = sorted(pictures.keys() & known.keys(), key=lambda name: random.Random(name).random())
         self.names = [known[name] for name in mixed[: s.num_names]]
         self.pictures = {thing.name: pictures[thing.name] for thing in self.names}
         if not self.names:
-            raise ConfigError(
-                f"{self.store.path} holds no {s.split!r} picture of the styles and names asked for."
-            )
+            raise ConfigError(f"{self.store.path} has no {s.split!r} picture of these styles and names.")
 
     @staticmethod
     def vocabulary() -> list[str]:
-        """Texts that hold every word it may use, so that a tokenizer knows each of them; no store is needed."""
-        texts = [
-            "yes",
-            "no",
-            *all_wordings("thing"),
-            *all_wordings("count_things"),
-            *all_wordings("describe"),
-        ]
+        """Texts that hold every word it may use, so that a tokenizer knows each; no store is needed."""
+        texts = [text for key in ("thing", "count_things", "describe") for text in all_wordings(key)]
         texts += [text for place in PLACES for text in all_wordings("what_at", place=place)]
         texts += [listed([f"a cat at the {place}" for place in PLACES]), "some bread and an apple"]
         for thing in load_names().values():
@@ -157,7 +126,7 @@ class Things:
             chosen = [
                 (thing, rng.choice(self.pictures[thing.name])) for thing in rng.sample(self.names, count)
             ]
-            background = _choose_background(rng, s.background, [picture.ink for _, picture in chosen])
+            background = choose_background(rng, s.background, [picture.ink for _, picture in chosen])
             placed = self._arrange(rng, chosen, height, width, clear=attempt == 7)
             turns = choose_turns(
                 rng, self._candidates(rng, placed, height, width), whole_between(rng, s.turns), s.wordings
@@ -166,8 +135,8 @@ class Things:
                 break
         image = background.paint(rng, height, width)
         for item in placed:
-            _paste(image, item, s.shadow > 0 and rng.random() < s.shadow)
-        marks = _marks(rng, placed, height, width) if s.marks else None
+            paste_thing(image, item, s.shadow > 0 and rng.random() < s.shadow)
+        marks = thing_marks(rng, placed, height, width) if s.marks else None
         visual = image_visual(image, rng.choice(s.compression), rng.choice(s.detail), marks)
         return Sample("things", [visual], converse(rng, turns, s.joined))
 
@@ -195,7 +164,7 @@ class Things:
                 else:
                     y, x = place_center(rng, place, height, width, max(image.size))
                 item = Placed(thing, image, y, x)
-                if all(_apart(item, other) for other in placed):
+                if all(apart(item, other) for other in placed):
                     placed.append(item)
                     break
                 if max(image.size) * 0.9 < s.min_thing:
@@ -220,7 +189,7 @@ class Things:
         if angle:
             image = image.rotate(angle, Image.Resampling.BICUBIC, expand=True)
             image.thumbnail((size, size), Image.Resampling.BILINEAR)
-        return _recoloured(rng, image, s.jitter) if s.jitter else image
+        return recoloured(rng, image, s.jitter) if s.jitter else image
 
     def _candidates(
         self, rng: random.Random, placed: Sequence[Placed], height: int, width: int
@@ -254,70 +223,3 @@ class Things:
 def _keys(thing: ThingName) -> tuple[str, str]:
     """Keys of the wordings that ask whether it is there, and where."""
     return ("are_there", "where_things") if thing.number == "plural" else ("is_there", "where_thing")
-
-
-def _apart(one: Placed, other: Placed) -> bool:
-    """Whether two boxes keep clear of each other."""
-    return (
-        abs(one.y - other.y) >= (one.image.height + other.image.height) / 2 + _GAP
-        or abs(one.x - other.x) >= (one.image.width + other.image.width) / 2 + _GAP
-    )
-
-
-def _choose_background(rng: random.Random, kind: str, inks: Sequence[RGB]) -> Background:
-    """A background from which every thing's mean colour differs; if none is found, white or black."""
-    ends = [flat((255, 255, 255)), flat((0, 0, 0))]
-    for _ in range(8):
-        background = draw_background(rng, kind)
-        if _distance(background, inks) >= _MIN_DISTANCE:
-            return background
-    return max(ends, key=lambda background: _distance(background, inks))
-
-
-def _distance(background: Background, inks: Sequence[RGB]) -> float:
-    return min(color_distance(ink, rgb) for ink in inks for rgb in (background.first, background.second))
-
-
-def _recoloured(rng: random.Random, image: Image.Image, jitter: float) -> Image.Image:
-    """Other brightness, contrast and balance of colours, a little greyer; opacity stays."""
-    if rng.random() < 0.3:
-        return image
-    contrast, offset = 1 + jitter * rng.uniform(-0.5, 0.5), 80 * jitter * rng.uniform(-1, 1)
-    table: list[int] = []
-    for _ in range(3):
-        gain = contrast * (1 + jitter * rng.uniform(-0.3, 0.3))
-        table += [min(255, max(0, round(128 + (value - 128) * gain + offset))) for value in range(256)]
-    changed = image.point([*table, *range(256)])
-    if rng.random() < 0.4:
-        grey = changed.convert("LA").convert("RGBA")
-        changed = Image.blend(changed, grey, jitter * rng.random())
-    return changed
-
-
-def _paste(image: Image.Image, item: Placed, shadow: bool) -> None:
-    top, left = item.corner
-    alpha = item.image.getchannel("A")
-    if shadow:
-        reach = max(1, max(item.image.size) // 24)
-        soft = alpha.filter(ImageFilter.BoxBlur(reach)).point([value * 2 // 5 for value in range(256)])
-        image.paste((0, 0, 0), (left + reach, top + reach), soft)
-    image.paste(item.image, (left, top), alpha)
-
-
-def _marks(rng: random.Random, placed: Sequence[Placed], height: int, width: int) -> list[Mark]:
-    """A thing's name on points inside it, now and then a word of its place, and "." beside things."""
-    marks: list[Mark] = []
-    for item in placed:
-        top, left = item.corner
-        ys, xs = np.nonzero(np.asarray(item.image.getchannel("A")) >= _INSIDE)
-        place = place_at(item.y / height, item.x / width)
-        for number in range(min(4, len(ys))):
-            index = rng.randrange(len(ys))
-            y, x = (top + ys[index] + 0.5) / height, (left + xs[index] + 0.5) / width
-            if 0 <= y < 1 and 0 <= x < 1:
-                of_place = place is not None and number == 3 and rng.random() < 0.5
-                text = rng.choice(place.split()) if of_place and place else item.thing.name
-                marks.append(Mark(0, float(y), float(x), f" {text}"))
-    spread = max((max(item.image.size) for item in placed), default=0) * 0.75 + _GAP
-    centers = [(item.y, item.x) for item in placed]
-    return marks + background_marks(rng, height, width, max(2, len(placed)), centers, spread)
