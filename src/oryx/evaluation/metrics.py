@@ -1,6 +1,7 @@
 """Scores of short answers, and how sure a share of right answers is."""
 
 import math
+import re
 from collections import Counter
 
 Z_95 = 1.959963984540054
@@ -58,3 +59,24 @@ def wilson_interval(num_right: float, num_samples: int, z: float = Z_95) -> tupl
     low = (middle - reach) / (1 + spread) if num_right else 0.0
     high = (middle + reach) / (1 + spread) if num_right < num_samples else 1.0
     return low, high
+
+
+def is_match(answer: str, expected: str) -> bool:
+    """`is_exact` but for case, runs of space and a full stop at the end."""
+    return _plain(answer) == _plain(expected)
+
+
+def is_contained(answer: str, expected: str) -> bool:
+    """Whether the expected words stand in the answer one after the other, whatever is around them."""
+    said, wanted = _words(answer), _words(expected)
+    return bool(wanted) and any(
+        said[start : start + len(wanted)] == wanted for start in range(len(said) - len(wanted) + 1)
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).removesuffix(".")
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
