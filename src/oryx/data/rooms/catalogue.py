@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from oryx.data.synthetic.settings import did_you_mean
 from oryx.errors import ConfigError
+from oryx.processing.geometry import nearest
 
 PROPERTIES = "PluginFurnitureCatalog.properties"
 ENDINGS = (".sh3f", ".zip")
@@ -96,7 +96,7 @@ def read_furniture(sources: Sequence[Path], catalogues: Sequence[str] | None = N
     archives = {path.stem: path for path in _archives(sources)}
     for name in catalogues or ():
         if name not in archives:
-            raise ConfigError(f"there is no catalogue {name!r}{did_you_mean(name, sorted(archives))}.")
+            raise ConfigError(f"there is no catalogue {name!r}; {nearest(name, sorted(archives))}.")
     found: list[Furniture] = []
     for name in catalogues or sorted(archives):
         found += _read_archive(archives[name])

@@ -12,10 +12,10 @@ from oryx.data.builders.correspondence.drawing import MIN_SIZE, draw_marks
 from oryx.data.builders.correspondence.selection import NUM_OBJECTS, select_objects
 from oryx.data.marks import Mark
 from oryx.data.rooms.catalogue import labels
-from oryx.data.rooms.questions import KINDS, MARK_KINDS, Asked, Candidates, room_questions
+from oryx.data.synthetic.room_questions import KINDS, MARK_KINDS, Asked, Candidates, room_questions
 from oryx.data.rooms.sights import Thing, read_sights
 from oryx.data.rooms.store import MAKE_COMMAND, RoomStore
-from oryx.data.rooms.wordings import WORDINGS
+from oryx.data.synthetic.room_wordings import WORDINGS
 from oryx.data.synthetic.questions import choose_turns, with_article
 from oryx.data.synthetic.sample import Sample, converse, whole_between
 from oryx.data.synthetic.settings import RATIOS, SkillSettings, number, one_of, some_of, whole_range
@@ -24,7 +24,7 @@ from oryx.errors import ConfigError
 TEST_EVERY = 10
 """Every so many rooms of a folder one is kept for tests: split "test", never drawn in "train"."""
 
-_ROOMS_TRIED = 200
+_KINDS_TRIED, _ROOMS_TRIED = 20, 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class RoomsSettings(SkillSettings):
     """Share of the samples whose things bear numbers: those seen in most views, the same number in each."""
     num_marks: int = number(1, 20, NUM_OBJECTS)
     """Things that bear numbers, at most."""
-    mark_size: int = number(MIN_SIZE, 200, 13)
+    mark_size: int = number(MIN_SIZE, 200, 11)
     """Diameter of a number's dot in pixels."""
     turns: tuple[int, int] = whole_range(1, 16, (1, 3))
     """Questions per sample; fewer where the room does not give as many."""
@@ -82,21 +82,40 @@ class Rooms:
     def draw(self, rng: random.Random) -> Sample:
         """Views of one room, and questions that have one right answer in them."""
         s = self.settings
-        for _ in range(_ROOMS_TRIED):  # a room may give none of the asked kinds
-            room = rng.choice(self.rooms)
-            views = self.choose_views(rng, room, whole_between(rng, s.views))
+        for _ in range(_KINDS_TRIED):
             drawn = rng.random() < s.marks_drawn
-            candidates = self.candidates(rng, room, views, drawn)
-            turns = choose_turns(rng, candidates, whole_between(rng, s.turns), s.wordings, WORDINGS)
-            if turns:
-                pictures, marks = self.show(rng, room, views, drawn)
-                visual = {"type": "views", "views": pictures, "compression": rng.choice(s.compression)}
-                if s.marks:
-                    visual["marks"] = marks
-                return Sample("rooms", [visual], converse(rng, turns, s.joined))
+            kinds = [kind for kind in s.questions if drawn or kind not in MARK_KINDS]
+            if not kinds:
+                continue
+            # The kind comes first, then a room that gives it: else the rare kinds would hardly be seen.
+            kind = rng.choice(kinds)
+            for _ in range(_ROOMS_TRIED):
+                room = rng.choice(self.rooms)
+                views = self.choose_views(rng, room, whole_between(rng, s.views))
+                leading = self.candidates(rng, room, views, drawn, [kind])
+                if leading:
+                    return self._sample(rng, room, views, drawn, leading)
         raise ConfigError(
-            f"{s.folder}: {_ROOMS_TRIED} rooms gave no question of the kinds {', '.join(s.questions)}."
+            f"{s.folder}: {_KINDS_TRIED * _ROOMS_TRIED} tries gave no question of {', '.join(s.questions)}."
         )
+
+    def _sample(
+        self, rng: random.Random, room: int, views: Sequence[int], drawn: bool, leading: Candidates
+    ) -> Sample:
+        """The sample whose turns are one of the leading questions and, if more are wanted, some of others."""
+        s = self.settings
+        number = whole_between(rng, s.turns)
+        turns = choose_turns(rng, leading, 1, s.wordings, WORDINGS)
+        if number > 1:
+            others = [kind for kind in s.questions if kind not in leading]
+            more = self.candidates(rng, room, views, drawn, others)
+            turns += choose_turns(rng, more, number - 1, s.wordings, WORDINGS)
+            rng.shuffle(turns)
+        pictures, marks = self.show(rng, room, views, drawn)
+        visual = {"type": "views", "views": pictures, "compression": rng.choice(s.compression)}
+        if s.marks:
+            visual["marks"] = marks
+        return Sample("rooms", [visual], converse(rng, turns, s.joined))
 
     def choose_views(self, rng: random.Random, room: int, count: int) -> list[int]:
         """Indices of `count` of the room's views, ascending."""
@@ -107,12 +126,13 @@ class Rooms:
         """The room's things as those views show them."""
         return read_sights(self.store[room], views, *self._stored_size)
 
-    def candidates(self, rng: random.Random, room: int, views: Sequence[int], drawn: bool) -> Candidates:
-        """Kind -> questions on those views, of the kinds asked for; `drawn`: whether there are numbers."""
+    def candidates(
+        self, rng: random.Random, room: int, views: Sequence[int], drawn: bool, kinds: Sequence[str]
+    ) -> Candidates:
+        """Kind -> questions on those views; `drawn`: whether there are numbers, without which none are named."""
         things = self.things(room, views)
         asked = Asked(things, len(views), self._numbers(things) if drawn else {}, labels(), self.store.labels)
-        kinds = [kind for kind in self.settings.questions if drawn or kind not in MARK_KINDS]
-        return room_questions(rng, asked, kinds)
+        return room_questions(rng, asked, [kind for kind in kinds if drawn or kind not in MARK_KINDS])
 
     def show(
         self, rng: random.Random, room: int, views: Sequence[int], drawn: bool

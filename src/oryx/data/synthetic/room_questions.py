@@ -25,6 +25,7 @@ MARK_KINDS = ("mark_name", "mark_number", "mark_views", "mark_side", "mark_neare
 """About things by the numbers drawn on them."""
 KINDS = (*ROOM_KINDS, *VIEW_KINDS, *CROSS_KINDS)
 
+_ALONE_SHARE = 0.2  # of the counts, where there is a choice, have the answer 1
 _MIN_APART = 0.12  # of a view's width, between the middles of two things of which one is left of the other
 _SIDE = 0.08  # of a view's width, from its middle, for a thing that is on one side of it
 _MIN_RATIO = 1.25  # of distances, where one thing is nearer than another
@@ -151,10 +152,12 @@ def _list(_: random.Random, asked: Asked) -> list[Question]:
 
 
 def _counted(rng: random.Random, asked: Asked, counts: Mapping[str, int], kind: str, **words: str) -> list[Question]:
-    """One question on a label, whose number is drawn first so that not nearly all answers are 1."""
+    """One question on a label, mostly one of which there are several, lest nearly all answers be 1."""
     if not counts:
         return []
-    number = rng.choice(sorted(set(counts.values())))
+    several = sorted({count for count in counts.values() if count > 1})
+    alone = 1 in counts.values() and (not several or rng.random() < _ALONE_SHARE)
+    number = 1 if alone else rng.choice(several)
     label = rng.choice([label for label, count in counts.items() if count == number])
     return [(kind, {"labels": asked.labels[label].plural, **words}, str(number))]
 
@@ -208,7 +211,11 @@ def _count_in_view(rng: random.Random, asked: Asked) -> list[Question]:
     by_answer: dict[str, list[Question]] = {}
     for question in questions:
         by_answer.setdefault(question[2], []).append(question)
-    return [rng.choice(by_answer[rng.choice(sorted(by_answer))])] if by_answer else []
+    several = sorted(by_answer.keys() - {"1"})
+    if not by_answer:
+        return []
+    alone = "1" in by_answer and (not several or rng.random() < _ALONE_SHARE)
+    return [rng.choice(by_answer["1" if alone else rng.choice(several)])]
 
 
 def _pairs(rng: random.Random, asked: Asked, fit: Callable[[Thing, Thing, int], bool]) -> list[tuple[int, Thing, Thing]]:
@@ -260,16 +267,17 @@ def _nearer(rng: random.Random, asked: Asked) -> list[Question]:
     ]
 
 
-def _views_of(rng: random.Random, asked: Asked) -> list[Question]:
-    questions: list[Question] = []
+def _views_of(_: random.Random, asked: Asked) -> list[Question]:
+    """Things alone of their name that some views show; those that all views show only if there are no others."""
+    partial: list[Question] = []
+    full: list[Question] = []
     for label, things in _by_label(asked.things).items():
         views = things[0].clear_views
         # Either clear or hidden in each view, or there would be no one right answer.
         if len(things) == 1 and views and len(views) == len(things[0].sights):
             answer = listed([str(view + 1) for view in views])
-            questions.append(("views_of", {"label": label}, answer))
-    partial = [question for question in questions if question[2].count(" ") < 2 * asked.num_views - 3]
-    return partial or questions
+            (partial if len(views) < asked.num_views else full).append(("views_of", {"label": label}, answer))
+    return partial or full
 
 
 def _same(rng: random.Random, asked: Asked) -> list[Question]:
