@@ -15,7 +15,8 @@ from oryx.errors import ConfigError
 def rooms_command(
     out: Annotated[Path, typer.Argument(help="Folder to write to; a run that was cut goes on there.")],
     furniture: Annotated[
-        list[Path], typer.Option(help="Furniture catalogues (.sh3f or .zip), or a folder of them; may be repeated.")
+        list[Path],
+        typer.Option(help="Furniture catalogues (.sh3f or .zip), or a folder of them; may be repeated."),
     ],
     catalogues: Annotated[
         str | None, typer.Option(help="Only these, by the names of their files: Scopia,BlendSwap-CC-0.")
@@ -30,7 +31,9 @@ def rooms_command(
     depth: Annotated[bool, typer.Option("--depth", help="Also keep the depth of each view.")] = False,
     scannet: Annotated[
         Path | None,
-        typer.Option(help="Also write each room as a folder in ScanNet's layout there, as `correspondence` reads."),
+        typer.Option(
+            help="Also write each room as a folder in ScanNet's layout there, as `correspondence` reads."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same rooms.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 1,
@@ -45,7 +48,9 @@ def rooms_command(
     from oryx.data.rooms.scene import RoomSettings
 
     height, width = _pair(size, r"(\d+)x(\d+)", "size", "HEIGHTxWIDTH such as 96x128")
-    settings = RoomSettings(rooms, _range(views, "views"), _range(objects, "objects"), height, width, seed, tinted)
+    settings = RoomSettings(
+        rooms, _range(views, "views"), _range(objects, "objects"), height, width, seed, tinted
+    )
     check_settings(settings)
     names = [name.strip() for name in catalogues.split(",")] if catalogues else None
     pieces = read_furniture(furniture, names)

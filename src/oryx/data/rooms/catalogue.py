@@ -125,7 +125,9 @@ def _read_archive(path: Path) -> list[Furniture]:
         with zipfile.ZipFile(path) as archive:
             text = archive.read(PROPERTIES).decode("latin-1")  # as Java properties are
     except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise ConfigError(f"{path} is no furniture catalogue: a zip with {PROPERTIES} is needed ({error}).") from None
+        raise ConfigError(
+            f"{path} is no furniture catalogue: a zip with {PROPERTIES} is needed ({error})."
+        ) from None
     common, pieces = parse_properties(text)
     found = []
     for number in sorted(pieces):

@@ -24,7 +24,9 @@ _REPEATED_SHARE = 0.85
 _SAME_MODEL_SHARE = 0.4
 _STRAY = 0.18  # of a side: how far beside the middle of the room a view may look
 _LEAST_REACH = 2.0  # metres, level, from a camera to what it looks at
-_NEAR_CAMERA = 0.7  # metres: no tall piece stands nearer to a camera; a piece of half its height, half of that
+_NEAR_CAMERA = (
+    0.7  # metres: no tall piece stands nearer to a camera; a piece of half its height, half of that
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Room:
 
 
 def furnish(
-    rng: random.Random, furniture: Mapping[str, Sequence[Furniture]], num_objects: tuple[int, int], tinted: float
+    rng: random.Random,
+    furniture: Mapping[str, Sequence[Furniture]],
+    num_objects: tuple[int, int],
+    tinted: float,
 ) -> Room:
     """A room of `num_objects` (min, max) pieces, fewer where they find no place.
 
@@ -124,7 +129,10 @@ def _choose(
         groups.add(known[name].like)
         first = _draw(rng, furniture[name], tinted)
         same = rng.random() < _SAME_MODEL_SHARE
-        chosen = [first if same else _draw(rng, furniture[name], tinted) for _ in range(rng.randint(2, min(4, number - 1)))]
+        chosen = [
+            first if same else _draw(rng, furniture[name], tinted)
+            for _ in range(rng.randint(2, min(4, number - 1)))
+        ]
     for name in names:
         if len(chosen) >= number:
             break
@@ -135,7 +143,9 @@ def _choose(
     return chosen
 
 
-def _draw(rng: random.Random, models: Sequence[Furniture], tinted: float) -> tuple[Furniture, tuple[float, float]]:
+def _draw(
+    rng: random.Random, models: Sequence[Furniture], tinted: float
+) -> tuple[Furniture, tuple[float, float]]:
     model = rng.choice(models)
     if not labels()[model.label].tint or rng.random() >= tinted:
         return model, (0.0, 1.0)
@@ -176,7 +186,7 @@ def _at_wall(
 ) -> Placed | None:
     heading = rng.choice((0.0, 90.0, 180.0, 270.0))
     along_x = heading in (0.0, 180.0)
-    length, reach = (sides if along_x else sides[::-1])
+    length, reach = sides if along_x else sides[::-1]
     free = length / 2 - model.width / 2 - CLEARANCE
     if free < 0:
         return None

@@ -20,7 +20,16 @@ from oryx.errors import ConfigError, MediaError
 
 MAX_TRIANGLES = 6000
 _TEXEL = 0.04  # metres: the longest edge of a triangle that takes one colour of a texture
-_MERGES = (0.004, 0.008, 0.012, 0.018, 0.025, 0.035, 0.05, 0.08)  # metres; tried until the mesh is small enough
+_MERGES = (
+    0.004,
+    0.008,
+    0.012,
+    0.018,
+    0.025,
+    0.035,
+    0.05,
+    0.08,
+)  # metres; tried until the mesh is small enough
 _OPAQUE = 0.5
 _GLASS = np.array([178, 205, 214], np.float32)  # what glass is drawn as: all surfaces are opaque
 
@@ -53,12 +62,16 @@ def load_mesh(furniture: Furniture) -> Mesh:
             resolver = _resolver(archive, posixpath.dirname(furniture.member))
             with archive.open(furniture.member) as file:
                 loaded = load_obj(file, resolver=resolver)
-        parts = [_Part.of(part) for part in loaded.get("geometry", {"": loaded}).values() if len(part["faces"])]
+        parts = [
+            _Part.of(part) for part in loaded.get("geometry", {"": loaded}).values() if len(part["faces"])
+        ]
         low, high = _bounds(parts, furniture)
         baked = [_bake(part, furniture, low, high) for part in parts]
     except Exception as error:  # trimesh raises whatever its parsers meet
         reason = " ".join(str(error).split()).rstrip(".")
-        raise MediaError(f"{furniture.archive}: {furniture.member} cannot be read as a model ({reason}).") from None
+        raise MediaError(
+            f"{furniture.archive}: {furniture.member} cannot be read as a model ({reason})."
+        ) from None
     points, normals, colors = (np.concatenate(arrays) for arrays in zip(*baked, strict=True))
     return _simplified(points, normals, colors)
 

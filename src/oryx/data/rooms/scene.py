@@ -104,7 +104,10 @@ def _joined(shell: Triangles, meshes: Sequence[Mesh]) -> Triangles:
         np.concatenate([shell.normals, *(mesh.normals for mesh in meshes)]),
         np.concatenate([shell.colors, *(mesh.colors for mesh in meshes)]),
         np.concatenate(
-            [shell.ids, *(np.full(len(mesh.points), number, np.uint8) for number, mesh in enumerate(meshes, 1))]
+            [
+                shell.ids,
+                *(np.full(len(mesh.points), number, np.uint8) for number, mesh in enumerate(meshes, 1)),
+            ]
         ),
     )
 
@@ -164,7 +167,9 @@ def _view_record(
         }
     return {
         "pose": [[_rounded(value, 5) for value in row] for row in camera.pose().tolist()],
-        "intrinsics": [[_rounded(value) for value in row] for row in camera.intrinsics(height, width).tolist()],
+        "intrinsics": [
+            [_rounded(value) for value in row] for row in camera.intrinsics(height, width).tolist()
+        ],
         "seen": seen,
     }
 

@@ -25,7 +25,9 @@ def build_shell(rng: random.Random, room: Room) -> Triangles:
         quads.append((_wall_quad(room, wall, -1, 1, 0, ROOM_HEIGHT, 0.0), color))  # type: ignore[arg-type]
     half_x, half_y = room.sides[0] / 2, room.sides[1] / 2
     top = ROOM_HEIGHT
-    ceiling = np.array(((-half_x, -half_y, top), (-half_x, half_y, top), (half_x, half_y, top), (half_x, -half_y, top)))
+    ceiling = np.array(
+        ((-half_x, -half_y, top), (-half_x, half_y, top), (half_x, half_y, top), (half_x, -half_y, top))
+    )
     quads.append((ceiling, (0.93, 0.93, 0.91)))
     for wall in rng.sample(range(4), rng.randint(1, 3)):
         quads += rng.choice((_door, _window, _window, _picture))(rng, room, wall)
@@ -129,7 +131,9 @@ def _picture(rng: random.Random, room: Room, wall: int) -> list[tuple[np.ndarray
 def _floor(rng: random.Random, room: Room) -> tuple[np.ndarray, np.ndarray]:
     """(Q, 4, 3) squares and their (Q, 3) colours: a pattern, darker below and beside the furniture."""
     counts = [max(1, round(side / _CELL)) for side in room.sides]
-    xs, ys = (np.linspace(-side / 2, side / 2, count + 1) for side, count in zip(room.sides, counts, strict=True))
+    xs, ys = (
+        np.linspace(-side / 2, side / 2, count + 1) for side, count in zip(room.sides, counts, strict=True)
+    )
     left, low = (grid.ravel() for grid in np.meshgrid(xs[:-1], ys[:-1], indexing="ij"))
     step_x, step_y = xs[1] - xs[0], ys[1] - ys[0]
     zeros = np.zeros_like(left)

@@ -35,7 +35,9 @@ def shard_name(shard: int) -> str:
     return f"rooms-{shard:05d}"
 
 
-def write_shard(folder: Path, shard: int, rooms: Iterator[tuple[dict[str, Any], Sequence[tuple[str, bytes]]]]) -> None:
+def write_shard(
+    folder: Path, shard: int, rooms: Iterator[tuple[dict[str, Any], Sequence[tuple[str, bytes]]]]
+) -> None:
     """Writes one shard from (record, files of (name ending, bytes)) a room; the table comes last."""
     name = shard_name(shard)
     tar_path, table_path = folder / f"{name}.tar", folder / f"{name}.jsonl"

@@ -129,7 +129,9 @@ def _yes_or_no(rng: random.Random, yes: Sequence[Question], no: Sequence[Questio
 
 
 def _exists(rng: random.Random, asked: Asked) -> list[Question]:
-    yes = [_named("exists", label, "yes") for label in _by_label(asked.things) if _seen_somewhere(asked, label)]
+    yes = [
+        _named("exists", label, "yes") for label in _by_label(asked.things) if _seen_somewhere(asked, label)
+    ]
     no = [_named("exists", label, "no") for label in _absent(asked, asked.things)]
     return _yes_or_no(rng, yes, no)
 
@@ -148,10 +150,14 @@ def _list(_: random.Random, asked: Asked) -> list[Question]:
     certain = _certain(asked)
     if not certain:
         return []
-    return [("list", {}, name_things({label: len(things) for label, things in certain.items()}, asked.labels))]
+    return [
+        ("list", {}, name_things({label: len(things) for label, things in certain.items()}, asked.labels))
+    ]
 
 
-def _counted(rng: random.Random, asked: Asked, counts: Mapping[str, int], kind: str, **words: str) -> list[Question]:
+def _counted(
+    rng: random.Random, asked: Asked, counts: Mapping[str, int], kind: str, **words: str
+) -> list[Question]:
     """One question on a label, mostly one of which there are several, lest nearly all answers be 1."""
     if not counts:
         return []
@@ -218,14 +224,19 @@ def _count_in_view(rng: random.Random, asked: Asked) -> list[Question]:
     return [rng.choice(by_answer["1" if alone else rng.choice(several)])]
 
 
-def _pairs(rng: random.Random, asked: Asked, fit: Callable[[Thing, Thing, int], bool]) -> list[tuple[int, Thing, Thing]]:
+def _pairs(
+    rng: random.Random, asked: Asked, fit: Callable[[Thing, Thing, int], bool]
+) -> list[tuple[int, Thing, Thing]]:
     """(view, one, other), in random order, of things that are alone of their name in the view."""
     found = []
     for view in range(asked.num_views):
         alone = _alone_in(asked, view)
         for index, one in enumerate(alone):
             for other in alone[index + 1 :]:
-                if asked.labels[one.label].like and asked.labels[one.label].like == asked.labels[other.label].like:
+                if (
+                    asked.labels[one.label].like
+                    and asked.labels[one.label].like == asked.labels[other.label].like
+                ):
                     continue
                 if fit(one, other, view):
                     found.append((view, one, other) if rng.random() < 0.5 else (view, other, one))
@@ -309,7 +320,9 @@ def _find(rng: random.Random, asked: Asked) -> list[Question]:
                     continue
                 offsets = {one.id: one.sights[other].x - 0.5 for one in others}
                 mine = offsets.pop(thing.id)
-                if abs(mine) < _SIDE or not all(offset * mine < 0 and abs(offset) >= _SIDE for offset in offsets.values()):
+                if abs(mine) < _SIDE or not all(
+                    offset * mine < 0 and abs(offset) >= _SIDE for offset in offsets.values()
+                ):
                     continue
                 words = {"label": thing.label, "view": str(view + 1), "other": str(other + 1)}
                 answer = "left" if mine < 0 else "right"
@@ -322,9 +335,7 @@ def _marked(asked: Asked) -> list[Thing]:
 
 
 def _mark_name(_: random.Random, asked: Asked) -> list[Question]:
-    return [
-        ("mark_name", {"number": str(asked.numbers[thing.id])}, thing.label) for thing in _marked(asked)
-    ]
+    return [("mark_name", {"number": str(asked.numbers[thing.id])}, thing.label) for thing in _marked(asked)]
 
 
 def _mark_number(_: random.Random, asked: Asked) -> list[Question]:
@@ -348,7 +359,9 @@ def _mark_views(_: random.Random, asked: Asked) -> list[Question]:
     ]
 
 
-def _marked_pairs(rng: random.Random, asked: Asked, fit: Callable[[Thing, Thing, int], bool]) -> list[tuple[int, Thing, Thing]]:
+def _marked_pairs(
+    rng: random.Random, asked: Asked, fit: Callable[[Thing, Thing, int], bool]
+) -> list[tuple[int, Thing, Thing]]:
     found = []
     for view in range(asked.num_views):
         there = [thing for thing in _marked(asked) if thing.is_clear(view)]
@@ -363,7 +376,11 @@ def _mark_side(rng: random.Random, asked: Asked) -> list[Question]:
     return [
         (
             "mark_side",
-            {"view": str(view + 1), "first": str(asked.numbers[one.id]), "second": str(asked.numbers[other.id])},
+            {
+                "view": str(view + 1),
+                "first": str(asked.numbers[one.id]),
+                "second": str(asked.numbers[other.id]),
+            },
             _side_of(one, other, view),
         )
         for view, one, other in _marked_pairs(rng, asked, _apart)
@@ -374,7 +391,11 @@ def _mark_nearer(rng: random.Random, asked: Asked) -> list[Question]:
     return [
         (
             "mark_nearer",
-            {"view": str(view + 1), "first": str(asked.numbers[one.id]), "second": str(asked.numbers[other.id])},
+            {
+                "view": str(view + 1),
+                "first": str(asked.numbers[one.id]),
+                "second": str(asked.numbers[other.id]),
+            },
             f"object {asked.numbers[(one if one.sights[view].distance < other.sights[view].distance else other).id]}",
         )
         for view, one, other in _marked_pairs(rng, asked, _unlike_distances)

@@ -52,7 +52,11 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Is the {label} of view {view} on the left or on the right in view {other}?",
         "The {label} in view {view}: is it left or right in view {other}?",
     ),
-    "mark_name": ("What is object {number}?", "What is the object with number {number}?", "Name object {number}."),
+    "mark_name": (
+        "What is object {number}?",
+        "What is the object with number {number}?",
+        "Name object {number}.",
+    ),
     "mark_number": (
         "Which number is on the {label}?",
         "What is the number of the {label}?",

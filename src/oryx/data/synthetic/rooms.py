@@ -12,11 +12,11 @@ from oryx.data.builders.correspondence.drawing import MIN_SIZE, draw_marks
 from oryx.data.builders.correspondence.selection import NUM_OBJECTS, select_objects
 from oryx.data.marks import Mark
 from oryx.data.rooms.catalogue import labels
-from oryx.data.synthetic.room_questions import KINDS, MARK_KINDS, Asked, Candidates, room_questions
 from oryx.data.rooms.sights import Thing, read_sights
 from oryx.data.rooms.store import MAKE_COMMAND, RoomStore
-from oryx.data.synthetic.room_wordings import WORDINGS
 from oryx.data.synthetic.questions import choose_turns, with_article
+from oryx.data.synthetic.room_questions import KINDS, MARK_KINDS, Asked, Candidates, room_questions
+from oryx.data.synthetic.room_wordings import WORDINGS
 from oryx.data.synthetic.sample import Sample, converse, whole_between
 from oryx.data.synthetic.settings import RATIOS, SkillSettings, number, one_of, some_of, whole_range
 from oryx.errors import ConfigError
@@ -147,7 +147,10 @@ class Rooms:
         if numbers:
             centers = {
                 thing.id: {
-                    view: (thing.sights[view].y * pictures[view].height, thing.sights[view].x * pictures[view].width)
+                    view: (
+                        thing.sights[view].y * pictures[view].height,
+                        thing.sights[view].x * pictures[view].width,
+                    )
                     for view in thing.clear_views
                 }
                 for thing in things
