@@ -60,7 +60,7 @@ class Furniture:
     top: float | None
     """Height above its lower end of the surface on which things may stand; None: nothing stands on it."""
     rotation: tuple[float, ...] | None
-    """3 x 3, row by row, in the axes of the OBJ file (y up): applied before the model is scaled to its size."""
+    """3 x 3, row by row, in the axes of the OBJ file (y up): applied before the model is scaled."""
     archive: Path = field(compare=False)
     member: str
     """Path of the OBJ file inside of the archive."""

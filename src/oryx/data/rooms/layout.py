@@ -1,4 +1,7 @@
-"""Where the furniture of a room stands, and where its views are taken from. Metres; z up; the room is around 0."""
+"""Where the furniture of a room stands, and where its views are taken from.
+
+Metres; z up; the middle of the floor is 0.
+"""
 
 import math
 import random

@@ -154,7 +154,7 @@ def _view_record(
         inside = (places[:, 2] > 0) & (places[:, 0] >= 0) & (places[:, 0] < height)
         inside &= (places[:, 1] >= 0) & (places[:, 1] < width)
         rows, columns = places[inside, :2].astype(int).T
-        # Not by the id alone: a thin part may be missed by the pixel that it lies in, and is not covered for that.
+        # Not by the id alone: a thin part that the pixel around it misses is not covered for that.
         behind = view.depth[rows, columns] > places[inside, 2] - _COVER
         uncovered = (behind | (view.ids[rows, columns] == number)).sum() / len(probe)
         y, x = _center(ys, xs)

@@ -1,4 +1,4 @@
-"""Rooms on disk: shards of 100 rooms, each a tar (as webdataset reads it) with a table of its rooms beside it.
+"""Rooms on disk: shards of 100 rooms, each a tar as webdataset reads it, and a table of its rooms.
 
     OUT/settings.json        what it was made with, and the labels of its furniture
     OUT/CREDITS.md           whose furniture is shown, and under which licence

@@ -2,21 +2,27 @@
 
 import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from oryx.data.builders.correspondence.drawing import MIN_SIZE, draw_marks
+from oryx.data.builders.correspondence.drawing import MIN_SIZE, Point, draw_marks
 from oryx.data.builders.correspondence.selection import NUM_OBJECTS, select_objects
 from oryx.data.marks import Mark
 from oryx.data.rooms.catalogue import labels
 from oryx.data.rooms.sights import Thing, read_sights
 from oryx.data.rooms.store import MAKE_COMMAND, RoomStore
 from oryx.data.synthetic.questions import choose_turns, with_article
-from oryx.data.synthetic.room_questions import KINDS, MARK_KINDS, Asked, Candidates, room_questions
-from oryx.data.synthetic.room_wordings import WORDINGS
+from oryx.data.synthetic.room_questions import (
+    KINDS,
+    MARK_KINDS,
+    WORDINGS,
+    Asked,
+    Candidates,
+    room_questions,
+)
 from oryx.data.synthetic.sample import Sample, converse, whole_between
 from oryx.data.synthetic.settings import RATIOS, SkillSettings, number, one_of, some_of, whole_range
 from oryx.errors import ConfigError
@@ -129,9 +135,11 @@ class Rooms:
     def candidates(
         self, rng: random.Random, room: int, views: Sequence[int], drawn: bool, kinds: Sequence[str]
     ) -> Candidates:
-        """Kind -> questions on those views; `drawn`: whether there are numbers, without which none are named."""
+        """Kind -> questions on those views; none that name numbers unless numbers are `drawn`."""
         things = self.things(room, views)
-        asked = Asked(things, len(views), self._numbers(things) if drawn else {}, labels(), self.store.labels)
+        asked = Asked(
+            things, len(views), self._numbers(room, things) if drawn else {}, labels(), self.store.labels
+        )
         return room_questions(rng, asked, [kind for kind in kinds if drawn or kind not in MARK_KINDS])
 
     def show(
@@ -140,12 +148,12 @@ class Rooms:
         """The views as pictures, with numbers where asked for, and the marks that teach what is where."""
         s = self.settings
         things = self.things(room, views)
-        numbers = self._numbers(things) if drawn else {}
+        numbers = self._numbers(room, things) if drawn else {}
         pictures = [self.store.view(room, view) for view in views]
         if s.height:
             pictures = [picture.resize((s.width, s.height), Image.Resampling.BICUBIC) for picture in pictures]
         if numbers:
-            centers = {
+            centers: dict[Hashable, Mapping[int, Point]] = {
                 thing.id: {
                     view: (
                         thing.sights[view].y * pictures[view].height,
@@ -156,21 +164,26 @@ class Rooms:
                 for thing in things
                 if thing.id in numbers
             }
-            pictures = draw_marks(pictures, centers, numbers, s.mark_size)
+            pictures = draw_marks(pictures, centers, dict(numbers.items()), s.mark_size)
         marks: list[Mark] = []
         if s.marks:
             for index, view in enumerate(views):
                 marks += _view_marks(rng, index, self.store.ids(room, view), things, numbers)
         return pictures, marks
 
-    def _numbers(self, things: Sequence[Thing]) -> dict[int, int]:
-        """Thing's id -> its number, 1 for the one that is clearly seen in most views."""
+    def _numbers(self, room: int, things: Sequence[Thing]) -> dict[int, int]:
+        """Thing's id -> its number, for the things that are clearly seen in most views.
+
+        The numbers are in no order, or a low one would tell that its thing is large and often seen.
+        """
         areas = {
             thing.id: {view: thing.sights[view].area for view in thing.clear_views}
             for thing in things
             if thing.clear_views
         }
-        return {name: place for place, name in enumerate(select_objects(areas, self.settings.num_marks), 1)}
+        chosen = sorted(select_objects(areas, self.settings.num_marks))
+        random.Random(f"{self.store[room]['room']} {chosen}").shuffle(chosen)
+        return {name: place for place, name in enumerate(chosen, 1)}
 
     @property
     def _stored_size(self) -> tuple[int, int]:
@@ -198,8 +211,7 @@ class Rooms:
 def _view_marks(
     rng: random.Random, index: int, ids: np.ndarray, things: Sequence[Thing], numbers: dict[int, int]
 ) -> list[Mark]:
-    """In one view: a thing's name or number at its middle, its name elsewhere on it, "." where there is none."""
-    height, width = ids.shape
+    """In one view: a thing's name or number at its middle, its name elsewhere on it, "." beside it."""
     marks = []
     for thing in things:
         if not thing.is_clear(index):
