@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,11 +101,15 @@ def _processor(
 
 def _tokenizer(new: NewModel) -> PreTrainedTokenizerBase:
     if new.tokenizer is None:
-        # All skills, whatever this recipe begins with: later recipes of a chain keep the tokenizer.
-        skills: dict[str, dict[str, Any]] = {name: {} for name in SKILLS}
+        # All skills, whatever this recipe begins with: later recipes of a chain keep the tokenizer. A skill
+        # that needs material says by itself which words it has.
+        listed = [drawer.vocabulary() for _, drawer in SKILLS.values() if hasattr(drawer, "vocabulary")]
+        drawn = [name for name, (_, drawer) in SKILLS.items() if not hasattr(drawer, "vocabulary")]
+        skills: dict[str, dict[str, Any]] = {name: {} for name in drawn}
         source = make_source({**skills, "words": {"fonts": ["default"]}}, seed=0)
         samples = (source[index] for index in range(new.spelling_samples or 0))
-        return spelling_tokenizer(turn["value"] for sample in samples for turn in sample.conversations)
+        spoken = (turn["value"] for sample in samples for turn in sample.conversations)
+        return spelling_tokenizer(itertools.chain(spoken, *listed))
     try:
         return AutoTokenizer.from_pretrained(new.tokenizer)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
