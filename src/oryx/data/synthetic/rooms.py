@@ -63,8 +63,6 @@ class RoomsSettings(SkillSettings):
         super().__post_init__()
         if bool(self.height) != bool(self.width):
             raise ConfigError("Settings 'height' and 'width' belong together; give both or neither.")
-        if not isinstance(self.folder, str) or not self.folder:
-            raise ConfigError(f"Setting 'folder' must name a folder of rooms; make one with: {MAKE_COMMAND}.")
 
 
 class Rooms:
@@ -75,6 +73,10 @@ class Rooms:
     """
 
     def __init__(self, settings: RoomsSettings) -> None:
+        if not isinstance(settings.folder, str) or not settings.folder:
+            raise ConfigError(
+                f"Skill 'rooms': setting 'folder' must name a folder of rooms; make one with: {MAKE_COMMAND}."
+            )
         self.settings = settings
         self.store = RoomStore(settings.folder)
         self.rooms = [

@@ -9,6 +9,10 @@ import pytest
 from oryx.data.synthetic import SKILLS, make_source
 
 ALL = {skill: {"fonts": ["default"]} if skill == "words" else {} for skill in SKILLS}
+NEED_MATERIAL = {"rooms"}
+"""Skills that draw from files which are made first; they have tests of their own."""
+for skill in NEED_MATERIAL:
+    ALL.pop(skill)
 
 
 def same(one, other):
@@ -47,7 +51,7 @@ def test_weights_set_the_shares():
     assert set(counts) == {"object", "scene"}
 
 
-@pytest.mark.parametrize("skill", list(SKILLS))
+@pytest.mark.parametrize("skill", list(ALL))
 def test_every_skill_names_itself(skill):
     assert make_source({skill: ALL[skill]}, seed=0)[12345678901].skill == skill
 
