@@ -1,4 +1,4 @@
-"""Rooms as `oryx data rooms` stores them, made of coloured rectangles: neither furniture nor VTK is needed."""
+"""Rooms as `oryx data rooms` stores them, made of coloured rectangles: no furniture, no VTK."""
 
 import json
 import random

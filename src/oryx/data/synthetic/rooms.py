@@ -31,6 +31,7 @@ TEST_EVERY = 10
 """Every so many rooms of a folder one is kept for tests: split "test", never drawn in "train"."""
 
 _KINDS_TRIED, _ROOMS_TRIED = 20, 60
+_COUNTS = {"count", "count_across"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +116,14 @@ class Rooms:
         number = whole_between(rng, s.turns)
         turns = choose_turns(rng, leading, 1, s.wordings, WORDINGS)
         if number > 1:
-            others = [kind for kind in s.questions if kind not in leading]
+            # Both counts ask the same in the same words.
+            asked = {*leading, *(_COUNTS if leading.keys() & _COUNTS else ())}
+            others = [kind for kind in s.questions if kind not in asked]
             more = self.candidates(rng, room, views, drawn, others)
+            if more.keys() >= _COUNTS:
+                del more[rng.choice(sorted(_COUNTS))]
             turns += choose_turns(rng, more, number - 1, s.wordings, WORDINGS)
+            turns = list(dict.fromkeys(turns))
             rng.shuffle(turns)
         pictures, marks = self.show(rng, room, views, drawn)
         visual = {"type": "views", "views": pictures, "compression": rng.choice(s.compression)}

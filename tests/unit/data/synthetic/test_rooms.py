@@ -26,7 +26,8 @@ def source(folder, seed=0, **settings):
 
 def test_samples_depend_on_seed_and_index_alone(folder):
     one, other = source(folder)[7], pickle.loads(pickle.dumps(source(folder)))[7]
-    assert one.skill == "rooms" and one.conversations == other.conversations
+    assert one.skill == "rooms"
+    assert one.conversations == other.conversations
     assert one.visuals[0]["marks"] == other.visuals[0]["marks"]
     assert all(
         np.array_equal(a, b) for a, b in zip(one.visuals[0]["views"], other.visuals[0]["views"], strict=True)
@@ -36,7 +37,7 @@ def test_samples_depend_on_seed_and_index_alone(folder):
 def test_visuals_are_views_of_the_size_asked_for(folder):
     sample = source(folder, views=[3, 3], height=24, width=32)[0]
     (visual,) = sample.visuals
-    assert visual["type"] == "views" and visual["compression"] == 4 and len(visual["views"]) == 3
+    assert (visual["type"], visual["compression"], len(visual["views"])) == ("views", 4, 3)
     assert {view.size for view in visual["views"]} == {(32, 24)}
     assert "marks" not in source(folder, marks=False)[0].visuals[0]
 
@@ -44,7 +45,8 @@ def test_visuals_are_views_of_the_size_asked_for(folder):
 def test_numbers_are_drawn_and_asked_about_only_where_they_are(folder):
     plain = source(folder, marks_drawn=0.0, turns=1)
     asked = " ".join(plain[index].conversations[0]["value"] for index in range(80))
-    assert "number" not in asked and "object 1" not in asked
+    assert "number" not in asked
+    assert "object 1" not in asked
     room, views = 0, [0, 1, 2]
     skill = plain.skills["rooms"][1]
     bare, _ = skill.show(random.Random(0), room, views, drawn=False)
@@ -94,7 +96,8 @@ def test_every_kind_is_asked_about_equally_often(folder):
         question = drawn[index].conversations[0]["value"].removeprefix("<image>\n")
         found[next((kind for start, kind in starts.items() if question.startswith(start)), "count")] += 1
     # "Is there ..." begins like "Is the ...", so what is counted is whether no kind is rare.
-    assert len(found) == 3 and min(found.values()) >= 40, found
+    assert len(found) == 3, found
+    assert min(found.values()) >= 40, found
 
 
 def test_the_vocabulary_holds_every_word(folder):
