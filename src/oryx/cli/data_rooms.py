@@ -45,7 +45,9 @@ def rooms_command(
 
     from oryx.data.rooms.build import build_rooms, check_settings
     from oryx.data.rooms.catalogue import read_furniture
+    from oryx.data.rooms.scannet import export_scannet
     from oryx.data.rooms.scene import RoomSettings
+    from oryx.data.rooms.store import RoomStore
 
     height, width = _pair(size, r"(\d+)x(\d+)", "size", "HEIGHTxWIDTH such as 96x128")
     settings = RoomSettings(
@@ -62,10 +64,9 @@ def rooms_command(
             bar.update(line, completed=done, total=total)
 
         drawn = build_rooms(out, pieces, settings, depth or scannet is not None, workers, advance)
-    if scannet is not None:
-        from oryx.data.rooms.scannet import export_scannet
-
-        export_scannet(out, scannet)
+        if scannet is not None:
+            bar.update(line, description="writing folders")
+            export_scannet(RoomStore(out), scannet, advance)
     labels = sorted({piece.label for piece in pieces})
     report = {"folder": str(out), "rooms": rooms, "drawn": drawn, "models": len(pieces), "labels": labels}
     if as_json:

@@ -111,7 +111,7 @@ def _claim(folder: Path, furniture: Sequence[Furniture], settings: RoomSettings,
         other = sorted(key for key in wanted if key != "num_rooms" and found.get(key) != wanted[key])
         if other:
             raise ConfigError(
-                f"{folder} was begun with other settings ({', '.join(other)}); give the same, or another folder."
+                f"{folder} was begun otherwise ({', '.join(other)}); give the same, or a new folder."
             )
         if found["num_rooms"] % SHARD_ROOMS and found["num_rooms"] != wanted["num_rooms"]:
             raise ConfigError(

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from oryx.data.synthetic.settings import did_you_mean
 from oryx.errors import ConfigError
+from oryx.processing.geometry import nearest
 
 PROPERTIES = "PluginFurnitureCatalog.properties"
 ENDINGS = (".sh3f", ".zip")
@@ -60,7 +60,7 @@ class Furniture:
     top: float | None
     """Height above its lower end of the surface on which things may stand; None: nothing stands on it."""
     rotation: tuple[float, ...] | None
-    """3 x 3, row by row, in the axes of the OBJ file (y up): applied before the model is scaled to its size."""
+    """3 x 3, row by row, in the axes of the OBJ file (y up): applied before the model is scaled."""
     archive: Path = field(compare=False)
     member: str
     """Path of the OBJ file inside of the archive."""
@@ -96,7 +96,7 @@ def read_furniture(sources: Sequence[Path], catalogues: Sequence[str] | None = N
     archives = {path.stem: path for path in _archives(sources)}
     for name in catalogues or ():
         if name not in archives:
-            raise ConfigError(f"there is no catalogue {name!r}{did_you_mean(name, sorted(archives))}.")
+            raise ConfigError(f"there is no catalogue {name!r}; {nearest(name, sorted(archives))}.")
     found: list[Furniture] = []
     for name in catalogues or sorted(archives):
         found += _read_archive(archives[name])

@@ -1,4 +1,7 @@
-"""Where the furniture of a room stands, and where its views are taken from. Metres; z up; the room is around 0."""
+"""Where the furniture of a room stands, and where its views are taken from.
+
+Metres; z up; the middle of the floor is 0.
+"""
 
 import math
 import random
@@ -10,17 +13,20 @@ import numpy as np
 from oryx.data.rooms.catalogue import Furniture, labels
 from oryx.data.rooms.render import Camera
 
-ROOM_SIDES = (3.4, 5.2)
+ROOM_SIDES = (4.0, 6.0)
 ROOM_HEIGHT = 2.6
 CLEARANCE = 0.08
 """Least distance between two pieces of furniture, and from a wall."""
 EYE_HEIGHTS = (1.35, 1.95)
-FIELDS_OF_VIEW = (52.0, 64.0)
+FIELDS_OF_VIEW = (40.0, 52.0)
+"""Vertical, in degrees: narrow enough that hardly a view shows everything."""
 
 _TRIES = 60
-_REPEATED_SHARE = 0.75
+_REPEATED_SHARE = 0.85
 """Share of the rooms that hold several things of one name, without which nothing is to be told apart."""
 _SAME_MODEL_SHARE = 0.4
+_STRAY = 0.18  # of a side: how far beside the middle of the room a view may look
+_LEAST_REACH = 2.0  # metres, level, from a camera to what it looks at
 _NEAR_CAMERA = (
     0.7  # metres: no tall piece stands nearer to a camera; a piece of half its height, half of that
 )
@@ -96,13 +102,17 @@ def place_cameras(rng: random.Random, room: Room, number: int) -> list[Camera]:
     for index in range(number):
         for attempt in range(_TRIES):
             angle = math.radians(start + step * (index + rng.uniform(-0.3, 0.3) * (1 + attempt / 10)))
-            x, y = _near_wall(angle, room.sides, rng.uniform(0.2, 0.45))
+            # Away from the wall where nothing along it is free.
+            x, y = _near_wall(angle, room.sides, rng.uniform(0.2, 0.45) + max(0, attempt - 20) * 0.03)
             if attempt == _TRIES - 1 or not any(_blocks(piece, x, y) for piece in room.placed):
                 break
-        target = [rng.uniform(-0.12, 0.12) * side for side in room.sides]
-        cameras.append(
-            Camera((x, y, rng.uniform(*EYE_HEIGHTS)), (target[0], target[1], rng.uniform(0.4, 0.75)), fov)
-        )
+        # Across the middle of the room, and never at the floor before the camera's feet.
+        across = rng.uniform(-0.1, 0.5)
+        aim = [rng.uniform(-_STRAY, _STRAY) * side - across * at for side, at in zip(room.sides, (x, y))]
+        reach = max(math.hypot(aim[0] - x, aim[1] - y), 1e-6)
+        stretch = max(1.0, _LEAST_REACH / reach)
+        target = (x + (aim[0] - x) * stretch, y + (aim[1] - y) * stretch, rng.uniform(0.4, 0.8))
+        cameras.append(Camera((x, y, rng.uniform(*EYE_HEIGHTS)), target, fov))
     return cameras
 
 

@@ -1,7 +1,7 @@
 """A furniture model as plain coloured triangles, light enough to be drawn thousands of times.
 
-Textures are baked into the colours of small triangles, see-through texels become holes, and what is finer than
-a few millimetres is merged: at the size of a view nothing of it could be seen.
+Textures are baked into the colours of small triangles, see-through texels become holes, and what is too fine
+to be seen in a view is merged.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def _sample(image: Any, uv: np.ndarray) -> np.ndarray:
 
 
 def _simplified(points: np.ndarray, normals: np.ndarray, colors: np.ndarray) -> Mesh:
-    """Vertices merged in ever larger cells until there are few enough triangles; the last step is as it is."""
+    """Vertices merged in ever larger cells until there are few enough triangles, if there ever are."""
     kept = np.arange(len(points))
     if len(points) > MAX_TRIANGLES:
         for cell in _MERGES:

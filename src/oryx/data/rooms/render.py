@@ -20,6 +20,8 @@ NEAR, FAR = 0.1, 40.0
 """Metres; nothing nearer or farther is drawn."""
 _FINER = 2  # pictures are drawn so many times larger and then reduced, for smooth edges
 
+_AMBIENT, _DIFFUSE = 0.5, 0.7  # what a surface sends back of the light all around, and of the lamps'
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -116,9 +118,11 @@ class Renderer:
             renderer, mapper, actor = vtkRenderer(), vtkPolyDataMapper(), vtkActor()
             mapper.SetScalarModeToUseCellData()
             actor.SetMapper(mapper)
-            actor.GetProperty().SetLighting(lit)
-            actor.GetProperty().SetAmbient(0.5)
-            actor.GetProperty().SetDiffuse(0.7)
+            surface = actor.GetProperty()
+            surface.SetLighting(lit)
+            # Without lighting both shares are still summed, so the ids' must make exactly one.
+            surface.SetAmbient(_AMBIENT if lit else 1.0)
+            surface.SetDiffuse(_DIFFUSE if lit else 0.0)
             renderer.AddActor(actor)
             renderer.SetBackground(0, 0, 0)
             renderer.AutomaticLightCreationOff()

@@ -18,7 +18,7 @@ from oryx.data.rooms.shell import build_shell, draw_lights
 
 _CACHED_MESHES = 512
 _PROBES = 160  # points of an object by which it is found how much of it is covered
-_LUMA = np.array((0.299, 0.587, 0.114))
+_COVER = 0.05  # metres by which something must be nearer than a point to cover it
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,10 @@ def _view_record(
         places = camera.project(probe, height, width)
         inside = (places[:, 2] > 0) & (places[:, 0] >= 0) & (places[:, 0] < height)
         inside &= (places[:, 1] >= 0) & (places[:, 1] < width)
-        at = places[inside, :2].astype(int)
-        uncovered = (view.ids[at[:, 0], at[:, 1]] == number).sum() / len(probe)
+        rows, columns = places[inside, :2].astype(int).T
+        # Not by the id alone: a thin part that the pixel around it misses is not covered for that.
+        behind = view.depth[rows, columns] > places[inside, 2] - _COVER
+        uncovered = (behind | (view.ids[rows, columns] == number)).sum() / len(probe)
         y, x = _center(ys, xs)
         seen[str(number)] = {
             "area": len(ys),

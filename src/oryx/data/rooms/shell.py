@@ -58,7 +58,7 @@ def _paint(rng: random.Random, darkest: float, lightest: float, strongest: float
 def _wall_quad(
     room: Room, wall: int, start: float, end: float, low: float, high: float, inward: float
 ) -> np.ndarray:
-    """(4, 3): a rectangle on a wall; `start` and `end` run from -1 to 1 along it, `inward` is off the wall."""
+    """(4, 3): a rectangle on a wall, from -1 to 1 along it and `inward` metres off it."""
     half_x, half_y = room.sides[0] / 2, room.sides[1] / 2
     if wall % 2 == 0:
         y = (half_y - inward) * (1 if wall == 0 else -1)

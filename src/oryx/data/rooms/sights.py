@@ -1,4 +1,4 @@
-"""What can be seen of a room in some of its views: clearly, not at all, or neither, which nobody is asked about."""
+"""What some views of a room show: clearly, not at all, or neither, which nobody is asked about."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

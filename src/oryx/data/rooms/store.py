@@ -1,4 +1,4 @@
-"""Rooms on disk: shards of 100 rooms, each a tar (as webdataset reads it) with a table of its rooms beside it.
+"""Rooms on disk: shards of 100 rooms, each a tar as webdataset reads it, and a table of its rooms.
 
     OUT/settings.json        what it was made with, and the labels of its furniture
     OUT/CREDITS.md           whose furniture is shown, and under which licence
@@ -114,18 +114,29 @@ class RoomStore:
         """(H, W) uint8 instance ids of one view, 0 for the room itself. Raises MediaError."""
         return np.asarray(self._picture(index, f"{view}.ids.png"))
 
-    def _picture(self, index: int, ending: str) -> Image.Image:
+    def read(self, index: int, ending: str) -> bytes:
+        """The bytes of one file of a room, such as "0.jpg". Raises MediaError if they are not there."""
         shard, record = self._rooms[index]
         path = self.folder / f"{shard}.tar"
+        if ending not in record["files"]:
+            raise MediaError(f"{path}: room {record['room']} was stored without {ending}.")
         try:
             start, size = record["files"][ending]
             with path.open("rb") as file:
                 file.seek(start)
-                picture = Image.open(io.BytesIO(file.read(size)))
-                picture.load()
-                return picture
-        except (OSError, KeyError, ValueError) as error:
-            raise MediaError(f"{path}: room {record['room']} has no readable {ending} ({error}).") from None
+                return file.read(size)
+        except OSError as error:
+            raise MediaError(f"{path} cannot be read ({error.strerror}).") from None
+
+    def _picture(self, index: int, ending: str) -> Image.Image:
+        data = self.read(index, ending)
+        try:
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+            return picture
+        except (OSError, ValueError) as error:
+            shard, record = self._rooms[index]
+            raise MediaError(f"{shard}.tar: {ending} of room {record['room']} is broken ({error}).") from None
 
 
 def view_files(

@@ -2,21 +2,27 @@
 
 import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from oryx.data.builders.correspondence.drawing import MIN_SIZE, draw_marks
+from oryx.data.builders.correspondence.drawing import MIN_SIZE, Point, draw_marks
 from oryx.data.builders.correspondence.selection import NUM_OBJECTS, select_objects
 from oryx.data.marks import Mark
 from oryx.data.rooms.catalogue import labels
-from oryx.data.rooms.questions import KINDS, MARK_KINDS, Asked, Candidates, room_questions
 from oryx.data.rooms.sights import Thing, read_sights
 from oryx.data.rooms.store import MAKE_COMMAND, RoomStore
-from oryx.data.rooms.wordings import WORDINGS
 from oryx.data.synthetic.questions import choose_turns, with_article
+from oryx.data.synthetic.room_questions import (
+    KINDS,
+    MARK_KINDS,
+    WORDINGS,
+    Asked,
+    Candidates,
+    room_questions,
+)
 from oryx.data.synthetic.sample import Sample, converse, whole_between
 from oryx.data.synthetic.settings import RATIOS, SkillSettings, number, one_of, some_of, whole_range
 from oryx.errors import ConfigError
@@ -24,7 +30,8 @@ from oryx.errors import ConfigError
 TEST_EVERY = 10
 """Every so many rooms of a folder one is kept for tests: split "test", never drawn in "train"."""
 
-_ROOMS_TRIED = 200
+_KINDS_TRIED, _ROOMS_TRIED = 20, 60
+_COUNTS = {"count", "count_across"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,7 @@ class RoomsSettings(SkillSettings):
     """Share of the samples whose things bear numbers: those seen in most views, the same number in each."""
     num_marks: int = number(1, 20, NUM_OBJECTS)
     """Things that bear numbers, at most."""
-    mark_size: int = number(MIN_SIZE, 200, 13)
+    mark_size: int = number(MIN_SIZE, 200, 11)
     """Diameter of a number's dot in pixels."""
     turns: tuple[int, int] = whole_range(1, 16, (1, 3))
     """Questions per sample; fewer where the room does not give as many."""
@@ -57,8 +64,6 @@ class RoomsSettings(SkillSettings):
         super().__post_init__()
         if bool(self.height) != bool(self.width):
             raise ConfigError("Settings 'height' and 'width' belong together; give both or neither.")
-        if not isinstance(self.folder, str) or not self.folder:
-            raise ConfigError(f"Setting 'folder' must name a folder of rooms; make one with: {MAKE_COMMAND}.")
 
 
 class Rooms:
@@ -69,6 +74,10 @@ class Rooms:
     """
 
     def __init__(self, settings: RoomsSettings) -> None:
+        if not isinstance(settings.folder, str) or not settings.folder:
+            raise ConfigError(
+                f"Skill 'rooms': setting 'folder' must name a folder of rooms; make one with: {MAKE_COMMAND}."
+            )
         self.settings = settings
         self.store = RoomStore(settings.folder)
         self.rooms = [
@@ -82,21 +91,45 @@ class Rooms:
     def draw(self, rng: random.Random) -> Sample:
         """Views of one room, and questions that have one right answer in them."""
         s = self.settings
-        for _ in range(_ROOMS_TRIED):  # a room may give none of the asked kinds
-            room = rng.choice(self.rooms)
-            views = self.choose_views(rng, room, whole_between(rng, s.views))
+        for _ in range(_KINDS_TRIED):
             drawn = rng.random() < s.marks_drawn
-            candidates = self.candidates(rng, room, views, drawn)
-            turns = choose_turns(rng, candidates, whole_between(rng, s.turns), s.wordings, WORDINGS)
-            if turns:
-                pictures, marks = self.show(rng, room, views, drawn)
-                visual = {"type": "views", "views": pictures, "compression": rng.choice(s.compression)}
-                if s.marks:
-                    visual["marks"] = marks
-                return Sample("rooms", [visual], converse(rng, turns, s.joined))
+            kinds = [kind for kind in s.questions if drawn or kind not in MARK_KINDS]
+            if not kinds:
+                continue
+            # The kind comes first, then a room that gives it: else the rare kinds would hardly be seen.
+            kind = rng.choice(kinds)
+            for _ in range(_ROOMS_TRIED):
+                room = rng.choice(self.rooms)
+                views = self.choose_views(rng, room, whole_between(rng, s.views))
+                leading = self.candidates(rng, room, views, drawn, [kind])
+                if leading:
+                    return self._sample(rng, room, views, drawn, leading)
         raise ConfigError(
-            f"{s.folder}: {_ROOMS_TRIED} rooms gave no question of the kinds {', '.join(s.questions)}."
+            f"{s.folder}: {_KINDS_TRIED * _ROOMS_TRIED} tries gave no question of {', '.join(s.questions)}."
         )
+
+    def _sample(
+        self, rng: random.Random, room: int, views: Sequence[int], drawn: bool, leading: Candidates
+    ) -> Sample:
+        """The sample whose turns are one of the leading questions and, if more are wanted, some of others."""
+        s = self.settings
+        number = whole_between(rng, s.turns)
+        turns = choose_turns(rng, leading, 1, s.wordings, WORDINGS)
+        if number > 1:
+            # Both counts ask the same in the same words.
+            asked = {*leading, *(_COUNTS if leading.keys() & _COUNTS else ())}
+            others = [kind for kind in s.questions if kind not in asked]
+            more = self.candidates(rng, room, views, drawn, others)
+            if more.keys() >= _COUNTS:
+                del more[rng.choice(sorted(_COUNTS))]
+            turns += choose_turns(rng, more, number - 1, s.wordings, WORDINGS)
+            turns = list(dict.fromkeys(turns))
+            rng.shuffle(turns)
+        pictures, marks = self.show(rng, room, views, drawn)
+        visual = {"type": "views", "views": pictures, "compression": rng.choice(s.compression)}
+        if s.marks:
+            visual["marks"] = marks
+        return Sample("rooms", [visual], converse(rng, turns, s.joined))
 
     def choose_views(self, rng: random.Random, room: int, count: int) -> list[int]:
         """Indices of `count` of the room's views, ascending."""
@@ -107,12 +140,15 @@ class Rooms:
         """The room's things as those views show them."""
         return read_sights(self.store[room], views, *self._stored_size)
 
-    def candidates(self, rng: random.Random, room: int, views: Sequence[int], drawn: bool) -> Candidates:
-        """Kind -> questions on those views, of the kinds asked for; `drawn`: whether there are numbers."""
+    def candidates(
+        self, rng: random.Random, room: int, views: Sequence[int], drawn: bool, kinds: Sequence[str]
+    ) -> Candidates:
+        """Kind -> questions on those views; none that name numbers unless numbers are `drawn`."""
         things = self.things(room, views)
-        asked = Asked(things, len(views), self._numbers(things) if drawn else {}, labels(), self.store.labels)
-        kinds = [kind for kind in self.settings.questions if drawn or kind not in MARK_KINDS]
-        return room_questions(rng, asked, kinds)
+        asked = Asked(
+            things, len(views), self._numbers(room, things) if drawn else {}, labels(), self.store.labels
+        )
+        return room_questions(rng, asked, [kind for kind in kinds if drawn or kind not in MARK_KINDS])
 
     def show(
         self, rng: random.Random, room: int, views: Sequence[int], drawn: bool
@@ -120,12 +156,12 @@ class Rooms:
         """The views as pictures, with numbers where asked for, and the marks that teach what is where."""
         s = self.settings
         things = self.things(room, views)
-        numbers = self._numbers(things) if drawn else {}
+        numbers = self._numbers(room, things) if drawn else {}
         pictures = [self.store.view(room, view) for view in views]
         if s.height:
             pictures = [picture.resize((s.width, s.height), Image.Resampling.BICUBIC) for picture in pictures]
         if numbers:
-            centers = {
+            centers: dict[Hashable, Mapping[int, Point]] = {
                 thing.id: {
                     view: (
                         thing.sights[view].y * pictures[view].height,
@@ -136,21 +172,26 @@ class Rooms:
                 for thing in things
                 if thing.id in numbers
             }
-            pictures = draw_marks(pictures, centers, numbers, s.mark_size)
+            pictures = draw_marks(pictures, centers, dict(numbers.items()), s.mark_size)
         marks: list[Mark] = []
         if s.marks:
             for index, view in enumerate(views):
                 marks += _view_marks(rng, index, self.store.ids(room, view), things, numbers)
         return pictures, marks
 
-    def _numbers(self, things: Sequence[Thing]) -> dict[int, int]:
-        """Thing's id -> its number, 1 for the one that is clearly seen in most views."""
+    def _numbers(self, room: int, things: Sequence[Thing]) -> dict[int, int]:
+        """Thing's id -> its number, for the things that are clearly seen in most views.
+
+        The numbers are in no order, or a low one would tell that its thing is large and often seen.
+        """
         areas = {
             thing.id: {view: thing.sights[view].area for view in thing.clear_views}
             for thing in things
             if thing.clear_views
         }
-        return {name: place for place, name in enumerate(select_objects(areas, self.settings.num_marks), 1)}
+        chosen = sorted(select_objects(areas, self.settings.num_marks))
+        random.Random(f"{self.store[room]['room']} {chosen}").shuffle(chosen)
+        return {name: place for place, name in enumerate(chosen, 1)}
 
     @property
     def _stored_size(self) -> tuple[int, int]:
@@ -178,8 +219,7 @@ class Rooms:
 def _view_marks(
     rng: random.Random, index: int, ids: np.ndarray, things: Sequence[Thing], numbers: dict[int, int]
 ) -> list[Mark]:
-    """In one view: a thing's name or number at its middle, its name elsewhere on it, "." where there is none."""
-    height, width = ids.shape
+    """In one view: a thing's name or number at its middle, its name elsewhere on it, "." beside it."""
     marks = []
     for thing in things:
         if not thing.is_clear(index):

@@ -8,13 +8,16 @@ import pytest
 
 from oryx.data.synthetic import SKILLS, make_source, vocabulary
 
+DRAWN = sorted(set(SKILLS) - {"rooms"})
+"""Rooms are rendered first; that skill has tests of its own."""
+
 
 @pytest.fixture
 def all_skills(picture_store):
     """Settings under which every skill draws without anything installed."""
     fonts = {"fonts": ["default"]}
     return {
-        **{skill: {} for skill in SKILLS},
+        **{skill: {} for skill in DRAWN},
         "words": fonts,
         "pages": fonts,
         "things": {"pictures": picture_store},
@@ -57,7 +60,7 @@ def test_weights_set_the_shares():
     assert set(counts) == {"object", "scene"}
 
 
-@pytest.mark.parametrize("skill", list(SKILLS))
+@pytest.mark.parametrize("skill", DRAWN)
 def test_every_skill_names_itself(skill, all_skills):
     assert make_source({skill: all_skills[skill]}, seed=0)[12345678901].skill == skill
 
