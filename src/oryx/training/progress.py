@@ -31,6 +31,7 @@ class Meter:
         self.samples += stats.num_samples
         self.positions += stats.num_positions
         self.capacity += stats.capacity
+        self.broken += len(stats.broken)
 
     def add_step(self, waited: float) -> None:
         """One step began, after so many seconds of waiting for its data."""
@@ -38,20 +39,24 @@ class Meter:
         self.waited += waited
 
     def read(self) -> dict[str, float]:
-        """Rates (tokens are positions in use), the shares `packed` and `data_wait`, `seconds_per_step`."""
+        """Rates (tokens are positions in use), the shares `packed` and `data_wait`, `seconds_per_step`.
+
+        And `broken`, the records that were skipped.
+        """
         seconds = max(time.perf_counter() - self.began, 1e-9)
         rates = {
             "samples_per_second": round(self.samples / seconds, 2),
             "tokens_per_second": round(self.positions / seconds, 1),
             "packed": round(self.positions / max(self.capacity, 1), 4),
             "data_wait": round(self.waited / seconds, 4),
+            "broken": self.broken,
             "seconds_per_step": seconds / max(self.steps, 1),
         }
         self._restart()
         return rates
 
     def _restart(self) -> None:
-        self.samples = self.positions = self.capacity = self.steps = 0
+        self.samples = self.positions = self.capacity = self.broken = self.steps = 0
         self.waited = 0.0
         self.began = time.perf_counter()
 
@@ -106,10 +111,11 @@ class Reporter(TrainerCallback):
 def format_line(step: int, max_steps: int, logs: dict[str, Any]) -> str:
     """One log line for people."""
     minutes, seconds = divmod(int(logs["seconds_left"]), 60)
+    broken = f"broken {logs['broken']}  " if logs.get("broken") else ""
     return (
         f"step {step}/{max_steps}  loss {logs['loss']:.4f}  lr {logs['learning_rate']:.2e}  "
         f"{logs['samples_per_second']:.0f} samples/s  {logs['tokens_per_second']:.0f} tokens/s  "
-        f"packed {logs['packed']:.1%}  waits {logs['data_wait']:.1%}  left {minutes}:{seconds:02d}"
+        f"packed {logs['packed']:.1%}  waits {logs['data_wait']:.1%}  {broken}left {minutes}:{seconds:02d}"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from oryx.errors import ConfigError
-from oryx.training.fields import build, yaml_name
+from oryx.fields import build, yaml_name
 from oryx.training.sections.checks import PARTS, at_least
 from oryx.training.sections.data import DataSection
 from oryx.training.sections.model import ModelSection
@@ -43,7 +43,7 @@ class Recipe:
     log_every: int = 10
     """Steps between log lines."""
     seed: int = 0
-    """Of new weights, dropout and the order of `data.files`."""
+    """Of new weights, dropout and the order of records."""
     num_workers: int = 2
     """Processes that prepare batches; 0 prepares them between the steps."""
     num_threads: int | None = None
@@ -57,9 +57,10 @@ class Recipe:
         for part in self.optim.lr_multipliers:
             if part not in self.train:
                 raise ConfigError(f"optim.lr_multipliers.{part} is set, but train freezes that part.")
-        if self.optim.epochs is not None and self.data.synthetic is not None:
+        if self.optim.epochs is not None and not self.data.used_sources:
             raise ConfigError(
-                "optim.epochs needs data.files, since synthetic data has no end; set optim.steps."
+                "optim.epochs needs data.files or data.sources, since synthetic data has no end; set "
+                "optim.steps."
             )
         at_least(self, 1, "save_every", "log_every", "num_threads")
         at_least(self, 0, "num_workers", "seed")

@@ -85,7 +85,7 @@ def test_a_saved_recipe_reads_back_equal(recipe_file, write_recipe):
         ("num_workers", -1, "num_workers is -1; it must be at least 0"),
         ("model.from", "nano", "model.from or new must be set, and only one of them"),
         ("model.new.spelling_samples", None, "model.new.tokenizer or spelling_samples must be set"),
-        ("data.files", [{"path": "x"}], "data.synthetic or files must be set, and only one of them"),
+        ("data.files", [{"path": "x"}], "data.synthetic.weight is missing: beside sources, synthetic"),
         ("data.synthetic.skills.words", 3, "data.synthetic.skills.words is 3; it must be a section"),
         ("data.synthetic.skills", {}, "data.synthetic.skills has no skill with a weight above 0"),
         ("data.synthetic.skills.words.weight", 0, "data.synthetic.skills has no skill with a weight above 0"),
