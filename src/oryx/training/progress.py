@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from transformers import TrainerCallback
 
+from oryx.training.curves import PICTURE, draw_curves, read_curve
 from oryx.training.data import BatchStats
 
 
@@ -62,15 +63,18 @@ class Meter:
 
 
 class Reporter(TrainerCallback):
-    """Shows the steps, prints the log lines and appends them to a file."""
+    """Shows the steps, prints the log lines, appends them to a file, and draws them at the end."""
 
     def __init__(self, log_file: Path, console: Console) -> None:
         self.log_file = log_file
         self.console = console
         self.progress: Progress | None = None
+        self.minutes = 0.0
+        self.began = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         _drop_after(self.log_file, state.global_step)
+        self.minutes, self.began = read_curve(self.log_file).minutes, time.monotonic()
         if self.console.is_terminal:
             columns = (
                 TextColumn("step"),
@@ -92,14 +96,25 @@ class Reporter(TrainerCallback):
     ) -> None:
         if not logs or "loss" not in logs:
             return
+        minutes = self.minutes + (time.monotonic() - self.began) / 60
+        line = {"step": state.global_step, **logs, "minutes": round(minutes, 4)}
         with self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+            file.write(json.dumps(line) + "\n")
         self.console.print(
             format_line(state.global_step, state.max_steps, logs), soft_wrap=True, highlight=False
         )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.close()
+        if state.is_world_process_zero:
+            self._draw()
+
+    def _draw(self) -> None:
+        folder = self.log_file.parent
+        try:
+            draw_curves([read_curve(self.log_file)], folder / PICTURE, f"loss of {folder.name}")
+        except OSError as error:  # the model is worth more than its picture
+            self.console.print(f"{folder / PICTURE} could not be written ({error})", soft_wrap=True)
 
     def close(self) -> None:
         """Give the terminal back."""

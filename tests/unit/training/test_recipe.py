@@ -83,7 +83,7 @@ def test_a_saved_recipe_reads_back_equal(recipe_file, write_recipe):
         ("precision", "float16", "allowed: float32, bfloat16"),
         ("gradient_checkpointing", 1, "gradient_checkpointing is 1; it must be true or false"),
         ("num_workers", -1, "num_workers is -1; it must be at least 0"),
-        ("model.from", "nano", "model.from or new must be set, and only one of them"),
+        ("model.from", "nano", "model.from, new or assemble must be set, and only one of them"),
         ("model.new.spelling_samples", None, "model.new.tokenizer or spelling_samples must be set"),
         ("data.files", [{"path": "x"}], "data.synthetic.weight is missing: beside sources, synthetic"),
         ("data.synthetic.skills.words", 3, "data.synthetic.skills.words is 3; it must be a section"),
