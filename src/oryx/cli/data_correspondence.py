@@ -95,7 +95,7 @@ def correspondence_command(
     file of questions. The same command goes on with a run that was stopped.
     """
     from oryx.cli.display import progress_bar
-    from oryx.cli.noise import complain
+    from oryx.cli.noise import complain, quiet_transformers
     from oryx.data.builders.correspondence import BatchResult, MarkSettings, find_scenes, mark_scenes
     from oryx.errors import ConfigError
     from oryx.media.parallel import num_cores
@@ -119,6 +119,8 @@ def correspondence_command(
         sam2=sam2,
         device=device,
     )
+    if sam2:
+        quiet_transformers()
     done = BatchResult()
     if scenes:
         with progress_bar("marking scenes") as bar:

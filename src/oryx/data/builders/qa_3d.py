@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -211,7 +212,8 @@ def write_records(
                 count += 1
         os.replace(staging, path)
     except OSError as error:
-        staging.unlink(missing_ok=True)
+        with suppress(OSError):
+            staging.unlink()
         raise ConfigError(f"'{path}' cannot be written ({error}).") from None
     return RecordsResult(path, count, len(questions) - len(answered), tuple(missing))
 

@@ -98,7 +98,8 @@ def _is_done(folder: Path, settings: MarkSettings, overwrite: bool) -> bool:
         differing = [key for key in now if before.get(key) != now[key]]
         told = ", ".join(f"{key} {before.get(key)!r}" for key in differing) or "settings that are no more"
         raise ConfigError(
-            f"'{folder}' was marked with other settings ({told}); overwrite it (--overwrite) or use another folder."
+            f"'{folder}' was marked with other settings ({told}); overwrite it (--overwrite) or use another "
+            "folder."
         )
     return False
 

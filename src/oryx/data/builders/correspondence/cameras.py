@@ -86,7 +86,7 @@ def read_intrinsic(scene: Scene, kind: str, size: tuple[int, int]) -> Intrinsic:
     """
     path = scene.folder / "intrinsic" / f"intrinsic_{kind}.txt"
     matrix = read_matrix(path)
-    camera = Intrinsic(matrix[1, 1], matrix[0, 0], matrix[1, 2], matrix[0, 2])
+    camera = Intrinsic(*(float(matrix[place]) for place in ((1, 1), (0, 0), (1, 2), (0, 2))))
     middle = np.array((camera.cy / size[0], camera.cx / size[1]))
     # Pictures that were made smaller after the intrinsics were written are a common mistake.
     if not (camera.fx > 0 and camera.fy > 0 and (np.abs(middle - 0.5) < 0.2).all()):

@@ -64,7 +64,7 @@ def test_small_digits_read_as_the_large_ones(size: int) -> None:
     """Shrunk from a large drawing, a dot is nearest to the same digit drawn small."""
     small = [np.asarray(_one(number, size)).astype(float) for number in range(10)]
     for number in range(10):
-        large = _one(number, 160).resize((size, size), Image.Resampling.BOX)
+        large = _one(number, 80).resize((size, size), Image.Resampling.BOX)
         errors = [np.square(np.asarray(large) - dot).mean() for dot in small]
         assert int(np.argmin(errors)) == number
 

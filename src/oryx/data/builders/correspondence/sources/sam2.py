@@ -216,6 +216,12 @@ def _load(model: str, device: str) -> list[Any]:
         torch.device(device)
         # One checkpoint is both: the tracker, and without its memory the model that proposes masks.
         classes: tuple[Any, ...] = (Sam2VideoModel, Sam2Model)
-        return [cls.from_pretrained(model).to(device).eval() for cls in classes]
+        models = []
+        for cls in classes:
+            loaded, info = cls.from_pretrained(model, output_loading_info=True)
+            if info["missing_keys"]:
+                raise ValueError(f"{len(info['missing_keys'])} of its tensors are missing")
+            models.append(loaded.to(device).eval())
+        return models
     except (OSError, ValueError, RuntimeError, AssertionError) as error:
         raise ConfigError(f"the SAM 2 weights of '{model}' cannot be loaded ({error}).") from None
