@@ -73,7 +73,7 @@ def needle_command(
     from oryx.data.builders.needle import NeedleSettings, build_needles
     from oryx.data.builders.needle.questions import PROMPTS
     from oryx.data.builders.needle.settings import parse_frames
-    from oryx.data.builders.needle.targets import CAPTION, DIFFERENCE
+    from oryx.data.sources.needle import CAPTION, DIFFERENCE
 
     settings = NeedleSettings(
         count=count,

@@ -30,6 +30,10 @@ def eval_skills_command(
     font_folder: Annotated[
         list[str] | None, typer.Option(help="Folder of font files besides the system's; may be repeated.")
     ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Store of named pictures (oryx data pictures), for the tests on things."),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for skills.json and skills.md.")] = None,
     card: Annotated[
         Path | None, typer.Option(help="File or folder (README.md there) to write a model card to.")
@@ -56,7 +60,7 @@ def eval_skills_command(
         SWEEP_PIXELS,
         SWEEP_RATIOS,
         SWEEP_TESTS,
-        TESTS,
+        drawable_tests,
         evaluate_skills,
         make_test_source,
     )
@@ -65,7 +69,9 @@ def eval_skills_command(
     seed = FIRST_TEST_SEED if seed is None else seed
     ratios: list[int | None] = [*compression] if compression else [None]
     caps: list[int | None] = [*max_pixels] if max_pixels else [None]
-    runs = [(test or list(TESTS), ratio, cap) for ratio, cap in itertools.product(ratios, caps)]
+    store = None if pictures is None else str(pictures)
+    tests = test or drawable_tests(store)
+    runs = [(tests, ratio, cap) for ratio, cap in itertools.product(ratios, caps)]
     if sweep:
         runs += [(list(SWEEP_TESTS), ratio, None) for ratio in SWEEP_RATIOS]
         runs += [(list(SWEEP_TESTS), None, cap) for cap in SWEEP_PIXELS]
@@ -77,7 +83,7 @@ def eval_skills_command(
         check_output(output, hash_weights(folder))
     for names, ratio, _ in runs:
         for name in names:
-            make_test_source(name, seed, ratio, detail, font_folder or ())
+            make_test_source(name, seed, ratio, detail, font_folder or (), store)
     loaded, processor = load(model, dtype=dtype, device=device)
     results = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
@@ -99,6 +105,7 @@ def eval_skills_command(
                 max_pixels=cap,
                 batch_size=batch_size,
                 font_folders=font_folder or (),
+                pictures=store,
                 progress=advance,
             )
     command = skills_command(
@@ -111,6 +118,7 @@ def eval_skills_command(
         sweep=sweep,
         detail=detail,
         font_folders=font_folder or (),
+        pictures=store,
     )
     report = make_report(model, folder, loaded, results, command, font_folder or ())
     # Printed first: a disk that is full by now must not take hours of work with it.

@@ -19,7 +19,15 @@ from oryx.evaluation.skills import TESTS, SkillResult
 Dial = tuple[int | None, int | None, str | None]
 """Compression, cap on the pixels and detail of a result; all None at the default dial."""
 
-_WORDS = {"color": "red", "shape": "circle", "place": PLACES[0], "shapes": plural("circle")}
+_WORDS = {
+    "color": "red",
+    "shape": "circle",
+    "place": PLACES[0],
+    "shapes": plural("circle"),
+    "phrase": "a cat",
+    "name": "cat",
+    "number": "2",
+}
 
 
 def check_card(path: Path, dials: Iterable[Dial]) -> None:

@@ -22,8 +22,31 @@ def token_f1(answer: str, expected: str) -> float:
     return 2 * shared / (said.total() + wanted.total())
 
 
-def wilson_interval(num_right: int, num_samples: int, z: float = Z_95) -> tuple[float, float]:
+def exact_score(answer: str, expected: str) -> float:
+    """1 for an exact answer, else 0."""
+    return float(is_exact(answer, expected))
+
+
+def events_named(answer: str, expected: str, separator: str = ", then ") -> float:
+    """Share of the expected events that the answer names in their order, 0 to 1.
+
+    Events stand between separators. Counted is the longest series of events that both texts hold in one
+    order, over the number of events in the longer text: an event too many costs as much as one left out.
+    """
+    said, wanted = ([part.strip() for part in text.split(separator)] for text in (answer, expected))
+    longest = [0] * (len(wanted) + 1)  # of the events said so far and the first so many wanted ones
+    for event in said:
+        above = longest.copy()
+        for index, other in enumerate(wanted):
+            longest[index + 1] = above[index] + 1 if event == other else max(above[index + 1], longest[index])
+    return longest[-1] / max(len(said), len(wanted))
+
+
+def wilson_interval(num_right: float, num_samples: int, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval of a share, (low, high) inside 0..1; sound near 0% and 100% too.
+
+    `num_right` may be a sum of scores from 0 to 1: no such score varies more than right and wrong do, so the
+    interval is then too wide rather than too narrow.
 
     Raises `ValueError` unless 0 <= num_right <= num_samples and num_samples >= 1.
     """

@@ -115,6 +115,7 @@ def skills_command(
     sweep: bool = False,
     detail: str | None = None,
     font_folders: Sequence[str] = (),
+    pictures: str | None = None,
 ) -> str:
     """The command line that measures the same again."""
     words = ["oryx", "eval", "skills", "--model", model, "--samples", str(samples)]
@@ -126,6 +127,7 @@ def skills_command(
         ("--max-pixels", max_pixels),
         ("--detail", [] if detail is None else [detail]),
         ("--font-folder", font_folders),
+        ("--pictures", [] if pictures is None else [pictures]),
     ]
     for option, values in repeated:
         for value in values:
@@ -158,7 +160,7 @@ def report_page(report: SkillReport) -> str:
         "",
         f"- command: `{report.command}`",
         f"- weights: SHA-256 `{report.model_sha256}`, {report.num_parameters:,} parameters",
-        f"- {report.dtype} on {report.device}, seed {report.seed}, greedy, exact match",
+        f"- {report.dtype} on {report.device}, seed {report.seed}, greedy, scored as each test says",
         f"- fonts never trained on: {', '.join(report.fonts['test']) or 'none installed'}",
         f"- {versions}",
         "",

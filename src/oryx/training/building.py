@@ -8,19 +8,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from oryx.config import OryxConfig, OryxVisionConfig
-from oryx.data.synthetic import SKILLS, make_source
 from oryx.data.tokenizer import spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config, load
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.geometry import nearest
 from oryx.processing.processor import OryxProcessor
+from oryx.training.assembling import assemble, make_processor
+from oryx.training.backbone import read_tokenizer
+from oryx.training.growing import grow
 from oryx.training.recipe import Recipe
 from oryx.training.sections.model import NewModel
+from oryx.training.vocabulary import synthetic_texts
 
 _PROCESSOR_KEYS = ("resize_rule", "prompt_style", "system_prompt", "image_token")
 # Keys that configs of language models take and store under another name.
@@ -32,7 +35,7 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
 
     Raises:
         ConfigError: settings that do not exist or do not go together.
-        CheckpointError: `model.from` names nothing that can be loaded.
+        CheckpointError: `model.from` or a part of `model.assemble` names nothing that can be loaded.
     """
     section = recipe.model
     for key in section.processor:
@@ -44,14 +47,24 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
         )
         if section.processor:
             saved = {key: value for key, value in processor.to_dict().items() if key in _PROCESSOR_KEYS}
-            processor = _processor(processor.tokenizer, {**saved, **section.processor}, saved["resize_rule"])
+            processor = make_processor(
+                processor.tokenizer, {**saved, **section.processor}, saved["resize_rule"]
+            )
         if section.vision:
             model = _change_tower(model, section.vision, recipe.seed)
+        if section.grow is not None:
+            model, processor = grow(model, processor, section.grow, recipe.seed)
         _check_patch_size(model.config.vision_config, processor)
         model.config.image_token_id = processor.image_token_id
         return model, processor
+    if section.assemble is not None:
+        model, processor = assemble(
+            section.assemble, section.processor, recipe.seed, section.attn_implementation
+        )
+        _check_patch_size(model.config.vision_config, processor)
+        return model, processor
     assert section.new is not None
-    processor = _processor(_tokenizer(section.new), section.processor, {})
+    processor = make_processor(_tokenizer(section.new), section.processor, {})
     config = _config(section.new, processor)
     _check_patch_size(config.vision_config, processor)
     torch.manual_seed(recipe.seed)
@@ -84,34 +97,10 @@ def _change_tower(
     return changed
 
 
-def _processor(
-    tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any], saved_rule: Mapping[str, int]
-) -> OryxProcessor:
-    rule = settings.get("resize_rule") or {}
-    if not isinstance(rule, Mapping):
-        raise ConfigError(
-            f"model.processor.resize_rule is {rule!r}; it must be a section of keys and values."
-        )
-    try:
-        return OryxProcessor(tokenizer, **{**settings, "resize_rule": {**saved_rule, **rule}})
-    except ConfigError as error:
-        raise ConfigError(f"model.processor: {error}") from None
-
-
 def _tokenizer(new: NewModel) -> PreTrainedTokenizerBase:
     if new.tokenizer is None:
-        # All skills, whatever this recipe begins with: later recipes of a chain keep the tokenizer.
-        skills: dict[str, dict[str, Any]] = {name: {} for name in SKILLS}
-        source = make_source({**skills, "words": {"fonts": ["default"]}}, seed=0)
-        samples = (source[index] for index in range(new.spelling_samples or 0))
-        return spelling_tokenizer(turn["value"] for sample in samples for turn in sample.conversations)
-    try:
-        return AutoTokenizer.from_pretrained(new.tokenizer)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise ConfigError(
-            f"model.new.tokenizer: {new.tokenizer} holds no readable tokenizer ({reason})."
-        ) from None
+        return spelling_tokenizer(synthetic_texts(new.spelling_samples or 0))
+    return read_tokenizer(new.tokenizer, "model.new.tokenizer")
 
 
 def _config(new: NewModel, processor: OryxProcessor) -> OryxConfig:

@@ -1,7 +1,8 @@
 """The folder of a run: what it holds, whether it may go on, and writing so that nothing is ever half there.
 
 recipe.yaml          the recipe, all values written out
-log.jsonl            one object per log line
+log.jsonl            one object per log line; `minutes` is the training time so far, lost steps left out
+loss.png             the same, drawn, once the run has stopped
 checkpoint-N/        the last two states to go on from
 config.json, ...     the model and its processor, once the run has stopped
 trainer_state.json   steps, and the whole log once more
@@ -121,6 +122,17 @@ class RunFolder:
             if file.suffix == ".safetensors":  # written for its owner alone
                 shutil.copymode(staging / "config.json", file)
             os.replace(file, self.path / file.name)
+
+    def is_finished(self, recipe: Recipe) -> bool:
+        """Whether the run of `recipe` was made here to its last step.
+
+        Raises:
+            ConfigError: the run here is of another recipe.
+        """
+        if not self._is_finished():
+            return False
+        self._check_same(_read_saved(self.path / "recipe.yaml"), recipe)
+        return True
 
     def _is_finished(self) -> bool:
         state = self.path / STATE

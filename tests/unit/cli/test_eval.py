@@ -43,6 +43,12 @@ def test_card_is_written_where_asked(tmp_path):
         (["skills", "--test", "colour"], ConfigError, "did you mean 'color'"),
         (["skills", "--test", "color", "--compression", "3"], ConfigError, "1, 2, 4, 8, 16"),
         (["skills", "--test", "color", "--detail", "medium"], ConfigError, "high, low"),
+        (["skills", "--test", "things_known"], ConfigError, "Test 'things_known' needs pictures"),
+        (
+            ["skills", "--test", "things_known", "--pictures", "/no/store"],
+            ConfigError,
+            "No store of pictures",
+        ),
         (["skills", "--test", "color", "--seed", "1"], ConfigError, "at least 10000000"),
         (["skills", "--test", "color", "--model", "/no/such"], CheckpointError, "/no/such"),
     ],

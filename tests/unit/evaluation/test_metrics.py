@@ -2,7 +2,15 @@
 
 import pytest
 
-from oryx.evaluation.metrics import is_contained, is_exact, is_match, token_f1, wilson_interval
+from oryx.evaluation.metrics import (
+    events_named,
+    exact_score,
+    is_contained,
+    is_exact,
+    is_match,
+    token_f1,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -11,6 +19,29 @@ from oryx.evaluation.metrics import is_contained, is_exact, is_match, token_f1, 
 )
 def test_is_exact_forgives_outer_space_only(answer, expected, right):
     assert is_exact(answer, expected) is right
+
+
+def test_exact_score():
+    assert (exact_score("red ", "red"), exact_score("blue", "red")) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        ("a, then b, then c", 1.0),
+        ("a, then c", 2 / 3),
+        ("a, then c, then b", 2 / 3),  # two of the three are in order
+        ("c, then b, then a", 1 / 3),
+        ("b", 1 / 3),
+        ("a, then x, then c", 2 / 3),
+        ("a, then b, then c, then d", 3 / 4),  # one too many
+        ("a, then a, then a", 1 / 3),
+        ("", 0.0),
+        ("a b c", 0.0),
+    ],
+)
+def test_events_named_in_order(answer, score):
+    assert events_named(answer, "a, then b, then c") == pytest.approx(score)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,9 @@ def write_haystacks(
 ) -> list[dict[str, Any]]:
     """Write a video for every length, depth and trial, and `haystacks.jsonl` beside them.
 
-    A record is one of the LLaVA layout with a `video`, and says `depth` (percent), `frame` (the needle's) and
-    `num_frames`. Drawn frames are PNG, frames of videos JPEG; they are written as they are made.
+    A record is one of the LLaVA layout, whose `visuals` say that all frames are wanted; beside it stand
+    `depth` (percent), `frame` (the needle's) and `num_frames`. Drawn frames are PNG, frames of videos JPEG;
+    they are written as they are made.
 
     Raises:
         ConfigError: the output is there already, or a layout or number that cannot be.
@@ -64,7 +65,7 @@ def write_haystacks(
             records.append(
                 {
                     "id": f"haystack_{number:06d}",
-                    "video": video,
+                    "visuals": [{"type": "video", "video": video, "max_frames": length}],
                     "conversations": [
                         {"from": "human", "value": f"<image>\n{needle.question}"},
                         {"from": "gpt", "value": needle.answer},

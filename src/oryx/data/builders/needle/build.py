@@ -20,8 +20,9 @@ from oryx.data.builders.needle.log import RunLog, disk_error
 from oryx.data.builders.needle.questions import PROMPTS, draw_question
 from oryx.data.builders.needle.report import NeedleReport, make_report
 from oryx.data.builders.needle.settings import NeedleSettings
-from oryx.data.builders.needle.targets import CAPTION, DIFFERENCE, choose_targets
+from oryx.data.builders.needle.targets import choose_targets
 from oryx.data.builders.needle.workers import Workers
+from oryx.data.sources.needle import CAPTION, DIFFERENCE
 from oryx.errors import ConfigError, MediaError, OryxError
 
 MAX_ROUNDS = 3

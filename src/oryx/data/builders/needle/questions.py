@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from oryx.data.builders.needle.targets import CAPTION, DIFFERENCE
+from oryx.data.sources.needle import CAPTION, DIFFERENCE
 
 QUESTIONS = {
     CAPTION: (

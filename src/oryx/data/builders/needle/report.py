@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from oryx.data.builders.needle.log import RunLog
-from oryx.data.builders.needle.targets import CAPTION, DIFFERENCE
+from oryx.data.sources.needle import CAPTION, DIFFERENCE
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,7 @@ import numpy as np
 from PIL import Image
 
 from oryx.data.builders.needle.scene_cuts import find_cuts, scenes_of
-
-CAPTION, DIFFERENCE = "caption", "diff"
-"""The two tasks, by the names that the published reader knows."""
+from oryx.data.sources.needle import CAPTION, DIFFERENCE
 
 MIN_CONTRAST = 0.05
 """Standard deviation of brightness (0 to 1) below which a frame is taken for empty."""

@@ -14,6 +14,7 @@ from oryx.data.builders.haystack.needles import (
     parse_size,
     read_needles,
 )
+from oryx.data.builders.haystack.sources import open_haystack
 from oryx.errors import ConfigError, MediaError
 
 
@@ -105,3 +106,15 @@ def test_lengths_and_sizes():
 @pytest.mark.parametrize(("depth", "index"), [(0, 0), (100, 9), (50, 4), (25, 2), (99, 9)])
 def test_where_the_needle_is(depth, index):
     assert needle_index(depth, 10) == index
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 48)])
+def test_no_drawn_haystack_shows_what_a_needle_does(size):
+    """The real pictures: all colors of a haystack are muted, and every needle has many that are not."""
+    from oryx.data.synthetic.haystack import is_muted
+
+    frames = list(open_haystack("drawn", 0, *size).frames(300))
+    assert all(is_muted(np.asarray(frame)).all() for frame in frames)
+    needles = drawn_needles(0, *size)
+    for number in range(50):
+        assert (~is_muted(np.asarray(needles(number).image))).mean() > 0.05

@@ -6,12 +6,15 @@ import json
 
 import numpy as np
 import pytest
+from factories import make_processor
 from PIL import Image
 
 from oryx.data.builders import frame_store
 from oryx.data.builders.haystack.needles import drawn_needles
 from oryx.data.builders.haystack.sources import open_haystack
 from oryx.data.builders.haystack.write import write_haystacks
+from oryx.data.sources.opening import open_source
+from oryx.data.sources.settings import SourceSettings
 from oryx.errors import ConfigError, MediaError, OryxError
 
 
@@ -37,7 +40,7 @@ def test_each_video_has_one_needle_where_it_is_said_to_be(stand_in, tmp_path):
     assert [json.loads(line) for line in lines] == made
     assert len(made) == 2 * 3 * 2
     for record in made:
-        frames = read_patch(record["video"], tmp_path / "out")
+        frames = read_patch(record["visuals"][0]["video"], tmp_path / "out")
         assert len(frames) == record["num_frames"]
         assert [index for index, frame in enumerate(frames) if colored(frame)] == [record["frame"]]
         human, gpt = record["conversations"]
@@ -48,11 +51,20 @@ def test_each_video_has_one_needle_where_it_is_said_to_be(stand_in, tmp_path):
 
 def test_folders_of_pictures(stand_in, tmp_path, graded):
     made = write(tmp_path / "out", lengths=(5,), layout="folder")
-    files = sorted((tmp_path / "out" / made[0]["video"]).iterdir())
+    files = sorted((tmp_path / "out" / made[0]["visuals"][0]["video"]).iterdir())
     assert [file.name for file in files] == [f"{number:06d}.png" for number in range(5)]
     stack = open_haystack(str(graded()), 0, 0, 0)
     made = write(tmp_path / "video", stack, lengths=(5,), layout="folder")
-    assert len(list((tmp_path / "video" / made[0]["video"]).glob("*.jpg"))) == 5
+    assert len(list((tmp_path / "video" / made[0]["visuals"][0]["video"]).glob("*.jpg"))) == 5
+
+
+@pytest.mark.parametrize("layout", ["patch", "folder"])
+def test_a_source_of_training_data_reads_them_with_all_frames(stand_in, tmp_path, layout):
+    made = write(tmp_path / "out", lengths=(70,), depths=(50.0,), trials=1, layout=layout)
+    source = open_source(SourceSettings(path=str(tmp_path / "out/haystacks.jsonl")))
+    (visual,) = source.read(0).opened()
+    processor = make_processor()
+    assert len(processor.encode_sample(made[0]["conversations"], [visual], None).grids) == 70
 
 
 def test_nothing_is_overwritten(stand_in, tmp_path):

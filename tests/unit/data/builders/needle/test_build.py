@@ -2,7 +2,9 @@
 
 import base64
 import io
+import itertools
 import json
+import re
 import threading
 
 import pytest
@@ -10,7 +12,10 @@ from PIL import Image
 
 from oryx.data.builders.needle import NeedleSettings, OpenAICaptioner, build_needles
 from oryx.data.builders.needle.questions import PROMPTS
+from oryx.data.sources.opening import open_source
+from oryx.data.sources.settings import SourceSettings
 from oryx.errors import ConfigError, MediaError, OryxError
+from oryx.media.image import open_image
 
 SMALL = {"frames": (12, 20), "min_step": 0.25}
 
@@ -43,6 +48,15 @@ def read_published(video, folder):
     return pictures
 
 
+def stored(place, folder):
+    """The bytes of a clip's frames."""
+    if isinstance(place, str):
+        return [file.read_bytes() for file in sorted((folder / place).iterdir())]
+    content = (folder / place["patch"]).read_bytes()
+    bounds = list(itertools.accumulate(place["size"], initial=place["start_num"]))
+    return [content[start:stop] for start, stop in itertools.pairwise(bounds)]
+
+
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "out"
@@ -64,6 +78,26 @@ def test_records_have_the_published_keys_and_frames(videos, out, sayer):
         assert record["answer"].startswith("A colored ground")
     assert [record["type"] for record in records] == ["caption", "diff"] * 4
     assert report.frame_bytes == (out / "patches/patch_00000").stat().st_size
+
+
+@pytest.mark.parametrize("layout", ["patch", "folder"])
+def test_a_source_of_training_data_reads_them(videos, out, sayer, layout):
+    build(videos, out, sayer(), {"count": 4, "layout": layout})
+    source = open_source(SourceSettings(path=str(out / "needle.json"), needle_frames=(8, 9)))
+    assert len(source) == 4
+    for index, record in enumerate(records_of(out)):
+        kept = [open_image(frame).tobytes() for frame in stored(record["video_long"], out)]
+        for turn in range(3):
+            drawn = source.read(index).draw(f"record {index}", turn)
+            (visual,) = drawn.opened()
+            human, gpt = drawn.conversations
+            shown = [open_image(frame).tobytes() for frame in visual["video"]]
+            assert len(shown) in (8, 9)
+            assert f"with a total of {len(shown)} frames" in human["value"]
+            question = re.escape(record["question"])
+            places = re.search(re.sub(r"<idx\d?>", r"(\\d+)", question), human["value"]).groups()
+            assert [shown[int(place)] for place in places] == [kept[target] for target in record["idx"]]
+            assert gpt["value"] == record["answer"]
 
 
 def test_the_captioner_sees_the_frames_that_are_kept(videos, out, server):
