@@ -95,8 +95,9 @@ def test_a_source_of_training_data_reads_them(videos, out, sayer, layout):
             assert len(shown) in (8, 9)
             assert f"with a total of {len(shown)} frames" in human["value"]
             question = re.escape(record["question"])
-            places = re.search(re.sub(r"<idx\d?>", r"(\\d+)", question), human["value"]).groups()
-            assert [shown[int(place)] for place in places] == [kept[target] for target in record["idx"]]
+            found = re.search(re.sub(r"<(idx\d?)>", r"(?P<\1>\\d+)", question), human["value"]).groupdict()
+            places = [int(found[name]) for name in sorted(found)]  # a question may name the later one first
+            assert [shown[place] for place in places] == [kept[target] for target in record["idx"]]
             assert gpt["value"] == record["answer"]
 
 
