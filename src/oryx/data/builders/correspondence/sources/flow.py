@@ -68,6 +68,8 @@ def follow(
     Returns:
         (N, 2) places, and (N,) bool: those whose patch lies in the picture and could be matched.
     """
+    if min(*first[0].shape, *second[0].shape) < 2 * WINDOW:
+        return points, np.zeros(len(points), dtype=bool)
     levels = min(len(first), len(second))
     shift = (guess - points) / 2**levels
     good = np.ones(len(points), dtype=bool)
