@@ -54,12 +54,12 @@ class FeatureSource:
 
     def identify(self, scene: Scene, views: Sequence[int]) -> Sightings:
         """As `Source.identify`; ids are 0, 1, ..., the patch of the longest track first."""
-        pictures = [open_image(scene.views[view]) for view in views]
-        return patches(
-            track([_grey(picture, self.settings.side) for picture in pictures], self.settings),
-            pictures,
-            self.settings,
-        )
+        greys, sizes = [], []
+        for view in views:
+            picture = open_image(scene.views[view])
+            greys.append(_grey(picture, self.settings.side))
+            sizes.append((picture.height, picture.width))
+        return patches(track(greys, self.settings), sizes, self.settings)
 
 
 def track(greys: Sequence[np.ndarray], settings: FeatureSettings = FeatureSettings()) -> np.ndarray:
@@ -95,7 +95,7 @@ def track(greys: Sequence[np.ndarray], settings: FeatureSettings = FeatureSettin
 
 
 def patches(
-    tracks: np.ndarray, pictures: Sequence[Image.Image], settings: FeatureSettings = FeatureSettings()
+    tracks: np.ndarray, sizes: Sequence[tuple[int, int]], settings: FeatureSettings = FeatureSettings()
 ) -> Sightings:
     """Tracks that stay together, as objects: each is marked at its seed, the longest track that is left.
 
@@ -104,13 +104,13 @@ def patches(
 
     Args:
         tracks: as `track` gives them, of pictures whose shorter side is `settings.side` at most.
-        pictures: the views, for their sizes.
+        sizes: (height, width) in pixels of the views that these were made from.
         settings: how.
     """
     found = Sightings()
     seen = ~np.isnan(tracks[..., 0])
     free = seen.sum(1) >= 2
-    side = min(min(pictures[0].size), settings.side)
+    side = min(*sizes[0], settings.side)
     reach = settings.patch * side
     area = math.pi * reach**2
     apart = np.full(len(tracks), np.inf)  # pixels to the nearest patch
@@ -125,7 +125,7 @@ def patches(
         free &= ~members
         closest = np.where(shared, distance, np.inf).min(1)
         apart = np.minimum(apart, closest)
-        found.sights[len(found.sights)] = _sights(tracks[members], tracks[seed], pictures, area, settings)
+        found.sights[len(found.sights)] = _sights(tracks[members], tracks[seed], sizes, area, settings)
     return found
 
 
@@ -165,20 +165,20 @@ def _coarse_shift(
 def _sights(
     members: np.ndarray,
     seed: np.ndarray,
-    pictures: Sequence[Image.Image],
+    sizes: Sequence[tuple[int, int]],
     area: float,
     settings: FeatureSettings,
 ) -> dict[int, Sight]:
     """One patch: marked at the seed while it is seen, else at the member nearest to the members' middle."""
     sights = {}
-    for place, picture in enumerate(pictures):
+    for place, size in enumerate(sizes):
         points = members[~np.isnan(members[:, place, 0]), place]
         if not len(points):
             continue
         y, x = seed[place]
         if np.isnan(y):
             y, x = points[np.argmin(np.linalg.norm(points - points.mean(0), axis=1))]
-        larger = max(1.0, min(picture.size) / settings.side)
+        larger = max(1.0, min(size) / settings.side)
         sights[place] = Sight(float(y) + 0.5, float(x) + 0.5, area).scaled(larger, larger)
     return sights
 

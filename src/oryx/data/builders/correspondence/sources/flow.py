@@ -33,6 +33,8 @@ def corners(grey: np.ndarray, count: int, distance: int, taken: np.ndarray | Non
         distance: pixels between any two, and to those of `taken`, along either axis.
         taken: (M, 2) points that are there already.
     """
+    if min(grey.shape) < 2 * WINDOW:
+        return np.empty((0, 2))
     strength = _corner_strength(grey)
     border = WINDOW // 2 + 1
     strength[:border] = strength[-border:] = 0
@@ -66,9 +68,12 @@ def follow(
     Returns:
         (N, 2) places, and (N,) bool: those whose patch lies in the picture and could be matched.
     """
-    shift = (guess - points) / 2 ** len(first)
+    if min(*first[0].shape, *second[0].shape) < 2 * WINDOW:
+        return points, np.zeros(len(points), dtype=bool)
+    levels = min(len(first), len(second))
+    shift = (guess - points) / 2**levels
     good = np.ones(len(points), dtype=bool)
-    for level in reversed(range(len(first))):
+    for level in reversed(range(levels)):
         shift, here = shift * 2, points / 2**level
         gradients = np.gradient(first[level])
         patch = sample(first[level], here)
@@ -118,13 +123,13 @@ def match(
 def sample(picture: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(N, WINDOW^2) values of the patches around points, bilinear; beyond the border its values go on."""
     offsets = np.arange(WINDOW) - WINDOW // 2
-    y = np.clip(points[:, 0, None] + offsets, 0, picture.shape[0] - 1.001)
-    x = np.clip(points[:, 1, None] + offsets, 0, picture.shape[1] - 1.001)
+    y, x = (np.clip(points[:, i, None] + offsets, 0, picture.shape[i] - 1) for i in (0, 1))
     top, left = y.astype(int), x.astype(int)
     down, across = (y - top).astype(np.float32)[:, :, None], (x - left).astype(np.float32)[:, None]
-    rows, columns = top[:, :, None], left[:, None]
-    upper = picture[rows, columns] * (1 - across) + picture[rows, columns + 1] * across
-    lower = picture[rows + 1, columns] * (1 - across) + picture[rows + 1, columns + 1] * across
+    bottom, right = np.minimum(top + 1, picture.shape[0] - 1), np.minimum(left + 1, picture.shape[1] - 1)
+    top, bottom, left, right = top[:, :, None], bottom[:, :, None], left[:, None], right[:, None]
+    upper = picture[top, left] * (1 - across) + picture[top, right] * across
+    lower = picture[bottom, left] * (1 - across) + picture[bottom, right] * across
     return (upper * (1 - down) + lower * down).reshape(len(points), WINDOW * WINDOW)
 
 

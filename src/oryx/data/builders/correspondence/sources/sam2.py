@@ -6,7 +6,7 @@ model is called directly: its processors need torchvision, for no more than one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from PIL import Image
 from oryx.data.builders.correspondence.scenes import Scene
 from oryx.data.builders.correspondence.sights import Sightings, measure_mask
 from oryx.errors import ConfigError
-from oryx.media.image import open_image
+from oryx.media.image import image_size, open_image
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Sam2Source:
 
     def identify(self, scene: Scene, views: Sequence[int]) -> Sightings:
         """As `Source.identify`; ids are 0, 1, ... in the order in which objects were found."""
-        pictures = [open_image(scene.views[view]) for view in views]
-        video = self._pixels(pictures)
+        sizes = [image_size(scene.views[view]) for view in views]
+        video = self._pixels(open_image(scene.views[view]) for view in views)
         count = min(self.settings.keyframes, len(views))
         keyframes = sorted({round(place) for place in np.linspace(0, len(views) - 1, count)})
         objects: list[np.ndarray] = []
@@ -72,7 +72,7 @@ class Sam2Source:
             proposals = self.propose(video[keyframe])
             if len(proposals):
                 merge(objects, self.track(video, keyframe, proposals), self.settings.overlap)
-        return sightings(objects, pictures)
+        return sightings(objects, sizes)
 
     def propose(self, frame: Any) -> np.ndarray:
         """(N, h, w) bool: masks of one frame (3, side, side), by a grid of points, the best first."""
@@ -121,7 +121,7 @@ class Sam2Source:
         found[:, keyframe] = masks
         return found
 
-    def _pixels(self, pictures: Sequence[Image.Image]) -> Any:
+    def _pixels(self, pictures: Iterable[Image.Image]) -> Any:
         """(F, 3, side, side) float32, squeezed to a square and normalised as SAM 2 was trained."""
         import torch
         from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -174,14 +174,14 @@ def merge(objects: list[np.ndarray], found: np.ndarray, overlap: float) -> None:
             objects.append(masks)
 
 
-def sightings(objects: Sequence[np.ndarray], pictures: Sequence[Image.Image]) -> Sightings:
-    """Where objects, each (F, h, w) bool, are in their pictures."""
+def sightings(objects: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]) -> Sightings:
+    """Where objects, each (F, h, w) bool, are in pictures of these (height, width)."""
     result = Sightings()
     for name, masks in enumerate(objects):
-        for place, (mask, picture) in enumerate(zip(masks, pictures)):
+        for place, (mask, (height, width)) in enumerate(zip(masks, sizes)):
             sight = measure_mask(mask)
             if sight is not None:
-                down, across = picture.height / mask.shape[0], picture.width / mask.shape[1]
+                down, across = height / mask.shape[0], width / mask.shape[1]
                 result.sights.setdefault(name, {})[place] = sight.scaled(down, across)
     return result
 

@@ -45,8 +45,7 @@ def test_points_stay_on_their_surface(scene: MadeScene, tracks: np.ndarray) -> N
 
 
 def test_marks_are_seen_in_all_views_and_stay_with_one_thing(scene: MadeScene, tracks: np.ndarray) -> None:
-    pictures = [Image.fromarray(shot.color) for shot in scene.shots]
-    found = patches(tracks, pictures)
+    found = patches(tracks, [(120, 160)] * VIEWS)
     chosen = select_objects(found.areas(), 5, min_views=2)
     assert len(chosen) == 5
     same, near = [], []
@@ -66,7 +65,7 @@ def test_marks_are_seen_in_all_views_and_stay_with_one_thing(scene: MadeScene, t
 
 
 def test_marks_lie_apart(scene: MadeScene, tracks: np.ndarray) -> None:
-    found = patches(tracks, [Image.fromarray(shot.color) for shot in scene.shots])
+    found = patches(tracks, [(120, 160)] * VIEWS)
     chosen = select_objects(found.areas(), 5, min_views=2)
     for view in range(VIEWS):
         points = np.array([(found.sights[o][view].y, found.sights[o][view].x) for o in chosen])
@@ -98,3 +97,11 @@ def test_pictures_without_corners_give_nothing(tmp_path: Path) -> None:
     for number in range(3):
         Image.new("RGB", (80, 60), (90, 90, 90)).save(tmp_path / "views" / f"{number}.png")
     assert FeatureSource().identify(open_scene(tmp_path), range(3)).sights == {}
+
+
+def test_views_of_any_size_are_gone_through(tmp_path: Path) -> None:
+    (tmp_path / "views").mkdir()
+    for number, size in enumerate([(200, 150), (1, 1), (40, 12), (150, 200), (20, 300)]):
+        pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "views" / f"{number}.png")
+    assert FeatureSource().identify(open_scene(tmp_path), range(5)).sights == {}

@@ -155,7 +155,7 @@ def test_what_overlaps_where_both_are_seen_is_one_object() -> None:
 
 
 def test_where_masks_are_in_their_pictures() -> None:
-    found = sightings([_block((0, 8, 0, 8), (0, 0, 0, 0))], [Image.new("RGB", (32, 64))] * 2)
+    found = sightings([_block((0, 8, 0, 8), (0, 0, 0, 0))], [(64, 32)] * 2)
     assert found.sights[0].keys() == {0}
     sight = found.sights[0][0]
     assert (sight.y, sight.x, sight.area) == (16.0, 8.0, 512.0)
