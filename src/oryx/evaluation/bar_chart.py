@@ -80,7 +80,7 @@ def _draw_group(
     if bars.chance is not None:
         y = _y(bars.chance)
         draw.line((start - 3, y, start + _BAR * len(there), y), fill=_INK, width=2)
-    for line, text in enumerate(wrap(bars.name, font, step + 6, 3)):
+    for line, text in enumerate(wrap(bars.name, font, step - 6, 3)):
         middle = left + _BAR * len(series) / 2
         write(draw, (middle - text_width(text, font) / 2, _y(0) + 5 + 14 * line), text, font, _INK)
 

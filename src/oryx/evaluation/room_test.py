@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from oryx.data.synthetic import Sample
 from oryx.data.synthetic.questions import Question, choose_turns
-from oryx.data.synthetic.room_questions import CROSS_KINDS, KINDS, MARK_KINDS, WORDINGS
+from oryx.data.synthetic.room_questions import IDENTITY_KINDS, KINDS, MARK_KINDS, WORDINGS
 from oryx.data.synthetic.rooms import Rooms, RoomsSettings
 from oryx.data.synthetic.sample import converse, whole_between
 from oryx.errors import ConfigError
@@ -98,7 +98,7 @@ def draw_questions(skill: Rooms, test: RoomTest) -> tuple[list[RoomQuestion], li
     """Questions that name no number, and questions that do.
 
     A room's questions depend on the seed and the room alone. Each room gives one question of every kind that
-    it has; places that are left go to the kinds across views, which fewer rooms have.
+    it has; places that are left go to what marks are for, `IDENTITY_KINDS`, which fewer rooms have.
     """
     plain: list[RoomQuestion] = []
     numbered: list[RoomQuestion] = []
@@ -106,12 +106,12 @@ def draw_questions(skill: Rooms, test: RoomTest) -> tuple[list[RoomQuestion], li
     for room in range(test.rooms):
         rng = random.Random(f"rooms {test.seed} {room}")
         subsets = [skill.choose_views(rng, room, whole_between(rng, test.views)) for _ in range(_SUBSETS)]
-        for kinds, count, found in (
-            (KINDS, test.questions_per_room, plain),
-            (MARK_KINDS, share, numbered),
+        for kinds, repeated, count, found in (
+            (KINDS, IDENTITY_KINDS, test.questions_per_room, plain),
+            (MARK_KINDS, MARK_KINDS, share, numbered),
         ):
             pools = _pools(skill, rng, room, subsets, kinds)
-            for kind, views, question in _choose(rng, pools, count):
+            for kind, views, question in _choose(rng, pools, repeated, count):
                 found.append(_worded(rng, room, views, kind, question))
     return plain, numbered
 
@@ -153,20 +153,16 @@ def _pools(
 
 
 def _choose(
-    rng: random.Random, pools: Mapping[str, _Pool], count: int
+    rng: random.Random, pools: Mapping[str, _Pool], repeated: Sequence[str], count: int
 ) -> Iterator[tuple[str, tuple[int, ...], Question]]:
-    """Up to `count`: one of every kind, then again of those across views, then of all."""
+    """Up to `count`: one of every kind, then more of the `repeated` kinds."""
     left = {kind: list(pool) for kind, pool in pools.items()}
-    first = True
-    while count and any(left.values()):
-        kinds = rng.sample([kind for kind, pool in left.items() if pool], k=sum(map(bool, left.values())))
-        if not first:
-            rare = [kind for kind in kinds if kind in CROSS_KINDS]
-            kinds = rare or kinds
-        for kind in kinds[:count]:
+    wanted = list(left)
+    while count and wanted:
+        for kind in rng.sample(wanted, min(count, len(wanted))):
             yield kind, *left[kind].pop()
-        count -= len(kinds[:count])
-        first = False
+            count -= 1
+        wanted = [kind for kind in repeated if left.get(kind)]
 
 
 def _worded(
