@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from oryx.errors import ConfigError
+from oryx.cli.options import parse_pair, parse_range
 
 
 def rooms_command(
@@ -49,9 +48,9 @@ def rooms_command(
     from oryx.data.rooms.scene import RoomSettings
     from oryx.data.rooms.store import RoomStore
 
-    height, width = _pair(size, r"(\d+)x(\d+)", "size", "HEIGHTxWIDTH such as 96x128")
+    height, width = parse_pair(size, "size", "x", "HEIGHTxWIDTH such as 96x128")
     settings = RoomSettings(
-        rooms, _range(views, "views"), _range(objects, "objects"), height, width, seed, tinted
+        rooms, parse_range(views, "views"), parse_range(objects, "objects"), height, width, seed, tinted
     )
     check_settings(settings)
     names = [name.strip() for name in catalogues.split(",")] if catalogues else None
@@ -76,15 +75,3 @@ def rooms_command(
             f"{rooms} rooms in {out} ({drawn} drawn now) with {len(pieces)} models of {len(labels)} names; "
             f"credits in {out / 'CREDITS.md'}."
         )
-
-
-def _pair(text: str, pattern: str, what: str, form: str) -> tuple[int, int]:
-    found = re.fullmatch(pattern, text.strip())
-    if found is None:
-        raise ConfigError(f"{what} is {text!r}; it must be {form}.")
-    return int(found[1]), int(found[2])
-
-
-def _range(text: str, what: str) -> tuple[int, int]:
-    doubled = f"{text}-{text}" if text.strip().isdigit() else text
-    return _pair(doubled, r"\s*(\d+)\s*-\s*(\d+)\s*", what, "MIN-MAX or one number")

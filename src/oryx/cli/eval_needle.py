@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -66,7 +65,7 @@ def eval_needle_command(
         save_page,
         share_table,
     )
-    from oryx.evaluation.report import hash_weights
+    from oryx.evaluation.report import command_line, hash_weights
     from oryx.loading import load, resolve_folder
 
     test = NeedleTest(
@@ -110,7 +109,7 @@ def eval_needle_command(
             result = evaluate_needle(loaded, processor, stack, chosen, test, tell)
             measured.append(describe_model(name, folder, loaded, result))
     shown = "drawn" if needles is None else str(needles)
-    page = NeedlePage(test, stack.name, shown, seed, _command(given), tuple(measured))
+    page = NeedlePage(test, stack.name, shown, seed, command_line("needle", given), tuple(measured))
     # Printed first: a disk that is full by now must not take the work with it.
     if as_json:
         typer.echo(json.dumps(page.to_dict()))
@@ -119,12 +118,3 @@ def eval_needle_command(
             typer.echo(f"{one.model}\n\n{share_table(one.result, test)}\n{cost_table(one.result)}")
     for path in save_page(page, output) if output is not None else []:
         typer.echo(f"Wrote {path}.", err=True)
-
-
-def _command(given: dict[str, Any]) -> str:
-    """The command line that measures the same again."""
-    words = ["oryx", "eval", "needle"]
-    for option, value in given.items():
-        if value is not None:
-            words += [option, str(value)]
-    return shlex.join(words)

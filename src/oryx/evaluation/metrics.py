@@ -3,6 +3,9 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
 
 Z_95 = 1.959963984540054
 """The standard normal quantile of a two-sided interval of 95%."""
@@ -59,6 +62,27 @@ def wilson_interval(num_right: float, num_samples: int, z: float = Z_95) -> tupl
     low = (middle - reach) / (1 + spread) if num_right else 0.0
     high = (middle + reach) / (1 + spread) if num_right < num_samples else 1.0
     return low, high
+
+
+def clustered_interval(
+    values: Sequence[float], clusters: Sequence[int], seed: int = 0, num_samples: int = 5000
+) -> tuple[float, float]:
+    """95% percentile bootstrap interval of the mean of values, such as the differences of paired scores.
+
+    Whole clusters are drawn with replacement, for values of one cluster (questions on one room) are not
+    independent: Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69 (2007) 369-390. The
+    interval of a single cluster has no width.
+
+    Args:
+        values: at least one.
+        clusters: the cluster of each value.
+    """
+    _, places = np.unique(np.asarray(clusters), return_inverse=True)
+    sums, counts = np.bincount(places, np.asarray(values, np.float64)), np.bincount(places)
+    number = len(counts)
+    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), num_samples)
+    low, high = np.quantile(drawn @ sums / (drawn @ counts), (0.025, 0.975))
+    return float(low), float(high)
 
 
 def is_match(answer: str, expected: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,13 @@ from PIL import Image
 from oryx.errors import ConfigError
 from oryx.evaluation.heat_map import HeatMap, draw_heat_maps
 from oryx.evaluation.needle import NeedleResult, NeedleShare, NeedleTest
-from oryx.evaluation.report import check_writable, hash_weights, installed_versions, write_text
+from oryx.evaluation.report import (
+    check_writable,
+    installed_versions,
+    model_facts,
+    write_picture,
+    write_text,
+)
 
 JSON, PAGE, MAP = "needle.json", "needle.md", "needle.png"
 _WRONG = 10
@@ -118,14 +123,7 @@ _SCORES = {
 
 def describe_model(name: str, folder: Path, model: Any, result: NeedleResult) -> NeedleModel:
     """A model with what it is made of; `folder` holds its weights."""
-    return NeedleModel(
-        model=name,
-        model_sha256=hash_weights(folder),
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        dtype=str(model.dtype).removeprefix("torch."),
-        device=str(model.device),
-        result=result,
-    )
+    return NeedleModel(**model_facts(name, folder, model), result=result)
 
 
 def share_table(result: NeedleResult, test: NeedleTest) -> str:
@@ -190,18 +188,11 @@ def save_page(page: NeedlePage, folder: Path) -> list[Path]:
         ConfigError: what `check_output` refuses, or a disk that does.
     """
     check_output(folder, [model.model_sha256 for model in page.models])
-    paths = [
+    return [
         write_text(folder / JSON, json.dumps(page.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, page.to_markdown()),
+        write_picture(folder / MAP, page.to_image()),
     ]
-    staged = folder / f"{MAP}.part"
-    try:
-        page.to_image().save(staged, "PNG")
-        os.replace(staged, folder / MAP)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise ConfigError(f"{folder / MAP} cannot be written ({error.strerror}).") from None
-    return [*paths, folder / MAP]
 
 
 def _cell(share: NeedleShare) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from oryx import __version__
 from oryx.checkpoints.files import list_shards
@@ -69,12 +72,8 @@ def make_report(
     """
     parts = {part: sum(p.numel() for p in child.parameters()) for part, child in model.named_children()}
     return SkillReport(
-        model=name,
-        model_sha256=hash_weights(folder),
-        num_parameters=sum(p.numel() for p in model.parameters()),
+        **model_facts(name, folder, model),
         parameters=parts,
-        dtype=str(model.dtype).removeprefix("torch."),
-        device=str(model.device),
         samples=results[0].num_samples,
         seed=results[0].seed,
         fonts={split: _families(split, font_folders) for split in ("train", "test")},
@@ -82,6 +81,17 @@ def make_report(
         versions=installed_versions(),
         results=list(results),
     )
+
+
+def model_facts(name: str, folder: Path, model: Any) -> dict[str, Any]:
+    """What every report says of a loaded model whose weights lie in `folder`."""
+    return {
+        "model": name,
+        "model_sha256": hash_weights(folder),
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+    }
 
 
 def hash_weights(folder: Path) -> str:
@@ -135,6 +145,15 @@ def skills_command(
     return shlex.join([*words, "--sweep"] if sweep else words)
 
 
+def command_line(task: str, given: Mapping[str, Any]) -> str:
+    """`oryx eval TASK` with these options; those that are None are left out."""
+    words = ["oryx", "eval", task]
+    for option, value in given.items():
+        if value is not None:
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
 def results_table(results: Sequence[SkillResult]) -> str:
     """A Markdown table with one line per result; shares in percent."""
     lines = [
@@ -176,8 +195,13 @@ def report_page(report: SkillReport) -> str:
     return "\n".join([*lines, *(wrong or ["None."])]) + "\n"
 
 
-def check_output(folder: Path, model_sha256: str) -> None:
+def check_output(
+    folder: Path, model_sha256: str, names: Sequence[str] = (RESULTS_JSON, RESULTS_TABLE)
+) -> None:
     """Refuses a folder whose results are another model's, so that they are not lost.
+
+    Args:
+        names: the files to be written; the first is JSON that holds `model_sha256`.
 
     Raises:
         ConfigError: such a folder, one whose results cannot be read or that cannot be written, or a file of
@@ -185,9 +209,9 @@ def check_output(folder: Path, model_sha256: str) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"the output {folder} is a file; it must be a folder.")
-    for name in (RESULTS_JSON, RESULTS_TABLE):
+    for name in names:
         check_writable(folder / name)
-    path = folder / RESULTS_JSON
+    path = folder / names[0]
     if not path.exists():
         return
     try:
@@ -232,11 +256,23 @@ def check_writable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> Path:
+    """Writes a text as `write_bytes` does."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_picture(path: Path, picture: Image.Image) -> Path:
+    """Writes a PNG as `write_bytes` does."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return write_bytes(path, buffer.getvalue())
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
     """Writes a file whole or not at all, with its folder. Raises `ConfigError` where the disk refuses."""
     staged = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(text, encoding="utf-8")
+        staged.write_bytes(data)
         os.replace(staged, path)
     except OSError as error:
         with contextlib.suppress(OSError):

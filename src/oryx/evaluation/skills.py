@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from oryx.data.synthetic import Sample, Source, make_source
+from oryx.data.synthetic import Source, make_source
 from oryx.data.synthetic.settings import did_you_mean
 from oryx.errors import ConfigError
+from oryx.evaluation.answers import answer_samples, question_of
 from oryx.evaluation.metrics import events_named, exact_score, is_exact, token_f1, wilson_interval
 
 FIRST_TEST_SEED = 10_000_000
@@ -223,8 +224,8 @@ def evaluate_skills(
         answers: list[str] = []
         for start in range(0, samples, batch_size):
             drawn = [source[index] for index in range(start, min(start + batch_size, samples))]
-            said, num_tokens = _answer(model, processor, drawn, TESTS[name].max_new_tokens, dials)
-            asked += [_question_of(sample) for sample in drawn]
+            said, num_tokens = answer_samples(model, processor, drawn, TESTS[name].max_new_tokens, dials)
+            asked += [question_of(sample) for sample in drawn]
             answers += said
             visual_tokens += num_tokens
             if progress is not None:
@@ -298,25 +299,3 @@ def make_test_source(
         skills[skill] = own
     # A seed of its own, so that tests do not all draw on the same canvases.
     return make_source(skills, seed + zlib.crc32(name.encode()))
-
-
-def _answer(
-    model: Any, processor: Any, drawn: Sequence[Sample], max_new_tokens: int, dials: Mapping[str, Any]
-) -> tuple[list[str], int]:
-    """The model's greedy answers to the first question of each sample, and how many visual tokens it read."""
-    conversations = [
-        [sample.conversations[0], {**sample.conversations[1], "value": None}] for sample in drawn
-    ]
-    batch = processor.encode_conversation(
-        conversations, [sample.visuals for sample in drawn], supervise=None, padding_side="left", **dials
-    )
-    batch = batch.to(model.device)
-    output = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
-    answers = processor.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-    return answers, int((batch["input_ids"] == processor.image_token_id).sum())
-
-
-def _question_of(sample: Sample) -> tuple[str, str]:
-    """(question without the placeholders, its answer)."""
-    question, answer = (turn["value"] for turn in sample.conversations[:2])
-    return question.replace("<image>\n", ""), answer

@@ -105,3 +105,21 @@ def test_several_words_must_stand_together():
     assert not is_contained("A ring, and it is blue.", "blue ring")
     assert not is_contained("anything", "?")
     assert is_match("blue\n ring", "blue ring")
+
+
+def test_an_interval_of_clusters_is_wider_than_one_of_its_values_alone():
+    values = [1.0, 1.0, 1.0, 0.0, 0.0, 0.0] * 20
+    apart = clustered_interval(values, range(len(values)))
+    together = clustered_interval(values, [index // 3 for index in range(len(values))])
+    assert apart[0] < 0.5 < apart[1]
+    # Three equal values count as one: the standard error grows by the root of 3.
+    assert (together[1] - together[0]) / (apart[1] - apart[0]) == pytest.approx(3**0.5, rel=0.1)
+    # Of independent values it is the normal one: 1.96 * 0.5 / sqrt(n).
+    assert apart[1] - apart[0] == pytest.approx(2 * 1.96 * 0.5 / len(values) ** 0.5, rel=0.1)
+
+
+def test_clusters_weigh_as_many_values_as_they_hold():
+    low, high = clustered_interval([1.0, 0.0, 0.0, 0.0], [5, 9, 9, 9])
+    assert (low, high) == (0.0, 1.0)  # either cluster alone may be drawn
+    assert clustered_interval([0.25, 0.75], [1, 1]) == (0.5, 0.5)
+    assert clustered_interval([1.0, 0.0], [0, 1], seed=3) == clustered_interval([1.0, 0.0], [0, 1], seed=3)

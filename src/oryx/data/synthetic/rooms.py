@@ -2,7 +2,7 @@
 
 import functools
 import random
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -161,7 +161,7 @@ class Rooms:
         if s.height:
             pictures = [picture.resize((s.width, s.height), Image.Resampling.BICUBIC) for picture in pictures]
         if numbers:
-            centers: dict[Hashable, Mapping[int, Point]] = {
+            centers: dict[int, Mapping[int, Point]] = {
                 thing.id: {
                     view: (
                         thing.sights[view].y * pictures[view].height,
@@ -172,7 +172,7 @@ class Rooms:
                 for thing in things
                 if thing.id in numbers
             }
-            pictures = draw_marks(pictures, centers, dict(numbers.items()), s.mark_size)
+            pictures = draw_marks(pictures, centers, numbers, s.mark_size)
         marks: list[Mark] = []
         if s.marks:
             for index, view in enumerate(views):

@@ -14,6 +14,7 @@ from oryx.data.synthetic.room_questions.wordings import WORDINGS
 
 __all__ = [
     "CROSS_KINDS",
+    "IDENTITY_KINDS",
     "KINDS",
     "MARK_KINDS",
     "ROOM_KINDS",
@@ -53,6 +54,8 @@ _MAKERS = {**_ROOM, **_VIEW, **_CROSS, **_MARK}
 ROOM_KINDS, VIEW_KINDS, CROSS_KINDS, MARK_KINDS = (tuple(makers) for makers in (_ROOM, _VIEW, _CROSS, _MARK))
 KINDS = (*ROOM_KINDS, *VIEW_KINDS, *CROSS_KINDS)
 """All that need no numbers on the things."""
+IDENTITY_KINDS = tuple(kind for kind in CROSS_KINDS if kind != "views_of")
+"""Those that ask, in effect, which thing of one view is which in another."""
 
 
 def room_questions(rng: random.Random, asked: Asked, kinds: Sequence[str]) -> Candidates:
