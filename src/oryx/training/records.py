@@ -61,9 +61,9 @@ class RecordBatches(Dataset):
         report(f"counting the positions of {total:,} records")
         self.counts, known = self._count(recipe.num_workers, limit, report)
         self.mixture = self._mix()
-        name = digest(
-            [[source.fingerprint() for source in self.sources], recipe.to_dict()["data"], self.seed]
-        )
+        told = recipe.to_dict()
+        fingerprints = [source.fingerprint() for source in self.sources]
+        name = digest([fingerprints, told["data"], told["batch"], self.seed])
         self.journal = Journal(name, known, limit)
         self.synthetic = SyntheticRows(self.packer, data) if data.draws else None
         self.planned_share = 1.0 if self.synthetic is None else self._planned_share(data.synthetic.weight)  # type: ignore[union-attr, arg-type]
@@ -166,7 +166,10 @@ class RecordBatches(Dataset):
             is_stream = any(source.window is not None for source in self.sources)
             shuffle_near(rows, rng, 2 * OPEN_ROWS if is_stream else None)
             if self.balance > 1:
-                rows = balance(rows, patches.tolist(), self.packer.rows, self.balance, rng)
+                # Groups begin at whole turns of the processes, wherever the epoch begins.
+                lead = -self._starts[epoch] % self.balance * self.packer.rows
+                rest = balance(rows[lead:], patches.tolist(), self.packer.rows, self.balance, rng)
+                rows = rows[:lead] + rest
             self._plans = {epoch: _Plan(draws, rows, self._split(len(rows)))}
         return self._plans[epoch]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from oryx.data.sources.base import Joined, Source
-from oryx.data.sources.folder import METADATA, open_folder
+from oryx.data.sources.folder import METADATA, media_kind, open_folder
 from oryx.data.sources.llava import LlavaFile
 from oryx.data.sources.settings import FORMATS, SourceSettings
 from oryx.data.sources.shards import Shard
@@ -78,8 +78,11 @@ def _guess_folder(folder: Path) -> str:
         return "datasets"
     if (folder / METADATA).is_file():
         return "folder"
-    endings = {file.suffix.lower() for file in folder.iterdir() if file.is_file()}
-    return next((_ENDINGS[ending] for ending in (".tar", ".parquet") if ending in endings), "folder")
+    names = [file.name for file in folder.iterdir() if file.is_file()]
+    if any(media_kind(name) for name in names):
+        return "folder"
+    endings = {Path(name).suffix.lower() for name in names}
+    return next((format_ for ending, format_ in _ENDINGS.items() if ending in endings), "folder")
 
 
 def _find_files(path: str, format_: str) -> list[Path]:

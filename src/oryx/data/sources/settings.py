@@ -70,6 +70,15 @@ class SourceSettings:
         return self.name or f"{self.path[0]}{more}"
 
 
+def make_settings(
+    path: str, format_: str | None = None, media_root: str | None = None, limit: int | None = None
+) -> SourceSettings:
+    """Settings as a command line gives them. Raises ConfigError for an unknown format."""
+    if format_ is not None and format_ not in FORMATS:
+        raise ConfigError(f"the format {format_!r} is unknown; allowed: {', '.join(FORMATS)}.")
+    return SourceSettings(path=path, format=format_, media_root=media_root, limit=limit)  # type: ignore[arg-type]
+
+
 def _check_dials(dials: dict[str, Any]) -> None:
     if dials:
         from oryx.processing.geometry import nearest

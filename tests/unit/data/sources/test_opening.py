@@ -30,6 +30,8 @@ def open_path(path, **settings):
         (["d/0.tar", "d/readme.txt"], "d", "webdataset"),
         (["d/0.parquet"], "d", "parquet"),
         (["d/a.png", "d/a.txt"], "d", "folder"),
+        (["d/a.png", "d/a.json"], "d", "folder"),
+        (["d/patch_00000", "d/records.jsonl"], "d", "llava"),
         (["d/metadata.jsonl", "d/a.tar"], "d", "folder"),
         (["d/dataset_info.json", "d/a.arrow"], "d", "datasets"),
     ],
