@@ -20,12 +20,14 @@ from transformers import TrainerCallback
 
 from oryx.training.curves import PICTURE, draw_curves, read_curve
 from oryx.training.data import BatchStats
+from oryx.training.distributed import World
 
 
 class Meter:
-    """Throughput since it was last read."""
+    """Throughput of all processes since it was last read."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
         self._restart()
 
     def add(self, stats: BatchStats) -> None:
@@ -42,15 +44,17 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Rates (tokens are positions in use), the shares `packed` and `data_wait`, `seconds_per_step`.
 
-        And `broken`, the records that were skipped.
+        And `broken`, the records that were skipped. All processes ask together.
         """
         seconds = max(time.perf_counter() - self.began, 1e-9)
+        counts = (self.samples, self.positions, self.capacity, self.waited, self.broken)
+        samples, positions, capacity, waited, broken = self.world.sums(counts)
         rates = {
-            "samples_per_second": round(self.samples / seconds, 2),
-            "tokens_per_second": round(self.positions / seconds, 1),
-            "packed": round(self.positions / max(self.capacity, 1), 4),
-            "data_wait": round(self.waited / seconds, 4),
-            "broken": self.broken,
+            "samples_per_second": round(samples / seconds, 2),
+            "tokens_per_second": round(positions / seconds, 1),
+            "packed": round(positions / max(capacity, 1), 4),
+            "data_wait": round(waited / self.world.size / seconds, 4),
+            "broken": int(broken),
             "seconds_per_step": seconds / max(self.steps, 1),
         }
         self._restart()
@@ -63,7 +67,7 @@ class Meter:
 
 
 class Reporter(TrainerCallback):
-    """Shows the steps, prints the log lines, appends them to a file, and draws them at the end."""
+    """Shows the steps, prints the log lines, appends them to a file and draws them at the end, on rank 0."""
 
     def __init__(self, log_file: Path, console: Console) -> None:
         self.log_file = log_file
@@ -73,6 +77,8 @@ class Reporter(TrainerCallback):
         self.began = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         _drop_after(self.log_file, state.global_step)
         self.minutes, self.began = read_curve(self.log_file).minutes, time.monotonic()
         if self.console.is_terminal:
@@ -94,7 +100,7 @@ class Reporter(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        if not logs or "loss" not in logs:
+        if not logs or "loss" not in logs or not state.is_world_process_zero:
             return
         minutes = self.minutes + (time.monotonic() - self.began) / 60
         line = {"step": state.global_step, **logs, "minutes": round(minutes, 4)}
