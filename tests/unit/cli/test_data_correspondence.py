@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from made_records import read_records
 from made_scenes import furnished, write_plain, write_scannet
-
-from oryx.training.records import read_records
 
 
 @pytest.fixture(scope="module")

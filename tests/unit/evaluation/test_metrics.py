@@ -3,6 +3,7 @@
 import pytest
 
 from oryx.evaluation.metrics import (
+    clustered_interval,
     events_named,
     exact_score,
     is_contained,

@@ -176,7 +176,7 @@ def write_records(
     every: bool = False,
     compression: int = COMPRESSION,
 ) -> RecordsResult:
-    """Write JSONL that `oryx.training.records.read_records` reads.
+    """Write JSONL that training reads as a source of format `llava`.
 
     Args:
         questions: as `read_scanqa` and `read_sqa3d` give them.

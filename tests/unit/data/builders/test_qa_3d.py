@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from made_records import read_records
 from PIL import Image
 
 from oryx.data.builders.correspondence.marks import MarkedObject, MarkedScene, MarkedView, write_marks
@@ -16,7 +17,6 @@ from oryx.data.builders.qa_3d import (
     write_records,
 )
 from oryx.errors import ConfigError
-from oryx.training.records import read_records
 
 SCANQA = [
     {
