@@ -2,7 +2,14 @@
 
 import pytest
 
-from oryx.evaluation.metrics import events_named, exact_score, is_exact, token_f1, wilson_interval
+from oryx.evaluation.metrics import (
+    clustered_interval,
+    events_named,
+    exact_score,
+    is_exact,
+    token_f1,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
