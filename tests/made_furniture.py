@@ -27,7 +27,7 @@ def write_catalogue(path: Path, boxes=BOXES, extra: str = "") -> Path:
             lines += [f"width#{number}={width}", f"depth#{number}={depth}", f"height#{number}={height}"]
             lines += [] if top is None else [f"dropOnTopElevation#{number}={top}"]
             archive.writestr(f"{place}.obj", _obj(f"box{number}.mtl"))
-            archive.writestr(f"{place}.mtl", "newmtl own\nKd {} {} {}\n".format(*color).replace("\n", "\r\n"))
+            archive.writestr(f"{place}.mtl", "newmtl own\nKd {} {} {}\n".format(*color))
         archive.writestr(PROPERTIES, "\n".join(lines).encode("latin-1"))
     return path
 

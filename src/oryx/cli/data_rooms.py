@@ -39,9 +39,7 @@ def rooms_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Furnish rooms with named furniture models and draw them from several views, with exact instance ids."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
+    from oryx.cli.display import progress_bar
     from oryx.data.rooms.build import build_rooms, check_settings
     from oryx.data.rooms.catalogue import read_furniture
     from oryx.data.rooms.scannet import export_scannet
@@ -55,17 +53,11 @@ def rooms_command(
     check_settings(settings)
     names = [name.strip() for name in catalogues.split(",")] if catalogues else None
     pieces = read_furniture(furniture, names)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task("drawing rooms", total=rooms)
-
-        def advance(done: int, total: int) -> None:
-            bar.update(line, completed=done, total=total)
-
-        drawn = build_rooms(out, pieces, settings, depth or scannet is not None, workers, advance)
-        if scannet is not None:
-            bar.update(line, description="writing folders")
-            export_scannet(RoomStore(out), scannet, advance)
+    with progress_bar("drawing rooms") as bar:
+        drawn = build_rooms(out, pieces, settings, depth or scannet is not None, workers, bar.update)
+    if scannet is not None:
+        with progress_bar("writing folders") as bar:
+            export_scannet(RoomStore(out), scannet, bar.update)
     labels = sorted({piece.label for piece in pieces})
     report = {"folder": str(out), "rooms": rooms, "drawn": drawn, "models": len(pieces), "labels": labels}
     if as_json:

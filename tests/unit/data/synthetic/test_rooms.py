@@ -139,4 +139,5 @@ def test_all_kinds_have_wordings():
 
 
 def test_records_of_a_store_are_read_in_their_order(folder):
-    assert [RoomStore(folder)[index]["room"] for index in range(40)] == list(range(40))
+    store = RoomStore(folder)
+    assert [store[index]["room"] for index in range(len(store))] == list(range(40))
