@@ -1,6 +1,7 @@
 """The report says all that was measured, keeps other models' results, and is written whole or not at all."""
 
 import json
+import os
 
 import pytest
 from PIL import Image
@@ -106,7 +107,7 @@ def test_a_disk_that_refuses_the_map(page, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(needle_report.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     monkeypatch.setattr(needle_report, "write_text", lambda path, text: path)
     (tmp_path / "out").mkdir()
     with pytest.raises(ConfigError, match="No space left on device"):
