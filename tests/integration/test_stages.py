@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from factories import PATCH, RULE, make_picture, make_text_config, make_tokenizer
+from ranks import run_ranks
 from rich.console import Console
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, SiglipVisionConfig, SiglipVisionModel
@@ -24,6 +25,7 @@ from oryx.training.chain import load_chain, train_chain
 
 PUBLISHED = Path(__file__).parents[2] / "recipes" / "published"
 STAGES = ("vit", "align", "image_sft", "joint_sft")
+LEFT_OUT = ".*left out what OryxViT has no place for"
 # A softmax does not feel a constant on all of its keys, so these move by rounding alone or not at all.
 UNFELT = ("compressor.key.bias", "k_proj.bias")
 
@@ -117,7 +119,7 @@ def runs(chain):
     """Stage -> its weights before and after."""
     states = {}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*left out what OryxViT has no place for")
+        warnings.filterwarnings("ignore", message=LEFT_OUT)
         begun = build_model(load_chain(chain).parts[0].recipe)[0].state_dict()
         train_chain(chain, console=Console(file=StringIO()))
     for part in load_chain(chain).parts:
@@ -184,3 +186,27 @@ def test_the_chain_draws_its_losses(chain, runs):
     for stage in STAGES:
         lines = (chain.parent / "runs" / stage / "log.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+
+
+def run_chain(path, output, changes):
+    """Run the chain in this process; what it printed."""
+    console = Console(file=StringIO(), width=200)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=LEFT_OUT)
+        train_chain(path, output, changes, console)
+    return console.file.getvalue()
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_chain(chain, tmp_path):
+    """Every weight shared out. Sums are in another order, and twelve steps of Adam enlarge that."""
+    alone = ["batch.gradient_accumulation=2", "optim.learning_rate=1e-4"]
+    run_chain(chain, tmp_path / "one", alone)
+    said, silence = run_ranks(2, run_chain, chain, tmp_path / "two", ["optim.learning_rate=1e-4"])
+    assert "part 4 of 4: joint_sft" in said
+    assert silence == ""
+    for stage in STAGES:
+        one, two = (load_file(tmp_path / name / stage / "model.safetensors") for name in ("one", "two"))
+        for name, tensor in one.items():
+            if not name.endswith(UNFELT):
+                torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4, msg=f"{stage}: {name}")

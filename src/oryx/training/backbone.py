@@ -106,6 +106,9 @@ def add_markers(tokenizer: PreTrainedTokenizerBase, text: Any) -> None:
         )
         warnings.warn(f"the tokenizer lacked {' and '.join(missing)}, which were added.", stacklevel=2)
     tokenizer.eos_token = MARKERS[1]
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if getattr(tokenizer, name) is not None:
+            setattr(text.config, name, getattr(tokenizer, name))
     vocabulary = tokenizer.get_vocab()
     num_rows = text.get_input_embeddings().num_embeddings
     needed = 1 + max(vocabulary[marker] for marker in MARKERS)

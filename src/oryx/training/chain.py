@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rich.table import Table
 from oryx.errors import ConfigError
 from oryx.fields import build
 from oryx.training.curves import draw_curves, read_curve
+from oryx.training.distributed import join_world
 from oryx.training.folder import RunFolder
 from oryx.training.recipe import CHAIN_KEY, Recipe, read_settings
 from oryx.training.trainer import train
@@ -114,6 +116,8 @@ def train_chain(
 ) -> Path:
     """Run a chain, or go on with it: finished parts are passed over, an unfinished one goes on.
 
+    Under `torchrun` or `accelerate launch` every process calls this; rank 0 speaks and draws.
+
     Args:
         path, output, overrides: as `load_chain` takes them.
 
@@ -125,9 +129,9 @@ def train_chain(
         OryxError: what `train` raises.
     """
     chain = load_chain(path, output, overrides)
-    # Of several processes the first speaks; a launcher tells each its rank.
-    console = console or Console(quiet=os.environ.get("RANK", "0") != "0")
-    done = count_finished(chain)
+    world = join_world()
+    console = (console or Console()) if world.is_main else Console(quiet=True)
+    done = world.on_main(partial(count_finished, chain))
     for number, part in enumerate(chain.parts, start=1):
         title = f"part {number} of {len(chain.parts)}: {part.name}"
         if number <= done:
@@ -135,17 +139,11 @@ def train_chain(
             continue
         console.rule(title)
         train(part.recipe, output=part.folder, console=console)
-        if not RunFolder(part.folder).is_finished(part.recipe):
+        if not world.on_main(partial(RunFolder(part.folder).is_finished, part.recipe)):
             break
         done = number
-    console.print(summarise(chain))
-    drawn = draw_curves(
-        [read_curve(part.folder / "log.jsonl", part.name) for part in chain.parts],
-        chain.folder / PICTURE,
-        f"loss of {chain.folder.name}",
-    )
-    if drawn is not None:
-        console.print(f"The loss over all parts is drawn in {drawn}.", soft_wrap=True, highlight=False)
+    if world.is_main:
+        _sum_up(chain, console)
     return chain.parts[min(done, len(chain.parts) - 1)].folder
 
 
@@ -165,6 +163,18 @@ def count_finished(chain: Chain) -> int:
                 "finished; remove that folder, or choose another --output."
             )
     return done
+
+
+def _sum_up(chain: Chain, console: Console) -> None:
+    console.print(summarise(chain))
+    curves = [read_curve(part.folder / "log.jsonl", part.name) for part in chain.parts]
+    try:
+        drawn = draw_curves(curves, chain.folder / PICTURE, f"loss of {chain.folder.name}")
+    except OSError as error:  # the models are worth more than their picture
+        drawn = None
+        console.print(f"{chain.folder / PICTURE} could not be written ({error})", soft_wrap=True)
+    if drawn is not None:
+        console.print(f"The loss over all parts is drawn in {drawn}.", soft_wrap=True, highlight=False)
 
 
 def summarise(chain: Chain) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,7 @@ from oryx.training.memory import PATCHES, SHARDED, SUPERVISED, training_bytes
 from oryx.training.planning import ModelPlan, ModelPlanner
 from oryx.training.recipe import Recipe, load_recipe
 from oryx.training.sections.data import DataSection, SyntheticSection
+from oryx.training.sections.lora import LoraSection
 from oryx.training.stages import set_trainable
 
 PROCESSES = 8
@@ -79,7 +80,7 @@ def dry_run(recipe: Recipe, output: str | Path, planner: ModelPlanner) -> DryRun
         return DryRun(recipe, str(output), sources, problem=str(error))
     with torch.device("meta"):
         model = OryxForConditionalGeneration(plan.config)
-    parts = set_trainable(model, recipe.train)
+    parts = set_trainable(model, recipe.train, _unquantized(recipe.lora), recipe.precision == "bfloat16")
     memory = training_bytes(model, plan.config, recipe)
     return DryRun(recipe, str(output), sources, plan, "", parts, memory, _notes(recipe, plan))
 
@@ -183,8 +184,17 @@ def _look_at_synthetic(section: SyntheticSection, share: float) -> SourceState:
     return SourceState(title, "drawn", share, "", None)
 
 
+def _unquantized(lora: LoraSection | None) -> LoraSection | None:
+    """Weights that are not there cannot be rounded."""
+    return None if lora is None else replace(lora, quantize="none")
+
+
 def _notes(recipe: Recipe, plan: ModelPlan) -> tuple[str, ...]:
     notes = list(plan.origins)
+    if recipe.lora is not None and recipe.lora.quantize != "none":
+        notes.append(
+            f"weights are counted without lora.quantize {recipe.lora.quantize}, which makes them smaller"
+        )
     context = getattr(plan.config.text_config, "max_position_embeddings", None)
     if context and recipe.batch.row_length > context:
         notes.append(
@@ -220,7 +230,7 @@ def _data_table(sources: Sequence[SourceState]) -> Table:
 
 
 _ROWS = {
-    "weights": "weights, float32",
+    "weights": "weights",
     "gradients": "gradients",
     "optimiser": "optimiser",
     "copies": "copies in bfloat16",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -178,14 +178,15 @@ class RunFolder:
             os.replace(file, target)
 
     def is_finished(self, recipe: Recipe) -> bool:
-        """Whether the run of `recipe` was made here to its last step.
+        """Whether the run of `recipe` was made here to its last step, by however many processes.
 
         Raises:
             ConfigError: the run here is of another recipe.
         """
         if not self._is_finished():
             return False
-        self._check_same(_read_saved(self.path / "recipe.yaml"), recipe)
+        saved = flatten(_read_saved(self.path / "recipe.yaml"))
+        self._compare(saved, flatten(recipe.to_dict()), _FREE_KEYS | {_ACCUMULATION})
         return True
 
     def _is_finished(self) -> bool:
@@ -210,6 +211,9 @@ class RunFolder:
                     f"the run in {self.path} reads {before} batches a step ({processes} processes), and now "
                     f"{after} ({self.world.size} processes); keep processes x {_ACCUMULATION} as it was."
                 )
+        self._compare(then, now, free)
+
+    def _compare(self, then: Mapping[str, Any], now: Mapping[str, Any], free: Set[str]) -> None:
         for key in sorted({*then, *now} - free):
             if then.get(key) != now.get(key):
                 raise ConfigError(

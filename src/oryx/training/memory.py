@@ -1,8 +1,8 @@
 """What a training step takes in memory, reckoned from sizes.
 
-State is exact: every weight is in float32 and has a gradient and the optimiser's averages where it learns.
-What a layer keeps for its backward pass was counted on real layers, tensor by tensor, as a test does again.
-Not counted: what kernels need while they run, fragments, and batches that wait to be read.
+State is exact: weights as they are held, and for those that learn a gradient and the optimiser's averages in
+float32. What a layer keeps for its backward pass was counted on real layers, tensor by tensor, as a test does
+again. Not counted: what kernels need while they run, fragments, and batches that wait to be read.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import nn
 
 from oryx.config import OryxConfig
 from oryx.errors import ConfigError
+from oryx.model.loss import CHUNK_VALUES
 from oryx.processing.costs import ModelSizes
 from oryx.sizes import model_sizes
 from oryx.training.recipe import Recipe
@@ -39,13 +40,10 @@ def training_bytes(model: nn.Module, config: OryxConfig, recipe: Recipe) -> dict
         `weights`, `gradients`, `optimiser`, `copies` in bfloat16, `activations` and `logits`; the last two
         are None for language models whose layers are not known here.
     """
-    parameters = list(model.parameters())
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
     is_bfloat16 = recipe.precision == "bfloat16"
-    num_weights = sum(parameter.numel() for parameter in parameters)
-    num_learning = sum(parameter.numel() for parameter in learning)
+    num_learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     entries: dict[str, int | None] = {
-        "weights": 4 * num_weights,
+        "weights": sum(parameter.nbytes for parameter in model.parameters()),
         "gradients": 4 * num_learning,
         "optimiser": _optimizer_bytes(model, recipe),
         # Autocast keeps what it has cast; recomputed layers cast again.
@@ -59,7 +57,8 @@ def training_bytes(model: nn.Module, config: OryxConfig, recipe: Recipe) -> dict
         return entries
     num_positions = recipe.batch.rows * recipe.batch.row_length
     entries["activations"] = _activation_bytes(num_positions, sizes, recipe)
-    entries["logits"] = _LOGIT[recipe.precision] * num_positions // SUPERVISED * sizes.text.vocab_size
+    num_logits = num_positions // SUPERVISED * sizes.text.vocab_size
+    entries["logits"] = _LOGIT[recipe.precision] * min(num_logits, max(CHUNK_VALUES.values()))
     return entries
 
 

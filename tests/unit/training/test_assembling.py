@@ -88,7 +88,8 @@ class TestFromSiglip:
         assert same(part(model.state_dict(), "language_model"), expected)
         assert model.dtype == torch.float32
         assert model.config.image_token_id == processor.image_token_id
-        assert model.generation_config.eos_token_id == processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
+        end = processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
+        assert model.generation_config.eos_token_id == model.config.text_config.eos_token_id == end
 
     def test_what_is_new_begins_as_in_the_reference(self, parts):
         model, _ = put_together(parts)
