@@ -4,6 +4,9 @@
 class OryxError(Exception):
     """Base of everything that Oryx raises about its input. The command line exits with 2 on it."""
 
+    is_echo = False
+    """Raised because another process of the run raised it, which says it for all."""
+
 
 class ConfigError(OryxError):
     """A setting, a dial or a recipe key that is unknown or out of range."""

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:
             if debug:
                 traceback.print_exc()
-            else:
+            elif not getattr(error, "is_echo", False):
                 complain(_sentence(error))
             return 2 if isinstance(error, OryxError | _ClickException) else 1
 

@@ -15,8 +15,14 @@ def train_command(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value: optim.steps=100.")
     ] = None,
 ) -> None:
-    """Train a model by a recipe. The same command goes on with a run that was stopped."""
+    """Train a model by a recipe. The same command goes on with a run that was stopped.
+
+    On several GPUs: torchrun --nproc-per-node 8 -m oryx train RECIPE
+    """
+    from oryx.training.distributed import is_main_process, leave_world
     from oryx.training.trainer import train
 
     folder = train(recipe, output=output, overrides=set_ or [])
-    typer.echo(f"The model is in {folder}.")
+    if is_main_process():
+        typer.echo(f"The model is in {folder}.")
+    leave_world()

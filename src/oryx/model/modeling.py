@@ -7,8 +7,6 @@ patches_PC -> features_PD -> tokens_VE -> embeds_SE -> (B, T, E).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +26,7 @@ from oryx.config import OryxConfig, OryxVisionConfig
 from oryx.errors import AlignmentError, ConfigError, raise_mismatch
 from oryx.model.compressor import DynamicCompressor, is_distributed
 from oryx.model.layout import span_index
+from oryx.model.loss import IGNORE_INDEX, cross_entropy, supervised_outputs
 from oryx.model.projector import Projector
 from oryx.model.sampling import PaddedVocabulary
 from oryx.model.vision import OryxVisionModel
@@ -38,7 +37,6 @@ else:
     from transformers.generation import GenerationMixin
 
 VISUAL_KEYS = ("patches", "grids", "compressions", "visual_lengths", "visual_kinds")
-IGNORE_INDEX = -100
 
 
 class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
@@ -202,15 +200,18 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if (input_ids is None) == (inputs_embeds is None):
             raise AlignmentError("give exactly one of input_ids and inputs_embeds.")
         if input_ids is not None:
-            spans = None
+            spans, dummy = None, None
             if patches is not None:
                 if visual_embeds is not None:
                     raise AlignmentError("give patches or visual_embeds, not both.")
                 visuals = (patches, grids, compressions, visual_lengths, visual_kinds)
                 visual_embeds, spans = self.get_visual_embeds(**all_given(visuals))
+            elif visual_embeds is None and self.training and is_distributed():
+                # Before the text, as on ranks with visuals: collectives must come in one order everywhere.
+                dummy = self._dummy_visual()
             inputs_embeds = self.fuse(input_ids, visual_embeds, spans)
-            if visual_embeds is None and self.training and is_distributed():
-                inputs_embeds = inputs_embeds + self._dummy_visual().to(inputs_embeds.dtype)
+            if dummy is not None:
+                inputs_embeds = inputs_embeds + dummy.to(inputs_embeds.dtype)
         inputs: dict[str, Any] = {
             "inputs_embeds": inputs_embeds,
             "attention_mask": attention_mask,
@@ -229,15 +230,11 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             return self.language_model(**inputs, logits_to_keep=logits_to_keep)
         targets_BT = F.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
         if self.training:
-            supervised_BT = targets_BT != IGNORE_INDEX
-            with logits_only_at(self.get_output_embeddings(), supervised_BT):
-                outputs = self.language_model(**inputs)
-            outputs.loss = cross_entropy(outputs.logits[0], targets_BT[supervised_BT], num_items_in_batch)
+            outputs = supervised_outputs(self.language_model, inputs, targets_BT, num_items_in_batch)
             if torch.is_grad_enabled() and not outputs.loss.requires_grad:
                 # The batch reached nothing that learns, such as text where only the projector does: its
                 # backward pass is empty, where it would end the run.
                 outputs.loss.requires_grad_()
-            outputs.logits = None
             return outputs
         outputs = self.language_model(**inputs)
         outputs.loss = cross_entropy(outputs.logits.flatten(0, 1), targets_BT.flatten(), num_items_in_batch)
@@ -336,30 +333,6 @@ def all_given(visuals: tuple[Tensor | None, ...]) -> dict[str, Tensor]:
     if missing:
         raise AlignmentError(f"patches came without {', '.join(missing)}.")
     return {key: value for key, value in zip(VISUAL_KEYS, visuals, strict=True) if value is not None}
-
-
-@contextmanager
-def logits_only_at(head: nn.Module, where_BT: Tensor) -> Iterator[None]:
-    """Inside, `head` sees (1, K, E): the K positions of `where_BT`. The model's logit rules still apply."""
-
-    def select(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (args[0][where_BT][None], *args[1:])
-
-    handle = head.register_forward_pre_hook(select)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def cross_entropy(logits: Tensor, targets: Tensor, num_items: Tensor | int | None = None) -> Tensor:
-    """Summed cross-entropy in float32 over `num_items`, by default the number of supervised targets."""
-    total = F.cross_entropy(
-        logits.float(), targets.to(logits.device), ignore_index=IGNORE_INDEX, reduction="sum"
-    )
-    if num_items is None:
-        num_items = (targets != IGNORE_INDEX).sum().clamp(min=1)
-    return total / num_items
 
 
 def check_alignment(is_visual_BT: Tensor, spans: list[int], exact_runs: bool) -> None:

@@ -12,14 +12,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from safetensors import SafetensorError
 
 from oryx.errors import ConfigError, OryxError
+from oryx.training.distributed import World
 from oryx.training.recipe import Recipe
 
 Resume = Literal["auto", "never"]
@@ -28,14 +31,25 @@ STATE = "trainer_state.json"
 _PREFIX = "checkpoint-"
 _STAGING = ".writing"
 # Changing these changes nothing about what is learned.
-_FREE_KEYS = {"output", "save_every", "log_every", "num_workers", "num_threads", "optim.max_minutes"}
+_FREE_KEYS = {
+    "output",
+    "save_every",
+    "log_every",
+    "num_workers",
+    "num_threads",
+    "optim.max_minutes",
+    "parallel.reshard_after_forward",
+    "parallel.cpu_offload",
+}
+_ACCUMULATION = "batch.gradient_accumulation"
 
 
 class RunFolder:
-    """One run's folder."""
+    """One run's folder. All processes of the run call its methods together; rank 0 makes and moves files."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, world: World | None = None) -> None:
         self.path = Path(path)
+        self.world = world or World()
 
     @property
     def staging(self) -> Path:
@@ -51,6 +65,9 @@ class RunFolder:
         Raises:
             ConfigError: the folder holds something else, another recipe's run, or a run that is finished.
         """
+        return self.world.on_main(partial(self._open, recipe, resume))
+
+    def _open(self, recipe: Recipe, resume: Resume) -> Path | None:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"the output {self.path} is a file; it must be a folder.")
         saved = self.path / "recipe.yaml"
@@ -90,25 +107,59 @@ class RunFolder:
         return sorted(found, key=lambda path: int(path.name[len(_PREFIX) :]))
 
     @contextmanager
-    def write(self, what: str) -> Iterator[Path]:
+    def write(self, what: str, keep: Callable[[Path], None] | None = None) -> Iterator[Path]:
         """A staging folder that is cleared whatever happens; a full disk becomes one sentence.
+
+        Args:
+            what: for that sentence.
+            keep: moves what is in the folder to its place, once every process has written its part.
 
         Raises:
             OryxError: the disk refused.
         """
+        self.world.on_main(partial(self._restart_staging, what))
+        try:
+            problem: Exception | None = None
+            try:
+                yield self.staging
+            except Exception as error:
+                problem = self._explain(what, error)
+            self.world.agree(problem)
+            if keep is not None:
+                self.world.on_main(partial(self._keep, what, keep))
+        finally:
+            if self.world.is_main:
+                shutil.rmtree(self.staging, ignore_errors=True)
+
+    def _restart_staging(self, what: str) -> None:
         shutil.rmtree(self.staging, ignore_errors=True)
         try:
             self.staging.mkdir(parents=True)
-            yield self.staging
         except OSError as error:
-            last = self.checkpoints()
-            kept = f"{last[-1]} is whole" if last else "there is no checkpoint before it"
-            raise OryxError(f"{what} could not be written to {self.path} ({error}); {kept}.") from error
-        finally:
-            shutil.rmtree(self.staging, ignore_errors=True)
+            raise self._explain(what, error) from error
 
-    def keep_checkpoint(self, staged: Path) -> None:
-        """Move a finished checkpoint to its place, and drop all but the last two."""
+    def _keep(self, what: str, keep: Callable[[Path], None]) -> None:
+        try:
+            keep(self.staging)
+        except OSError as error:
+            raise self._explain(what, error) from error
+
+    def _explain(self, what: str, error: Exception) -> Exception:
+        """One sentence for what a disk refused; any other error as it is."""
+        if not _is_refusal(error):
+            return error
+        last = self.checkpoints()
+        kept = f"{last[-1]} is whole" if last else "there is no checkpoint before it"
+        reason = " ".join(str(error).split())
+        if isinstance(error, RuntimeError):
+            reason = "not all of it was taken: is the disk full?"
+        sentence = OryxError(f"{what} could not be written to {self.path} ({reason}); {kept}.")
+        sentence.__cause__ = error
+        return sentence
+
+    def keep_checkpoint(self, staging: Path) -> None:
+        """Move the finished checkpoint in `staging` to its place, and drop all but the last two."""
+        (staged,) = staging.iterdir()
         target = self.path / staged.name
         shutil.rmtree(target, ignore_errors=True)
         os.replace(staged, target)
@@ -120,7 +171,10 @@ class RunFolder:
         for file in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):
             if file.suffix == ".safetensors":  # written for its owner alone
                 shutil.copymode(staging / "config.json", file)
-            os.replace(file, self.path / file.name)
+            target = self.path / file.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(file, target)
 
     def _is_finished(self) -> bool:
         state = self.path / STATE
@@ -131,12 +185,39 @@ class RunFolder:
 
     def _check_same(self, saved: Any, recipe: Recipe) -> None:
         then, now = flatten(saved), flatten(recipe.to_dict())
-        for key in sorted({*then, *now} - _FREE_KEYS):
+        free = set(_FREE_KEYS)
+        checkpoints = self.checkpoints()
+        if checkpoints:
+            # What a step reads depends on the product alone, so a run may go on with fewer or more processes.
+            processes = _processes_of(checkpoints[-1])
+            before, after = processes * then.get(_ACCUMULATION, 1), self.world.size * now[_ACCUMULATION]
+            if before == after:
+                free.add(_ACCUMULATION)
+            elif processes != self.world.size:
+                raise ConfigError(
+                    f"the run in {self.path} reads {before} batches a step ({processes} processes), and now "
+                    f"{after} ({self.world.size} processes); keep processes x {_ACCUMULATION} as it was."
+                )
+        for key in sorted({*then, *now} - free):
             if then.get(key) != now.get(key):
                 raise ConfigError(
                     f"the output {self.path} holds a run of another recipe ({key} is {then.get(key)} there "
                     f"and {now.get(key)} here); choose another --output."
                 )
+
+
+def _processes_of(checkpoint: Path) -> int:
+    """How many processes wrote it: each of several leaves its own random state."""
+    return len(list(checkpoint.glob("rng_state_*.pth"))) or 1
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a disk refused to write. `torch.save` says so by an error of its zip writer."""
+    if isinstance(error, OSError | SafetensorError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        word in str(error) for word in ("inline_container", "PytorchStreamWriter", "iostream")
+    )
 
 
 def _read_saved(path: Path) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor, Replicate
 
 MOMENTUM = 0.95
 # Quintic Newton-Schulz coefficients of the original, chosen for the steepest slope at zero.
@@ -43,7 +44,7 @@ class MuonAdamW(torch.optim.AdamW):
             if parameter.grad is not None:
                 by_shape[parameter.shape].append(parameter)
         for shape, parameters in by_shape.items():
-            gradients = torch.stack([parameter.grad for parameter in parameters])  # type: ignore[misc]
+            gradients: list[Any] = [parameter.grad for parameter in parameters]
             momenta = []
             for parameter in parameters:
                 state = self.state[parameter]
@@ -54,11 +55,29 @@ class MuonAdamW(torch.optim.AdamW):
                 state["step"] += 1
                 momenta.append(state["momentum"])
             torch._foreach_mul_(momenta, MOMENTUM)
-            torch._foreach_add_(momenta, list(gradients))
-            updates = orthogonalize(gradients + MOMENTUM * torch.stack(momenta))  # Nesterov
+            torch._foreach_add_(momenta, gradients)
+            nesterov = [_whole(g + MOMENTUM * m) for g, m in zip(gradients, momenta, strict=True)]
+            updates = orthogonalize(torch.stack(nesterov))
             scale = group["lr"] * RMS * max(shape) ** 0.5
             torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(parameters, list(updates), alpha=-scale)
+            shares = [
+                _share(update, parameter) for update, parameter in zip(updates, parameters, strict=True)
+            ]
+            torch._foreach_add_(parameters, shares, alpha=-scale)
+
+
+def _whole(matrix: Tensor) -> Tensor:
+    """A matrix that processes share, gathered: it has no orthogonal matrix near it in parts."""
+    return matrix.full_tensor() if isinstance(matrix, DTensor) else matrix
+
+
+def _share(update: Tensor, parameter: Tensor) -> Tensor:
+    """This process's part of a whole `update`, laid out as the parameter is."""
+    if not isinstance(parameter, DTensor):
+        return update
+    mesh = parameter.device_mesh
+    everywhere = DTensor.from_local(update, mesh, [Replicate()] * mesh.ndim, run_check=False)
+    return everywhere.redistribute(mesh, parameter.placements)
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:

@@ -19,12 +19,14 @@ from rich.progress import (
 from transformers import TrainerCallback
 
 from oryx.training.data import BatchStats
+from oryx.training.distributed import World
 
 
 class Meter:
-    """Throughput since it was last read."""
+    """Throughput of all processes since it was last read."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
         self._restart()
 
     def add(self, stats: BatchStats) -> None:
@@ -41,15 +43,17 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Rates (tokens are positions in use), the shares `packed` and `data_wait`, `seconds_per_step`.
 
-        And `broken`, the records that were skipped.
+        And `broken`, the records that were skipped. All processes ask together.
         """
         seconds = max(time.perf_counter() - self.began, 1e-9)
+        counts = (self.samples, self.positions, self.capacity, self.waited, self.broken)
+        samples, positions, capacity, waited, broken = self.world.sums(counts)
         rates = {
-            "samples_per_second": round(self.samples / seconds, 2),
-            "tokens_per_second": round(self.positions / seconds, 1),
-            "packed": round(self.positions / max(self.capacity, 1), 4),
-            "data_wait": round(self.waited / seconds, 4),
-            "broken": self.broken,
+            "samples_per_second": round(samples / seconds, 2),
+            "tokens_per_second": round(positions / seconds, 1),
+            "packed": round(positions / max(capacity, 1), 4),
+            "data_wait": round(waited / self.world.size / seconds, 4),
+            "broken": int(broken),
             "seconds_per_step": seconds / max(self.steps, 1),
         }
         self._restart()
@@ -62,7 +66,7 @@ class Meter:
 
 
 class Reporter(TrainerCallback):
-    """Shows the steps, prints the log lines and appends them to a file."""
+    """Shows the steps, prints the log lines and appends them to a file, on rank 0."""
 
     def __init__(self, log_file: Path, console: Console) -> None:
         self.log_file = log_file
@@ -70,6 +74,8 @@ class Reporter(TrainerCallback):
         self.progress: Progress | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
         _drop_after(self.log_file, state.global_step)
         if self.console.is_terminal:
             columns = (
@@ -90,7 +96,7 @@ class Reporter(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        if not logs or "loss" not in logs:
+        if not logs or "loss" not in logs or not state.is_world_process_zero:
             return
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **logs}) + "\n")

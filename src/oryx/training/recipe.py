@@ -14,8 +14,10 @@ from oryx.errors import ConfigError
 from oryx.fields import build, yaml_name
 from oryx.training.sections.checks import PARTS, at_least
 from oryx.training.sections.data import DataSection
+from oryx.training.sections.lora import LoraSection
 from oryx.training.sections.model import ModelSection
 from oryx.training.sections.optim import BatchSection, OptimSection
+from oryx.training.sections.parallel import ParallelSection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,10 @@ class Recipe:
     """Size of a step."""
     train: tuple[Literal["vision_tower", "compressor", "projector", "language_model"], ...] = PARTS  # type: ignore[assignment]
     """Parts that learn; the others are frozen."""
+    lora: LoraSection | None = None
+    """Adapters instead of all of the language model's weights."""
+    parallel: ParallelSection = field(default_factory=ParallelSection)
+    """How several processes share the work."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     """Arithmetic of the forward pass. Weights and optimiser stay in float32."""
     gradient_checkpointing: bool = False
@@ -57,6 +63,14 @@ class Recipe:
         for part in self.optim.lr_multipliers:
             if part not in self.train:
                 raise ConfigError(f"optim.lr_multipliers.{part} is set, but train freezes that part.")
+        if self.lora is not None:
+            if "language_model" not in self.train:
+                raise ConfigError("lora is set, but train freezes the language model that it adapts.")
+            if self.lora.quantize != "none" and self.parallel.strategy in ("fsdp2", "deepspeed"):
+                raise ConfigError(
+                    f"lora.quantize is {self.lora.quantize}, whose layers parallel.strategy "
+                    f"{self.parallel.strategy} cannot share out; use ddp, or quantize none."
+                )
         if self.optim.epochs is not None and not self.data.used_sources:
             raise ConfigError(
                 "optim.epochs needs data.files or data.sources, since synthetic data has no end; set "

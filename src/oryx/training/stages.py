@@ -11,41 +11,60 @@ from torch import nn
 
 from oryx.errors import ConfigError
 from oryx.processing.geometry import nearest
+from oryx.training.lora import add_lora
 from oryx.training.sections.checks import PARTS
+from oryx.training.sections.lora import LoraSection
 
 
-def set_trainable(model: nn.Module, parts: Sequence[str]) -> Table:
+def set_trainable(
+    model: Any, parts: Sequence[str], lora: LoraSection | None = None, bfloat16: bool = False
+) -> Table:
     """Freeze everything but `parts` of `vision_tower`, `compressor`, `projector` and `language_model`.
+
+    With `lora` the language model learns by adapters; `bfloat16` is the run's precision, for `add_lora`.
 
     Returns:
         A table of all parts, with their numbers of parameters, to be printed.
 
     Raises:
-        ConfigError: an unknown part, or none.
+        ConfigError: an unknown part, or none; or what `add_lora` refuses.
     """
     for part in parts:
         if part not in PARTS:
             raise ConfigError(f"train: {part!r} is not a part of the model; {nearest(part, PARTS)}.")
     if not parts:
         raise ConfigError(f"train is empty, so everything would be frozen; name some of {', '.join(PARTS)}.")
+    sizes = {part: count_parameters(model.get_submodule(part)) for part in PARTS}
+    total = count_parameters(model)
+    for part in PARTS:
+        model.get_submodule(part).requires_grad_(part in parts)
+    if lora is not None:
+        add_lora(model, lora, bfloat16)
     table = Table("part", "learns", title="What is trained")
     table.add_column("parameters", justify="right")
-    total = 0
+    table.add_column("trained", justify="right")
+    trained = 0
     for part in PARTS:
-        learns = part in parts
-        module = model.get_submodule(part)
-        module.requires_grad_(learns)
-        count = count_parameters(module)
-        total += count if learns else 0
-        table.add_row(part, "yes" if learns else "frozen", f"{count:,}")
+        count = count_trained(model.get_submodule(part))
+        trained += count
+        learns = "yes" if part in parts else "frozen"
+        if part == "language_model" and lora is not None:
+            quantized = "" if lora.quantize == "none" else f" on {lora.quantize}"
+            learns = f"LoRA of rank {lora.rank}{quantized}"
+        table.add_row(part, learns, f"{sizes[part]:,}", f"{count:,}" if count else "")
     table.add_section()
-    table.add_row("trained", "", f"{total:,} of {count_parameters(model):,}")
+    table.add_row("trained", "", "", f"{trained:,} of {total:,}")
     return table
 
 
 def count_parameters(module: nn.Module) -> int:
     """Parameters of a module, shared ones once."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_trained(module: nn.Module) -> int:
+    """Parameters of a module that learn."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def parameter_groups(

@@ -1,30 +1,39 @@
-"""`train(recipe)`: a `transformers.Trainer` over packed batches, exact in resuming."""
+"""`train(recipe)`: a `transformers.Trainer` over packed batches, exact in resuming, on one rank or many."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from oryx.errors import ConfigError, OryxError
+from oryx.model.loss import IGNORE_INDEX
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor
+from oryx.training import sharding
 from oryx.training.building import build_model
 from oryx.training.data import STATS, Batches, BatchLoader, BatchStats, ResumingSampler, make_batches
-from oryx.training.folder import STATE, Resume, RunFolder
+from oryx.training.distributed import World, is_lost_process, join_world
+from oryx.training.folder import Resume, RunFolder
 from oryx.training.muon import MuonAdamW
 from oryx.training.progress import Meter, Reporter
 from oryx.training.recipe import Recipe, load_recipe
+from oryx.training.saving import WholeCheckpoints
+from oryx.training.sections.parallel import ParallelSection
 from oryx.training.stages import parameter_groups, set_trainable
+from oryx.training.strategy import settle
 
 
 def train(
@@ -35,6 +44,8 @@ def train(
     console: Console | None = None,
 ) -> Path:
     """Run a recipe, or go on with it where it stopped.
+
+    Under `torchrun` or `accelerate launch` every process calls this; rank 0 writes the folder and speaks.
 
     Args:
         recipe: path of a YAML recipe, or a recipe.
@@ -47,48 +58,71 @@ def train(
 
     Raises:
         ConfigError: the recipe or its data is wrong, or `output` holds something that would be lost.
-        OryxError: the loss is not a number any more, or the disk is full. The last checkpoint stays.
+        OryxError: the loss is not a number any more, the disk is full, or another process of the run ended.
+            The last checkpoint stays.
     """
     _check_installed()
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe, overrides)
-    elif overrides:
-        raise ConfigError("overrides change a recipe's file; a Recipe is taken as it is.")
-    where = output or recipe.output
-    if where is None:
-        raise ConfigError("output is missing; set it in the recipe, or give --output.")
-    if resume not in ("auto", "never"):
-        raise ConfigError(f"resume is {resume!r}; allowed: auto, never.")
+    world = join_world()
+    console = (console or Console()) if world.is_main else Console(quiet=True)
     # Softmax leaves gradients that underflow to denormals, on which CPUs are many times slower. Threads take
     # the setting from the thread that starts them, so it comes before any product.
     torch.set_flush_denormal(True)
-    if recipe.num_threads is not None:
-        torch.set_num_threads(recipe.num_threads)
-    console = console or Console()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    model, processor = build_model(recipe)
-    console.print(set_trainable(model, recipe.train))
-    batches = make_batches(recipe, processor, console.print)
+    with world.together():
+        recipe = _settled(recipe, overrides, resume)
+        where = output or recipe.output
+        if where is None:
+            raise ConfigError("output is missing; set it in the recipe, or give --output.")
+        parallel = settle(recipe.parallel, world.size)
+        if recipe.num_threads is not None:
+            torch.set_num_threads(recipe.num_threads)
+        with sharding.only_rank_zero_reads(parallel.strategy == "fsdp2"):
+            model, processor = build_model(recipe)
+        bfloat16 = recipe.precision == "bfloat16"
+        console.print(set_trainable(model, recipe.train, recipe.lora, bfloat16))
+        batches = make_batches(recipe, processor, console.print)
     # The folder is made last: a recipe that cannot run leaves nothing behind.
-    folder = RunFolder(where)
+    folder = RunFolder(where, world)
     checkpoint = folder.open(recipe, resume)
     if checkpoint is not None:
         console.print(f"going on from {checkpoint}", soft_wrap=True)
-    trainer = OryxTrainer(model, processor, recipe, batches, folder, console)
+    trainer = OryxTrainer(model, processor, recipe, batches, folder, console, parallel)
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.export()
+    except Exception as error:
+        if world.size > 1 and is_lost_process(error):
+            raise OryxError(
+                "another process of the run ended, and says why; the same command goes on from the last "
+                "checkpoint."
+            ) from error
+        raise
     finally:
         trainer.reporter.close()
-    trainer.export()
     if trainer.state.global_step < trainer.num_steps:
         done = f"stopped after {trainer.state.global_step} of {trainer.num_steps} steps"
         console.print(f"{done}; the same command goes on", soft_wrap=True)
     return folder.path
 
 
-class OryxTrainer(Trainer):
-    """The Trainer with what packed batches, exact resuming and whole checkpoints need; the loop is its."""
+def _settled(recipe: str | Path | Recipe, overrides: Sequence[str], resume: str) -> Recipe:
+    if resume not in ("auto", "never"):
+        raise ConfigError(f"resume is {resume!r}; allowed: auto, never.")
+    if not isinstance(recipe, Recipe):
+        return load_recipe(recipe, overrides)
+    if overrides:
+        raise ConfigError("overrides change a recipe's file; a Recipe is taken as it is.")
+    return recipe
+
+
+VISION_PARTS = ("vision_tower", "compressor", "projector")
+LISTED = 8
+"""Samples that an error names, before it only counts them."""
+
+
+class OryxTrainer(WholeCheckpoints):
+    """The Trainer with what packed batches, exact resuming and several processes need; the loop is its."""
 
     def __init__(
         self,
@@ -98,32 +132,45 @@ class OryxTrainer(Trainer):
         batches: Batches,
         folder: RunFolder,
         console: Console,
+        parallel: ParallelSection | None = None,
     ) -> None:
+        parallel = parallel or recipe.parallel
         self.recipe = recipe
         self.batches = batches
         self.folder = folder
-        self.meter = Meter()
+        self.world = folder.world
+        self.is_sharded = parallel.strategy == "fsdp2"
+        self.meter = Meter(self.world)
         self.reporter = Reporter(folder.path / "log.jsonl", console)
-        args = _arguments(recipe, folder.path)
+        self.unused = LeaveUnused(model)
+        args = _arguments(recipe, folder.path, parallel, _has_experts(model))
         self.num_steps = count_steps(recipe, batches, args.world_size)
         args.max_steps = self.num_steps
         self.schedule = recipe.optim.make_schedule(self.num_steps)
-        self._names: list[str] = []
-        self._staging: Path | None = None
+        self._names: list[Sequence[str]] = []  # of each batch of the step
+        self._turn = 0
         self._processor = processor
         self._own_model = model
+        if recipe.gradient_checkpointing:
+            # transformers 5.23 gave the method a new name.
+            newer = getattr(model, "activation_checkpointing_enable", None)
+            (newer or model.gradient_checkpointing_enable)()
+        if self.is_sharded:
+            sharding.shard(model, parallel, bfloat16=recipe.precision == "bfloat16")
+        elif recipe.lora is not None and recipe.lora.quantize != "none":
+            # Packed weights cannot be sent around, and every process made the same.
+            frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
+            model._ddp_params_and_buffers_to_ignore = frozen  # type: ignore[assignment]
         super().__init__(
             model=model,
             args=args,
             train_dataset=batches,
             processing_class=processor,
-            callbacks=[StopAndSave(recipe.optim.max_minutes), self.reporter],
+            callbacks=[StopAndSave(recipe.optim.max_minutes, self.world), self.unused, self.reporter],
         )
         self.remove_callback(PrinterCallback)
-        if recipe.gradient_checkpointing:
-            # transformers 5.23 gave the method a new name.
-            newer = getattr(model, "activation_checkpointing_enable", None)
-            (newer or model.gradient_checkpointing_enable)()
+        self._clip = self.accelerator.clip_grad_norm_
+        self.accelerator.clip_grad_norm_ = self._clip_checked
 
     # --- data ---------------------------------------------------------------------------------------------
 
@@ -139,17 +186,50 @@ class OryxTrainer(Trainer):
         pin_memory = self.args.device.type == "cuda"
         return BatchLoader(self.batches, sampler, self.recipe.num_workers, pin_memory)
 
-    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list, torch.Tensor | int | None]:
-        """The batches of one step, their statistics taken out."""
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], Tensor | int | None]:
+        """The batches of one step, their statistics taken out, and the supervised positions of all processes.
+
+        Raises:
+            OryxError: a batch of this or another process cannot be made.
+        """
         began = time.perf_counter()
-        batches, num_items = super().get_batch_samples(*args, **kwargs)
+        batches: list[dict[str, Any]] = []
+        problem: Exception | None = None
+        try:
+            batches = list(islice(epoch_iterator, num_batches))
+        except Exception as error:
+            problem = error
         self.meter.add_step(waited=time.perf_counter() - began)
-        self._names = []
+        self._names, self._turn = [], 0
         for batch in batches:
             stats: BatchStats = batch.pop(STATS)
             self.meter.add(stats)
-            self._names += stats.names
-        return batches, num_items
+            self._names.append(stats.names)
+        supervised = sum(int((batch["labels"][:, 1:] != IGNORE_INDEX).sum()) for batch in batches)
+        seen = [compressions for batch in batches if (compressions := batch.get("compressions")) is not None]
+        is_compressed = any(bool((compressions > 1).any()) for compressions in seen)
+        self._learn_of(problem)
+        num_items, seeing, compressing = self.world.sums([supervised, bool(seen), is_compressed])
+        self.unused.parts = () if compressing else ("compressor",) if seeing else VISION_PARTS
+        return batches, torch.tensor(max(int(num_items), 1), device=device)
+
+    def _learn_of(self, problem: Exception | None) -> None:
+        """Raise what any process has; cheaper than `agree` where none has anything."""
+        if any(self.world.sums([problem is not None])):
+            self.world.agree(problem)
+
+    # --- placing and wrapping the model -------------------------------------------------------------------
+
+    def _move_model_to_device(self, model: nn.Module, device: torch.device) -> None:
+        if not self.is_sharded:  # shares are where they belong
+            super()._move_model_to_device(model, device)
+
+    def _wrap_model(self, model: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        if not self.is_sharded:
+            return super()._wrap_model(model, *args, **kwargs)
+        return sharding.Sharded(self._own_model, self.accelerator.autocast)
 
     # --- loss and optimiser -------------------------------------------------------------------------------
 
@@ -158,18 +238,34 @@ class OryxTrainer(Trainer):
         model: nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The model's own loss. Without a cache: it would let packed samples see each other."""
         outputs = model(**inputs, num_items_in_batch=num_items_in_batch, use_cache=False)
         # Gradients are averaged over processes, but the items were summed over them.
         loss = outputs.loss * self.accelerator.num_processes
+        problem = None
         if not torch.isfinite(loss):
-            raise OryxError(
-                f"the loss is {loss.item()} at step {self.state.global_step + 1} ({_listed(self._names)}); "
-                "look at these samples or lower optim.learning_rate. Checkpoints before it are whole."
-            )
+            problem = self._not_finite(f"the loss is {loss.item()}", self._names[self._turn])
+        self._turn += 1
+        self._learn_of(problem)
         return (loss, outputs) if return_outputs else loss
+
+    def _clip_checked(self, *args: Any, **kwargs: Any) -> Any:
+        """Clip, before a gradient that is no number can reach the weights and the next checkpoint."""
+        norm = self._clip(*args, **kwargs)
+        if isinstance(norm, DTensor):
+            norm = norm.full_tensor()
+        if norm is not None and not math.isfinite(norm):  # it is the same on all processes
+            names = chain.from_iterable(chain(*self.world.gather(self._names)))
+            self.world.agree(self._not_finite(f"the gradient's norm is {float(norm)}", list(names)))
+        return norm
+
+    def _not_finite(self, what: str, names: Sequence[str]) -> OryxError:
+        return OryxError(
+            f"{what} at step {self.state.global_step + 1} ({_listed(names)}); look at these samples or lower "
+            "optim.learning_rate. Checkpoints before it are whole."
+        )
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -206,7 +302,7 @@ class OryxTrainer(Trainer):
         """Not counted: the Trainer's estimate walks all modules in every step and knows no vision tower."""
         return 0
 
-    # --- log and checkpoints ------------------------------------------------------------------------------
+    # --- log ------------------------------------------------------------------------------------------------
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -215,43 +311,41 @@ class OryxTrainer(Trainer):
             logs |= {**rates, "seconds_left": round(left, 1)}
         super().log(logs, start_time)
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Written elsewhere, then moved: a checkpoint that can be seen is whole."""
-        with self.folder.write(f"checkpoint-{self.state.global_step}") as staging:
-            self._staging = staging
-            try:
-                super()._save_checkpoint(model, trial)
-            finally:
-                self._staging = None
-            self.folder.keep_checkpoint(staging / f"checkpoint-{self.state.global_step}")
-
-    def _get_output_dir(self, trial: Any) -> str:
-        return str(self._staging) if self._staging else super()._get_output_dir(trial)
-
-    def export(self) -> None:
-        """The model, its processor and the log, in the run's folder."""
-        with self.folder.write("the model") as staging:
-            self._own_model.config.use_cache = True
-            self._own_model.save_pretrained(staging)
-            self._processor.save_pretrained(staging)
-            self.state.save_to_json(str(staging / STATE))
-            self.folder.keep_files(staging)
-
 
 class StopAndSave(TrainerCallback):
     """Stops after a time, logs with every checkpoint, and keeps the epoch right in resumed runs."""
 
-    def __init__(self, max_minutes: float | None) -> None:
+    def __init__(self, max_minutes: float | None, world: World) -> None:
         self.max_minutes = max_minutes
+        self.world = world
         self.began = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         state.epoch = state.global_step / state.max_steps
-        if self.max_minutes is not None and time.monotonic() - self.began >= 60 * self.max_minutes:
+        # By rank 0's clock: processes that stopped at different steps would wait for each other.
+        if self.max_minutes is not None and self.world.from_main(
+            time.monotonic() - self.began >= 60 * self.max_minutes
+        ):
             control.should_save = control.should_training_stop = True
         if control.should_save:
             # A resumed run begins a new mean of the loss here, so the first one must end here too.
             control.should_log = True
+
+
+class LeaveUnused(TrainerCallback):
+    """Leaves parts alone that a step used on no process.
+
+    Several processes need a gradient for each weight, be it zero; but a step without visuals must not move
+    the tower by its momentum and its weight decay. One process has no gradient there to begin with.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.parts: tuple[str, ...] = ()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        for part in self.parts:
+            self.model.get_submodule(part).zero_grad(set_to_none=True)
 
 
 def count_steps(recipe: Recipe, batches: Batches, world_size: int = 1) -> int:
@@ -264,10 +358,13 @@ def count_steps(recipe: Recipe, batches: Batches, world_size: int = 1) -> int:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 2 else f"{len(names)} samples from {names[0]} to {names[-1]}"
+    shown = ", ".join(names[:LISTED])
+    return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
 
 
-def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
+def _arguments(
+    recipe: Recipe, output: Path, parallel: ParallelSection, has_experts: bool
+) -> TrainingArguments:
     """All but `max_steps`, which depend on the number of processes that is known to these."""
     return TrainingArguments(
         output_dir=str(output),
@@ -290,7 +387,15 @@ def _arguments(recipe: Recipe, output: Path) -> TrainingArguments:
         accelerator_config={"dispatch_batches": False, "split_batches": False},
         disable_tqdm=True,
         report_to="none",
+        deepspeed=parallel.deepspeed_config,
+        # Every weight has a gradient on every process, except of experts that no token was sent to.
+        ddp_find_unused_parameters=has_experts,
     )
+
+
+def _has_experts(model: OryxForConditionalGeneration) -> bool:
+    text = model.config.text_config
+    return any((getattr(text, name, None) or 0) > 1 for name in ("num_experts", "num_local_experts"))
 
 
 def _check_installed() -> None:

@@ -24,18 +24,16 @@ def folder(tmp_path) -> RunFolder:
 
 
 def add_checkpoint(folder: RunFolder, step: int) -> None:
-    with folder.write("a checkpoint") as staging:
+    with folder.write("a checkpoint", keep=folder.keep_checkpoint) as staging:
         staged = staging / f"checkpoint-{step}"
         staged.mkdir()
         (staged / "weights").write_text(str(step))
-        folder.keep_checkpoint(staged)
 
 
 def finish(folder: RunFolder, step: int, steps: int) -> None:
-    with folder.write("the model") as staging:
+    with folder.write("the model", keep=folder.keep_files) as staging:
         (staging / "config.json").write_text("{}")
         (staging / "trainer_state.json").write_text(json.dumps({"global_step": step, "max_steps": steps}))
-        folder.keep_files(staging)
 
 
 def test_a_new_folder_gets_the_recipe(folder, recipe):

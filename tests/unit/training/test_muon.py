@@ -5,7 +5,11 @@ import io
 
 import pytest
 import torch
+from ranks import run_ranks
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
+from oryx.training.distributed import join_world
 from oryx.training.muon import RMS, MuonAdamW, orthogonalize
 
 RATE, DECAY = 0.01, 0.1
@@ -102,3 +106,27 @@ def test_a_saved_state_goes_on_to_the_bit():
         take_step(other, resumed, seed)
     for weight, same in zip(weights, resumed):
         assert torch.equal(weight, same)
+
+
+def step_in_shares():
+    """Three steps on weights that two processes share, one of them too small for both."""
+    join_world()
+    mesh = init_device_mesh("cpu", (2,))
+    weights = [*make_weights(), torch.ones(1, 4, requires_grad=True)]
+    shares = [distribute_tensor(weight.detach(), mesh, [Shard(0)]).requires_grad_() for weight in weights]
+    optimizers = [
+        MuonAdamW([{"params": [*some[:3], some[5]], "muon": True}, {"params": some[3:5]}], lr=RATE)
+        for some in (weights, shares)
+    ]
+    for seed in range(3):
+        take_step(optimizers[0], weights, seed)
+        for share, weight in zip(shares, weights, strict=True):
+            share.grad = distribute_tensor(weight.grad, mesh, [Shard(0)])
+        optimizers[1].step()
+    for share, weight in zip(shares, weights, strict=True):
+        torch.testing.assert_close(share.full_tensor(), weight)
+    return [share.to_local().shape[0] for share in shares]
+
+
+def test_shared_weights_take_the_same_step():
+    assert run_ranks(2, step_in_shares) == [[4, 4, 16, 8, 8, 1], [4, 4, 16, 8, 8, 0]]

@@ -1,0 +1,207 @@
+"""Training steps on packed rows with logits at supervised positions, against padded samples with full logits.
+
+    python benchmarks/training.py
+
+Both train the same model from the same weights on the same samples, with the same optimiser and one step of
+it for the same samples; only the layout of the text and the positions of the logits differ. The tower sees
+all visuals of a forward pass in one packed sequence in both. Padded samples run in forward passes of several
+sizes, and the fastest counts. Batches are made beforehand, so that no data loading is in the times, and the
+losses of both layouts are compared.
+
+nano's vocabulary has about 500 tokens, so that there the logits hardly count; the large one is Qwen2's, as in
+the published models, behind the same layers.
+
+Every case runs in a process of its own, whose peak memory is what the operating system counted (`VmHWM`).
+Growth is the peak above the process with its weights, gradients and optimiser state in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common import Report, parser
+
+RECIPE = Path(__file__).parent.parent / "recipes/nano/03_everything.yaml"
+LARGE_VOCABULARY = 152_064  # Qwen2's
+SEED = 11
+PADDED_PASSES = (4, 16, 0)  # samples of one forward pass; 0 for all of a step
+
+
+def child(layout: str, size: int, vocabulary: int, positions: int, steps: int) -> dict[str, Any]:
+    """Train for `steps`, after one that warms up: how long each took, and how much memory all needed."""
+    import torch
+
+    from oryx.training.recipe import load_recipe
+
+    torch.manual_seed(SEED)
+    torch.set_flush_denormal(True)
+    recipe = load_recipe(RECIPE)
+    model, processor = make_model(vocabulary)
+    row_length = recipe.batch.row_length
+    passes, counts = [], []
+    for step in range(steps + 1):
+        samples = draw_samples(recipe, processor, positions, step)
+        counts.append(len(samples))
+        passes.append(make_passes(samples, processor, layout, size, row_length))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    floor = memory("VmRSS")
+    optimizer.zero_grad()
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    # Without `labels` in training mode a model gives all logits; its own loss is that of `eval`.
+    model.train(layout == "packed")
+    seconds, losses = [], []
+    for batches in passes:
+        began = time.perf_counter()
+        items = sum(int((batch["labels"][:, 1:] != -100).sum()) for batch in batches)
+        total = 0.0
+        for batch in batches:
+            loss = model(**batch, num_items_in_batch=items, use_cache=False).loss
+            loss.backward()
+            total += loss.item()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.perf_counter() - began)
+        losses.append(total)
+    cells = sum(batch["input_ids"].numel() for batches in passes[1:] for batch in batches)
+    used = sum(
+        int((batch["input_ids"] != processor.tokenizer.pad_token_id).sum()) for b in passes[1:] for batch in b
+    )
+    return {
+        "seconds": seconds[1:],
+        "samples": sum(counts[1:]) / steps,
+        "losses": losses,
+        "fill": used / cells,
+        "floor": floor,
+        "peak": memory("VmHWM"),
+    }
+
+
+def make_model(vocabulary: int) -> tuple[Any, Any]:
+    """nano's architecture with random weights, and `vocabulary` tokens (0: its own number)."""
+    import torch
+
+    import oryx
+    from oryx.model.modeling import OryxForConditionalGeneration
+
+    nano, processor = oryx.load("nano", device="cpu", dtype="float32")
+    config = nano.config
+    if vocabulary:
+        config.text_config.vocab_size = vocabulary
+    return OryxForConditionalGeneration._from_config(config, dtype=torch.float32), processor
+
+
+def draw_samples(recipe: Any, processor: Any, positions: int, step: int) -> list[Any]:
+    """Samples of the recipe's mixture that fill rows of `positions` together, chosen as the trainer does."""
+    from oryx.data.synthetic import make_source
+    from oryx.training.data import choose_full
+
+    source = make_source(recipe.data.synthetic.skills, SEED)
+    samples: list[Any] = []
+    while sum(map(len, samples)) < 1.3 * positions:
+        sample = source[step * 10_000 + len(samples)]
+        samples.append(processor.encode_sample(sample.conversations, sample.visuals, supervise="assistant"))
+    row_length = recipe.batch.row_length
+    return [
+        samples[i] for i in sorted(choose_full([*map(len, samples)], row_length, positions // row_length))
+    ]
+
+
+def make_passes(samples: Sequence[Any], processor: Any, layout: str, size: int, row_length: int) -> list[Any]:
+    """The inputs of a step's forward passes."""
+    from oryx.processing.collate import pack_rows, pad_batch
+
+    pad = processor.tokenizer.pad_token_id
+    if layout == "packed":
+        return [pack_rows(sorted(samples, key=len, reverse=True), row_length, pad)]
+    size = size or len(samples)
+    return [pad_batch(samples[first : first + size], pad) for first in range(0, len(samples), size)]
+
+
+def memory(name: str) -> int:
+    """Bytes of a line of /proc/self/status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def run_child(*arguments: Any) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument(
+        "--positions", type=int, default=3072, help="text positions of a step, nano's vocabulary"
+    )
+    arguments.add_argument(
+        "--large-positions", type=int, default=2048, help="the same with the large vocabulary"
+    )
+    arguments.add_argument(
+        "--child", help="arguments of one case, as JSON; for the processes that this starts"
+    )
+    options = arguments.parse_args()
+    if options.child:
+        print(json.dumps(child(*json.loads(options.child))))
+        return
+    report = Report("training")
+    for title, vocabulary, positions in (
+        ("nano's vocabulary", 0, options.positions),
+        (f"{LARGE_VOCABULARY:,} tokens", LARGE_VOCABULARY, options.large_positions),
+    ):
+        packed = run_child("packed", 0, vocabulary, positions, options.repeats)
+        padded = {
+            size: run_child("padded", size, vocabulary, positions, options.repeats)
+            for size in (PADDED_PASSES if not vocabulary else (0,))
+        }
+        for case in padded.values():
+            check_same(packed["losses"], case["losses"])
+        add(report, title, packed, padded, is_large=bool(vocabulary))
+    report.finish(options.output)
+
+
+def check_same(first: Sequence[float], second: Sequence[float]) -> None:
+    """Both layouts must compute the same losses, or they are not the same training."""
+    for a, b in zip(first, second, strict=True):
+        if abs(a - b) > 1e-3 * abs(a):
+            raise SystemExit(f"the layouts train differently: losses {first} and {second}")
+
+
+def add(report: Report, title: str, packed: Any, padded: dict[int, Any], is_large: bool) -> None:
+    def rate(case: Any) -> float:
+        return case["samples"] / statistics.median(case["seconds"])
+
+    best = max(padded.values(), key=rate)
+    report.add(f"{title}: packed", rate(packed), "samples/s", seconds=packed["seconds"])
+    report.add(f"{title}: packed, positions in use", packed["fill"], "share")
+    for size, case in padded.items():
+        name = f"{size} a pass" if size else "all of a step in one pass"
+        report.add(f"{title}: padded, {name}", rate(case), "samples/s", seconds=case["seconds"])
+        report.add(f"{title}: padded, {name}, positions in use", case["fill"], "share")
+    report.add(
+        f"{title}: packed against the fastest padded", rate(packed) / rate(best), "times", "at least 2"
+    )
+    full = padded[0]
+    for name, case in (("packed", packed), ("padded", full)):
+        report.add(f"{title}: peak memory, {name}", case["peak"] / 2**20, "MiB")
+        report.add(f"{title}: of it weights, gradients and optimiser, {name}", case["floor"] / 2**20, "MiB")
+    target = "at most 0.2" if is_large else ""
+    report.add(f"{title}: peak memory, packed by padded", packed["peak"] / full["peak"], "ratio", target)
+    growth = [case["peak"] - case["floor"] for case in (packed, full)]
+    report.add(f"{title}: growth of memory, packed by padded", growth[0] / growth[1], "ratio", target)
+
+
+if __name__ == "__main__":
+    main()
