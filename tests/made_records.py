@@ -1,13 +1,31 @@
-"""Files of records as training reads them."""
+"""Pictures and turns that tests of data make records of."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from oryx.data.sources.opening import open_source
-from oryx.data.sources.record import Record
-from oryx.data.sources.settings import SourceSettings
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
 
 
-def read_records(path: Path | str) -> list[Record]:
-    """All records of a file."""
-    source = open_source(SourceSettings(path=str(path)))
-    return [source.read(index) for index in range(len(source))]
+def png(seed: int, height: int = 24, width: int = 40) -> bytes:
+    """A picture file of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def turns(question: str = "What?", answer: str = "It.") -> list[dict[str, str]]:
+    return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+
+
+def assert_same_batch(first: dict[str, Any], second: dict[str, Any], names: bool = True) -> None:
+    """Equal to the bit; with `names`, of the same records."""
+    assert first.keys() == second.keys()
+    for key in first.keys() - {"stats"}:
+        assert torch.equal(first[key], second[key]), key
+    if names:
+        assert first["stats"] == second["stats"]

@@ -156,7 +156,7 @@ def print_dry_run(result: DryRun, console: Console) -> None:
         f"{positions:,} on one process, {positions * PROCESSES:,} on {PROCESSES}"
     )
     if result.memory:
-        console.print(_memory_table(result.memory))
+        console.print(_memory_table(result.memory, recipe.parallel.cpu_offload))
     for note in result.notes:
         say(f"note: {note}")
     say(f"output: {result.output}")
@@ -239,7 +239,8 @@ _ROWS = {
 }
 
 
-def _memory_table(memory: dict[str, int | None]) -> Table:
+def _memory_table(memory: dict[str, int | None], offloads: bool) -> Table:
+    """With `offloads`, what is shared out lies in host memory and counts for nothing on the accelerator."""
     table = Table("memory, estimated", title="What a process holds")
     table.add_column("alone", justify="right")
     table.add_column(f"one of {PROCESSES}, sharded", justify="right")
@@ -250,8 +251,9 @@ def _memory_table(memory: dict[str, int | None]) -> Table:
             table.add_row(label, "unknown", "unknown")
             continue
         part = value // PROCESSES if name in SHARDED else 0 if name == "copies" else value
-        alone, shared = alone + value, shared + part
-        table.add_row(label, _gigabytes(value), _gigabytes(part))
+        is_away = offloads and name in SHARDED
+        alone, shared = alone + value, shared + (0 if is_away else part)
+        table.add_row(label, _gigabytes(value), _gigabytes(part) + (" on the host" if is_away else ""))
     table.add_section()
     table.add_row("together", _gigabytes(alone), _gigabytes(shared))
     return table

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_records import read_records
+from written_records import read_records
 from made_scenes import furnished, write_plain, write_scannet
 
 

@@ -27,6 +27,12 @@ def test_arguments_reach_training(monkeypatch):
     assert calls == [(Path("r.yaml"), Path("out"), ["a=1", "b=[1, 2]"]), (Path("r.yaml"), None, [])]
 
 
+def test_other_processes_than_the_first_are_silent(monkeypatch):
+    monkeypatch.setattr("oryx.training.trainer.train", lambda *_, **__: Path("runs/x"))
+    monkeypatch.setenv("RANK", "1")
+    assert CliRunner().invoke(app, ["r.yaml"]).output == ""
+
+
 def test_a_recipe_that_is_missing_is_an_error_of_oryx():
     result = CliRunner().invoke(app, ["none.yaml", "--output", "x"])
     assert "the recipe none.yaml does not exist." in str(result.exception)

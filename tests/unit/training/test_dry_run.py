@@ -59,6 +59,13 @@ def test_memory_is_summed_and_shared_out(run):
     assert f"{result.memory['weights'] / 8 / 2**20:,.2f} MiB" in weights
 
 
+def test_what_lies_on_the_host_is_not_summed(run):
+    result, text = run("parallel.strategy=fsdp2", "parallel.cpu_offload=true")
+    rest = result.memory["activations"] + result.memory["logits"]
+    assert f"{rest / 2**20:,.2f} MiB" in next(line for line in text.splitlines() if "together" in line)
+    assert text.count("on the host") == 3
+
+
 def test_sources_that_are_there_are_counted_and_those_that_are_not_are_named(run, record_file, tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text("[{")

@@ -11,6 +11,7 @@ import pytest
 from oryx.errors import ConfigError, OryxError
 from oryx.training.folder import RunFolder
 from oryx.training.recipe import Recipe, load_recipe
+from oryx.training.trainer import train
 
 
 @pytest.fixture
@@ -169,3 +170,19 @@ def test_files_left_by_a_kill_are_cleared(folder, recipe):
     (folder.staging / "half").write_text("")
     folder.open(recipe, "auto")
     assert not folder.staging.exists()
+
+
+def test_a_finished_run_is_known_by_its_recipe(recipe_file, tmp_path, silent):
+    recipe = load_recipe(recipe_file, ["optim.steps=1"])
+    folder = RunFolder(tmp_path / "run")
+    assert not folder.is_finished(recipe)
+    train(recipe, folder.path, console=silent)
+    assert folder.is_finished(recipe)
+    # However many processes made it: their number times the accumulation is what a step reads.
+    assert folder.is_finished(load_recipe(recipe_file, ["optim.steps=1", "batch.gradient_accumulation=2"]))
+    with pytest.raises(
+        ConfigError, match=r"holds a run of another recipe \(optim.steps is 1 there and 2 here"
+    ):
+        folder.is_finished(load_recipe(recipe_file, ["optim.steps=2"]))
+    (folder.path / "config.json").unlink()
+    assert not folder.is_finished(recipe)

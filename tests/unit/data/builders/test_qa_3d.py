@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_records import read_records
+from written_records import read_records
 from PIL import Image
 
 from oryx.data.builders.correspondence.marks import MarkedObject, MarkedScene, MarkedView, write_marks

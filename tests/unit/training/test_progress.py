@@ -1,0 +1,44 @@
+"""What a run leaves of its course: training time that adds up over cuts, and a picture."""
+
+import json
+
+from PIL import Image
+
+from oryx.training import progress as module
+from oryx.training.trainer import train
+
+ONE_STEP = "optim.max_minutes=1e-9"
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_minutes_add_up_over_cuts(recipe_file, tmp_path, silent, monkeypatch):
+    clock = iter(range(10_000))
+    monkeypatch.setattr(module.time, "monotonic", lambda: 60.0 * next(clock))  # a minute between two looks
+    for _ in range(3):
+        train(recipe_file, tmp_path / "run", [ONE_STEP], console=silent)
+    minutes = [line["minutes"] for line in lines(tmp_path / "run")]
+    assert len(minutes) == 3
+    parts = [later - earlier for earlier, later in zip([0, *minutes], minutes)]
+    assert len(set(parts)) == 1  # the same each time, whatever lay between the runs
+    assert parts[0] > 0
+
+
+def test_a_run_is_drawn_when_it_stops(recipe_file, tmp_path, silent):
+    folder = train(recipe_file, tmp_path / "run", [ONE_STEP], console=silent)
+    assert Image.open(folder / "loss.png").format == "PNG"
+    stopped = (folder / "loss.png").read_bytes()
+    train(recipe_file, folder, console=silent)
+    assert (folder / "loss.png").read_bytes() != stopped
+
+
+def test_a_picture_that_cannot_be_drawn_ends_nothing(recipe_file, tmp_path, silent, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "draw_curves", refuse)
+    folder = train(recipe_file, tmp_path / "run", ["optim.steps=1"], console=silent)
+    assert (folder / "config.json").is_file()
+    assert "loss.png could not be written" in silent.file.getvalue()
