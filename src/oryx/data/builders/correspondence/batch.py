@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
-from oryx.data.builders.correspondence.marking import OutputError, mark_scene
+from oryx.data.builders.correspondence.marking import OutputError, load_sam2, mark_scene
 from oryx.data.builders.correspondence.marks import FILE, read_marks
 from oryx.data.builders.correspondence.settings import MarkSettings
-from oryx.data.builders.correspondence.sources import Source
 from oryx.errors import ConfigError, MediaError
 
 Report = Callable[[int, int, str], None]
@@ -109,16 +108,18 @@ def _outcomes(
 ) -> Iterator[tuple[str, str | None]]:
     """(scene's name, what is wrong with it or None) in the order in which they are done."""
     count = min(workers, len(scenes))
-    shared = _shared_source(settings)
-    if count <= 1 or shared is not None or settings.sam2:
+    if scenes and settings.sam2 and settings.source in ("auto", "sam2"):
+        load_sam2(settings.sam2, settings.device)  # wrong weights are no scene's fault
+        count = 1
+    if count <= 1:
         for scene in scenes:
-            yield _mark(scene, output, settings, shared)
+            yield _mark(scene, output, settings)
         return
     # Not forked: a process with threads (a progress bar, torch) must not be copied as it stands.
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
     try:
         futures: list[Future[tuple[str, str | None]]] = [
-            pool.submit(_mark, scene, output, settings, None) for scene in scenes
+            pool.submit(_mark, scene, output, settings) for scene in scenes
         ]
         for future in as_completed(futures):
             yield future.result()
@@ -131,19 +132,10 @@ def _outcomes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _shared_source(settings: MarkSettings) -> Source | None:
-    """SAM 2, loaded once for all scenes that are sure to need it."""
-    if settings.source != "sam2":
-        return None
-    from oryx.data.builders.correspondence.sources.sam2 import Sam2Source
-
-    return Sam2Source(settings.sam2 or "", settings.device)
-
-
-def _mark(scene: Path, output: Path, settings: MarkSettings, source: Source | None) -> tuple[str, str | None]:
+def _mark(scene: Path, output: Path, settings: MarkSettings) -> tuple[str, str | None]:
     name = scene.resolve().name
     try:
-        mark_scene(scene, output, settings, source)
+        mark_scene(scene, output, settings)
     except OutputError:
         raise
     except (MediaError, ConfigError) as error:

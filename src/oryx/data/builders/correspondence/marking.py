@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Sequence
@@ -106,9 +107,19 @@ def make_source(scene: Scene, settings: MarkSettings) -> tuple[str, Source]:
         return name, BoxSource(settings.boxes)
     if name == "features":
         return name, FeatureSource()
+    return name, load_sam2(settings.sam2 or "", settings.device)
+
+
+@functools.lru_cache(maxsize=1)
+def load_sam2(model: str, device: str) -> Source:
+    """A SAM 2 tracker, loaded once for all scenes.
+
+    Raises:
+        ConfigError: there are no such weights.
+    """
     from oryx.data.builders.correspondence.sources.sam2 import Sam2Source
 
-    return name, Sam2Source(settings.sam2 or "", settings.device)
+    return Sam2Source(model, device)
 
 
 def _candidates(scene: Scene, settings: MarkSettings, source: str) -> list[int]:

@@ -8,9 +8,11 @@ from made_scenes import MadeScene, write_plain
 
 from oryx.data.builders.correspondence import batch
 from oryx.data.builders.correspondence.batch import mark_scenes
-from oryx.data.builders.correspondence.marking import OutputError
+from oryx.data.builders.correspondence.marking import OutputError, load_sam2
+from oryx.data.builders.correspondence.marks import read_marks
 from oryx.data.builders.correspondence.scenes import find_scenes
 from oryx.data.builders.correspondence.settings import MarkSettings
+from oryx.data.builders.correspondence.sights import Sight, Sightings
 from oryx.errors import ConfigError
 
 
@@ -94,6 +96,36 @@ def test_a_worker_that_dies(scenes: list[Path], tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(batch, "ProcessPoolExecutor", Dead)
     with pytest.raises(ConfigError, match="fewer workers"):
         mark_scenes(scenes, tmp_path / "out", workers=2)
+
+
+def test_sam2_is_loaded_once_and_for_the_scenes_that_need_it(
+    scenes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told:
+        """A tracker that sees one thing everywhere."""
+
+        loads = 0
+
+        def __init__(self, model: str, device: str) -> None:
+            Told.loads += 1
+
+        def identify(self, scene, views):
+            return Sightings({0: {place: Sight(60, 80, 900.0) for place in range(len(views))}})
+
+    monkeypatch.setattr("oryx.data.builders.correspondence.sources.sam2.Sam2Source", Told)
+    load_sam2.cache_clear()
+    shutil.rmtree(scenes[0] / "masks")
+    shutil.rmtree(scenes[1] / "masks")
+    result = mark_scenes(scenes, tmp_path / "out", MarkSettings(sam2="weights"), workers=4)
+    load_sam2.cache_clear()
+    sources = [read_marks(tmp_path / "out" / name).source for name in result.marked]
+    assert (result.marked, sources) == (["a", "b", "c"], ["sam2", "sam2", "masks"])
+    assert Told.loads == 1
+
+
+def test_wrong_weights_are_no_scenes_fault(scenes: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no SAM 2 weights"):
+        mark_scenes(scenes, tmp_path / "out", MarkSettings(sam2=str(tmp_path / "nothing")))
 
 
 def test_numbers_out_of_range(scenes: list[Path], tmp_path: Path) -> None:
