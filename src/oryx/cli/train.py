@@ -22,22 +22,22 @@ def train_command(
         bool, typer.Option("--dry-run", help="Check the recipe and say what it would do; train nothing.")
     ] = False,
 ) -> None:
-    """Train a model by a recipe. The same command goes on with a run that was stopped."""
-    from oryx.training.chain import is_chain
+    """Train a model by a recipe. The same command goes on with a run that was stopped.
 
+    On several GPUs: torchrun --nproc-per-node 8 -m oryx train RECIPE
+    """
     overrides = set_ or []
     if dry_run:
         from oryx.training.dry_run import dry_run_file
 
         dry_run_file(recipe, output, overrides)
         return
-    if is_chain(recipe):
-        from oryx.training.chain import train_chain
+    from oryx.training.chain import is_chain, train_chain
+    from oryx.training.distributed import is_main_process, leave_world
+    from oryx.training.trainer import train
 
-        folder = train_chain(recipe, output=output, overrides=overrides)
-    else:
-        from oryx.training.trainer import train
-
-        folder = train(recipe, output=output, overrides=overrides)
-    if os.environ.get("RANK", "0") == "0":  # of the processes that a launcher started, the first speaks
+    run = train_chain if is_chain(recipe) else train
+    folder = run(recipe, output=output, overrides=overrides)
+    if is_main_process():
         typer.echo(f"The model is in {folder}.")
+    leave_world()

@@ -12,7 +12,6 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from oryx.config import OryxConfig, OryxVisionConfig
-from oryx.data.synthetic import SKILLS, make_source
 from oryx.data.tokenizer import spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config, load
@@ -21,8 +20,10 @@ from oryx.processing.geometry import nearest
 from oryx.processing.processor import OryxProcessor
 from oryx.training.assembling import assemble, make_processor
 from oryx.training.backbone import read_tokenizer
+from oryx.training.growing import grow
 from oryx.training.recipe import Recipe
 from oryx.training.sections.model import ModelSection, NewModel
+from oryx.training.vocabulary import synthetic_texts
 
 _PROCESSOR_KEYS = ("resize_rule", "prompt_style", "system_prompt", "image_token")
 # Keys that configs of language models take and store under another name.
@@ -49,6 +50,8 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
             )
         if section.vision:
             model = _change_tower(model, section.vision, recipe.seed)
+        if section.grow is not None:
+            model, processor = grow(model, processor, section.grow, recipe.seed)
         check_patch_size(model.config.vision_config, processor.rule.patch_size)
         model.config.image_token_id = processor.image_token_id
         return model, processor
@@ -117,11 +120,7 @@ def changed_config(config: OryxConfig, settings: Mapping[str, Any]) -> OryxConfi
 
 def _tokenizer(new: NewModel) -> PreTrainedTokenizerBase:
     if new.tokenizer is None:
-        # All skills, whatever this recipe begins with: later recipes of a chain keep the tokenizer.
-        skills: dict[str, dict[str, Any]] = {name: {} for name in SKILLS}
-        source = make_source({**skills, "words": {"fonts": ["default"]}}, seed=0)
-        samples = (source[index] for index in range(new.spelling_samples or 0))
-        return spelling_tokenizer(turn["value"] for sample in samples for turn in sample.conversations)
+        return spelling_tokenizer(synthetic_texts(new.spelling_samples or 0))
     return read_tokenizer(new.tokenizer, "model.new.tokenizer")
 
 

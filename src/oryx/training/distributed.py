@@ -145,6 +145,11 @@ def _start_group() -> None:
         PartialState(cpu=not torch.accelerator.is_available())
 
 
+def is_main_process() -> bool:
+    """Whether this process has rank 0, or no others beside it."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
 def leave_world() -> None:
     """Take down the process group, if there is one; for the end of a command that went well."""
     if dist.is_available() and dist.is_initialized():

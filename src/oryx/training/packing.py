@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 OPEN_ROWS = 64
 """Rows that wait for a sample that fits, when finite data is packed."""
@@ -28,22 +28,37 @@ def choose_full(lengths: Sequence[int], rooms: Sequence[int]) -> list[int]:
 
 
 def pack_stream(lengths: Sequence[int], row_length: int) -> list[list[int]]:
-    """All samples in rows: each goes into the fullest open row with room; of too many the fullest closes."""
+    """All samples in rows: each goes into the fullest open row with room; of too many the fullest closes.
+
+    At the end, the samples of the open rows are put in anew, the longest first.
+    """
+    done, left = _best_fit(range(len(lengths)), lengths, row_length, OPEN_ROWS)
+    waiting = [index for row in left for index in row]
+    again, _ = _best_fit(sorted(waiting, key=lambda index: -lengths[index]), lengths, row_length)
+    return done + (again if len(again) < len(left) else left)
+
+
+def _best_fit(
+    indices: Iterable[int], lengths: Sequence[int], row_length: int, most_open: int | None = None
+) -> tuple[list[list[int]], list[list[int]]]:
+    """(rows that were closed, rows that are open at the end), or all rows as closed ones without a limit."""
     done: list[list[int]] = []
     rows: list[list[int]] = []
     free: list[tuple[int, int]] = []  # (free positions, row) of the open rows, ascending
-    for index, length in enumerate(lengths):
-        place = bisect.bisect_left(free, (length, -1))
+    for index in indices:
+        place = bisect.bisect_left(free, (lengths[index], -1))
         if place < len(free):
             left, row = free.pop(place)
             rows[row].append(index)
         else:
             left, row = row_length, len(rows)
             rows.append([index])
-        bisect.insort(free, (left - length, row))
-        if len(free) > OPEN_ROWS:
+        bisect.insort(free, (left - lengths[index], row))
+        if most_open is not None and len(free) > most_open:
             done.append(rows[free.pop(0)[1]])
-    return done + [rows[row] for row in sorted(row for _, row in free)]
+    if most_open is None:
+        return rows, []
+    return done, [rows[row] for row in sorted(row for _, row in free)]
 
 
 def shuffle_near(items: list[list[int]], rng: random.Random, window: int | None) -> None:

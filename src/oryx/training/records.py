@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import Dataset
 
 from oryx.data.sources.base import Source, digest
+from oryx.data.sources.cache import KEPT_FROM
 from oryx.data.sources.counting import Counts, Finding, count_source
 from oryx.data.sources.opening import open_source
 from oryx.errors import ConfigError, MediaError, OryxError
@@ -61,9 +65,9 @@ class RecordBatches(Dataset):
         report(f"counting the positions of {total:,} records")
         self.counts, known = self._count(recipe.num_workers, limit, report)
         self.mixture = self._mix()
-        name = digest(
-            [[source.fingerprint() for source in self.sources], recipe.to_dict()["data"], self.seed]
-        )
+        told = recipe.to_dict()
+        fingerprints = [source.fingerprint() for source in self.sources]
+        name = digest([fingerprints, told["data"], told["batch"], self.seed])
         self.journal = Journal(name, known, limit)
         self.synthetic = SyntheticRows(self.packer, data) if data.draws else None
         self.planned_share = 1.0 if self.synthetic is None else self._planned_share(data.synthetic.weight)  # type: ignore[union-attr, arg-type]
@@ -112,7 +116,15 @@ class RecordBatches(Dataset):
                 if len(broken) <= REPORTED:
                     report(f"skipped {finding.problem}")
 
-        counts = [count_source(source, self.packer.processor, num_workers, found) for source in self.sources]
+        with _progress_bar(sum(map(len, self.sources))) as advance:
+
+            def looked(finding: Finding) -> None:
+                advance()
+                found(finding)
+
+            counts = [
+                count_source(source, self.packer.processor, num_workers, looked) for source in self.sources
+            ]
         for source, counted in zip(self.sources, counts):
             for index in np.flatnonzero(counted.lengths > self.packer.row_length).tolist():
                 try:
@@ -166,7 +178,10 @@ class RecordBatches(Dataset):
             is_stream = any(source.window is not None for source in self.sources)
             shuffle_near(rows, rng, 2 * OPEN_ROWS if is_stream else None)
             if self.balance > 1:
-                rows = balance(rows, patches.tolist(), self.packer.rows, self.balance, rng)
+                # Groups begin at whole turns of the processes, wherever the epoch begins.
+                lead = -self._starts[epoch] % self.balance * self.packer.rows
+                rest = balance(rows[lead:], patches.tolist(), self.packer.rows, self.balance, rng)
+                rows = rows[:lead] + rest
             self._plans = {epoch: _Plan(draws, rows, self._split(len(rows)))}
         return self._plans[epoch]
 
@@ -207,3 +222,14 @@ class RecordBatches(Dataset):
         length, lengths = self.packer.row_length, [len(sample) for sample in planned]
         used = [sum(lengths[index] for index in row) for row in first_fit(lengths, length)]
         return [length - own for own in used] + [length] * (self.packer.rows - len(used))
+
+
+@contextmanager
+def _progress_bar(total: int) -> Iterator[Callable[[], None]]:
+    """On a terminal, where counting takes long enough to look at; gives what to call after each record."""
+    columns = (TextColumn("counting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    shown = console.is_terminal and total >= KEPT_FROM
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
+        task = progress.add_task("counting", total=total)
+        yield lambda: progress.advance(task)

@@ -126,14 +126,14 @@ class WholeCheckpoints(Trainer):
             self._own_model.load_state_dict(weights, strict=False)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if not self.is_sharded:
+        # Shards are read by whatever goes on with them: more processes, fewer, or one.
+        if checkpoint is None or not (self.is_sharded or (Path(checkpoint) / sharding.OPTIMIZER).is_dir()):
             super()._load_optimizer_and_scheduler(checkpoint)
-        elif checkpoint is not None:
-            assert self.lr_scheduler is not None
-            sharding.load_optimizer(self._own_model, self._bare_optimizer, Path(checkpoint))
-            self.lr_scheduler.load_state_dict(
-                torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
-            )
+            return
+        assert self.lr_scheduler is not None
+        sharding.load_optimizer(self._own_model, self._bare_optimizer, Path(checkpoint))
+        schedule = torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
+        self.lr_scheduler.load_state_dict(schedule)
 
     @property
     def _bare_optimizer(self) -> Any:

@@ -73,10 +73,11 @@ def shard(model: Any, section: ParallelSection, bfloat16: bool) -> None:
     weights = model.state_dict() if dist.get_rank() == 0 else {}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtypes = {"param_dtype": torch.bfloat16, "reduce_dtype": torch.float32} if bfloat16 else {}
+    offload = CPUOffloadPolicy(pin_memory=device == "cuda") if section.cpu_offload else OffloadPolicy()
     settings: dict[str, Any] = {
         "mesh": init_device_mesh(device, (dist.get_world_size(),)),
         "mp_policy": MixedPrecisionPolicy(**dtypes),  # type: ignore[arg-type]
-        "offload_policy": CPUOffloadPolicy() if section.cpu_offload else OffloadPolicy(),
+        "offload_policy": offload,
     }
     layers = set(model._no_split_modules) - _IN_ROOT
     for module in [module for module in model.modules() if type(module).__name__ in layers]:
@@ -100,8 +101,11 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
 def gather_weights(model: nn.Module, only_learned: bool = False) -> dict[str, Tensor]:
     """All weights, or those that learn, whole, in host memory of rank 0; nothing elsewhere."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=only_learned)
-    weights: Any = get_model_state_dict(model, options=options)
-    return weights
+    weights: dict[str, Any] = get_model_state_dict(model, options=options)
+    # Gathered tensors are no longer one, where the model's own, such as a tied head, are.
+    every = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    twins = every - {name for name, _ in model.named_parameters()}
+    return {name: weight for name, weight in weights.items() if name not in twins}
 
 
 def save_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) -> None:
@@ -118,7 +122,7 @@ def save_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, folder: P
 
 
 def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, checkpoint: Path) -> None:
-    """Read back what `save_optimizer` wrote, for any number of processes.
+    """Read back what `save_optimizer` wrote, into shares or into a whole model.
 
     Raises:
         CheckpointError: the checkpoint holds none, or another model's.
@@ -132,7 +136,7 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, checkpoin
         # A weight that no step has used yet has no state.
         has_state = {key.removeprefix(f"{OPTIMIZER}.state.").rpartition(".")[0] for key in saved}
         state["state"] = {name: entry for name, entry in state["state"].items() if name in has_state}
-        dcp.load({OPTIMIZER: state}, checkpoint_id=folder)
+        dcp.load({OPTIMIZER: state}, checkpoint_id=folder, no_dist=not dist.is_initialized())
     except (CheckpointException, OSError) as error:
         reason = _as_plain(error) if isinstance(error, CheckpointException) else error
         raise CheckpointError(f"{folder} cannot be read ({reason}).") from None

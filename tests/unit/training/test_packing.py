@@ -28,6 +28,16 @@ def test_a_stream_is_packed_whole_and_tightly():
     assert sum(lengths) / (100 * len(rows)) > 0.95
 
 
+@pytest.mark.parametrize("count", [30, 100, 300])
+def test_what_waits_at_the_end_is_packed_tightly_too(count):
+    rng = random.Random(count)
+    lengths = [rng.randint(5, 60) for _ in range(count)]
+    rows = pack_stream(lengths, 100)
+    assert sorted(index for row in rows for index in row) == list(range(count))
+    assert all(sum(lengths[index] for index in row) <= 100 for row in rows)
+    assert len(rows) <= 1 + sum(lengths) / (0.97 * 100)
+
+
 def test_a_window_keeps_near_what_was_near():
     items = [[number] for number in range(100)]
     shuffle_near(items, random.Random(0), window=10)

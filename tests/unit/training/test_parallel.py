@@ -15,8 +15,14 @@ from safetensors.torch import load_file
 
 import oryx
 from oryx.errors import OryxError
+from oryx.model import loss as loss_module
 from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.training.building import build_model
 from oryx.training.data import SyntheticBatches
+from oryx.training.distributed import join_world
+from oryx.training.recipe import load_recipe
+from oryx.training.sections.parallel import ParallelSection
+from oryx.training.sharding import shard
 from oryx.training.trainer import train
 
 TWO_BATCHES = "batch.gradient_accumulation=2"
@@ -31,11 +37,14 @@ def curve(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def run(recipe, output, changes, break_at=None, kind=None, texts=()):
+def run(recipe, output, changes, break_at=None, kind=None, texts=(), chunk=0):
     """Train in this process; what it printed, or the error it ended with.
 
-    Batch `break_at` breaks in the way of `kind`; batches in `texts` hold no visual.
+    Batch `break_at` breaks in the way of `kind`; batches in `texts` hold no visual; so many logits as `chunk`
+    says exist at once.
     """
+    if chunk:
+        loss_module.CHUNK_VALUES["cpu"] = chunk
     console = Console(file=StringIO(), width=200)
     original, save = SyntheticBatches.__getitem__, torch.save
     forward = OryxForConditionalGeneration.forward
@@ -154,3 +163,78 @@ def test_a_killed_process_costs_nothing_but_time(recipe_file, tmp_path, name):
     assert curve(parts) == curve(tmp_path / "whole")
     expected, found = (load_file(tmp_path / run / "model.safetensors") for run in ("whole", "parts"))
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "chunk", "tolerance"),
+    [
+        (["gradient_checkpointing=true"], 500, 1e-4),
+        (["model.new.text.tie_word_embeddings=true"], 500, 1e-4),
+        (["parallel.cpu_offload=true", "parallel.reshard_after_forward=false"], 0, 1e-4),
+        (["optim.optimizer=muon", "optim.max_grad_norm=0"], 0, 1e-4),
+        (["lora.rank=4", "train=[projector,language_model]"], 0, 1e-4),
+        # FSDP2 gathers every weight in bfloat16; autocast leaves norms and embeddings in float32.
+        (["precision=bfloat16", "lora.rank=4", "train=[projector,language_model]"], 0, 0.03),
+        (["precision=bfloat16"], 500, 0.03),
+    ],
+)
+def test_shares_train_as_a_whole_with_every_setting(recipe_file, tmp_path, changes, chunk, tolerance):
+    changes = [*changes, "model.new.vision.position_embedding=both"]
+    run(recipe_file, tmp_path / "one", [*changes, TWO_BATCHES])
+    run_ranks(2, run, recipe_file, tmp_path / "two", [*changes, strategy("fsdp2")], None, None, (), chunk)
+    assert curve(tmp_path / "two") == pytest.approx(curve(tmp_path / "one"), abs=tolerance)
+    expected, found = (load_file(tmp_path / run / "model.safetensors") for run in ("one", "two"))
+    assert found.keys() == expected.keys()
+    for key, value in found.items():
+        assert value.dtype == expected[key].dtype
+        torch.testing.assert_close(value, expected[key], atol=10 * tolerance, rtol=1e-3, msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [[], ["lora.rank=4", "optim.optimizer=muon"]])
+def test_one_process_goes_on_with_what_two_began(recipe_file, tmp_path, changes):
+    """The same batches a step, so the same run, to the rounding of sums in another order."""
+    changes = [*changes, strategy("fsdp2")]
+    run(recipe_file, tmp_path / "one", [*changes, TWO_BATCHES])
+    run_ranks(2, run, recipe_file, tmp_path / "parts", [*changes, "optim.max_minutes=1e-9"])
+    said = run(recipe_file, tmp_path / "parts", changes)
+    assert "keep processes x batch.gradient_accumulation as it was" in said[0]
+    assert "going on from" in run(recipe_file, tmp_path / "parts", [*changes, TWO_BATCHES])
+    assert curve(tmp_path / "parts") == pytest.approx(curve(tmp_path / "one"), abs=1e-4)
+    assert len(curve(tmp_path / "parts")) == 6
+
+
+def held_by_each(recipe):
+    """Share of the model's values that this process holds, and of its gradients after a step."""
+    world = join_world()
+    settings = load_recipe(recipe)
+    model, processor = build_model(settings)
+    whole = sum(weight.numel() for weight in model.parameters())
+    shard(model, ParallelSection(strategy="fsdp2"), bfloat16=False)
+    batch = SyntheticBatches(processor, settings.data, settings.batch)[world.rank]
+    batch.pop("stats")
+    model.train()
+    model(**batch).loss.backward()
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    return [
+        sum(tensor.to_local().numel() for tensor in tensors) / whole
+        for tensors in (list(model.parameters()), gradients)
+    ]
+
+
+def test_each_process_holds_its_share(recipe_file):
+    for weights, gradients in run_ranks(2, held_by_each, recipe_file):
+        assert weights == pytest.approx(0.5, abs=0.03)
+        assert gradients <= weights
+
+
+@pytest.mark.slow
+def test_only_rank_0_reads_the_weights(recipe_file, tmp_path):
+    """The other process is given rank 0's: what it holds after reading is left empty."""
+    changes = ["model.new=null", "model.from=nano", "optim.learning_rate=1e-12", "optim.steps=1"]
+    changes += ["data.synthetic.skills.words.detail=high", "optim.weight_decay=0"]
+    run_ranks(2, run, recipe_file, tmp_path / "run", [*changes, strategy("fsdp2")])
+    nano = oryx.load("nano", dtype="float32", device="cpu")[0].state_dict()
+    for name, value in load_file(tmp_path / "run" / "model.safetensors").items():
+        torch.testing.assert_close(value, nano[name], atol=1e-6, rtol=1e-5, msg=name)

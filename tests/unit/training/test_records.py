@@ -167,9 +167,9 @@ def test_batches_of_a_group_cost_the_same(tmp_path, with_sources, processor):
     for group in (1, 4):
         more = [f"data.balance={group}", "batch.rows=1"]
         batches = make_batches(with_sources(tmp_path / "a.json", more=more), processor)
-        count = batches.num_batches(1) // 4 * 4
-        costs = [len(batches[number].get("patches", ())) for number in range(count)]
-        groups = [costs[start : start + 4] for start in range(0, count, 4)]
+        first, last = -(-batches.num_batches(1) // 4) * 4, batches.num_batches(2) // 4 * 4
+        costs = [len(batches[number].get("patches", ())) for number in range(first, last)]
+        groups = [costs[start : start + 4] for start in range(0, len(costs), 4)]
         spreads[group] = sum(max(own) - min(own) for own in groups) / sum(costs)
         assert Counter(names_of(batches, 0, batches.num_batches(1))).most_common(1)[0][1] == 1
     assert 0 < spreads[4] < spreads[1] / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,12 @@ class LlavaFile(Source):
 
 def find_lines(path: Path) -> np.ndarray:
     """(N, 3) int64: first byte, size and number (from 1) of each line that is not blank."""
-    rows: list[tuple[int, int, int]] = []
+    rows = array("q")
     with path.open("rb") as file:
         start = 0
         for number, line in enumerate(file, start=1):
             if not line.isspace():
-                rows.append((start, len(line), number))
+                rows.extend((start, len(line), number))
             start += len(line)
     return np.array(rows, dtype=np.int64).reshape(-1, 3)
 

@@ -74,7 +74,8 @@ class Record:
             if kind == "views" and isinstance(source, str) and swaps:
                 source = list_views(source)
             if isinstance(source, Frames):
-                opened[key] = [picture(item) for item in _choose(source, visual)]
+                chosen = source if kind == "views" else _choose(source, visual)
+                opened[key] = [picture(item) for item in chosen]
             elif isinstance(source, list):
                 opened[key] = [picture(item) for item in source]
             elif kind == "image":

@@ -51,10 +51,13 @@ class Shard(Source):
     def place(self, index: int) -> str:
         if index == len(self._index.keys):
             return str(self.path)
-        return f"{self.path} key {self._index.keys[index]}"
+        return f"{self.path} key {self._key(index)}"
 
     def identity(self) -> Any:
         return self._identity
+
+    def _key(self, index: int) -> str:
+        return bytes(self._index.keys[index]).decode()
 
     def _members(self, index: int) -> dict[str, Slice]:
         """Suffix, such as `.0.jpg` -> its bytes."""
@@ -65,7 +68,7 @@ class Shard(Source):
                 str(self.path),
                 int(found.offsets[place]),
                 int(found.sizes[place]),
-                name=f"{found.keys[index]}{found.suffixes[found.kinds[place]]}",
+                name=f"{self._key(index)}{found.suffixes[found.kinds[place]]}",
             )
             for place in range(start, stop)
         }
@@ -89,6 +92,7 @@ class _Members:
     """Where the members of a shard lie: of record i, members `starts[i]` to `starts[i + 1]`."""
 
     keys: np.ndarray
+    """(N,) as bytes, a quarter of what texts take."""
     starts: np.ndarray
     offsets: np.ndarray
     sizes: np.ndarray
@@ -145,7 +149,7 @@ def _scan(path: Path) -> _Members:
         raise ConfigError(f"{path} cannot be read ({error}).") from None
     table = np.array(rows, dtype=np.int64).reshape(-1, 3)
     return _Members(
-        np.array(keys, dtype=np.str_),
+        np.array([key.encode() for key in keys], dtype=np.bytes_),
         np.array([*starts, len(rows)], dtype=np.int64),
         table[:, 0],
         table[:, 1],

@@ -7,21 +7,14 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from PIL import Image
-
 from oryx.data.sources.base import Source
-from oryx.data.sources.media import Frames, Slice
-from oryx.data.sources.record import Record
-from oryx.errors import ConfigError, MediaError, OryxError
-from oryx.media.image import open_file
-from oryx.media.subtitles import find_subtitles, read_subtitles
-from oryx.media.views import list_views
-from oryx.processing.visuals import visual_dials, visual_source, visual_type
+from oryx.data.sources.contents import Row, Stored, read_media
+from oryx.errors import ConfigError, OryxError
 
 RECORDS = "records.jsonl"
 PACK_FORMATS = ("patches", "webdataset")
@@ -92,7 +85,7 @@ def _pack_one(source: Source, index: int, writer: _Writer, report: PackReport, s
         record = source.read(index)
         try:
             # All media are read before one is written: a broken record leaves no bytes behind.
-            packed = _read_record(record)
+            packed = read_media(record)
         except OryxError as error:
             raise type(error)(f"{record.place}: {error}") from None
     except OryxError as error:
@@ -102,18 +95,6 @@ def _pack_one(source: Source, index: int, writer: _Writer, report: PackReport, s
         return
     writer.write(packed)
     report.num_records += 1
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """A medium that was read, with the ending of its name."""
-
-    data: bytes
-    suffix: str
-
-
-class _Row(tuple[_Stored, ...]):
-    """Frames of one video, to be kept as one place."""
 
 
 class _Writer(Protocol):
@@ -138,18 +119,18 @@ class _Patches:
         self.file.close()
         self.records.close()
 
-    def _put(self, medium: _Stored | _Row) -> dict[str, Any]:
+    def _put(self, medium: Stored | Row) -> dict[str, Any]:
         start = self.file.tell()
         if start >= self.limit:
             self.file.close()
             self.number += 1
             self.file, start = self._open(), 0
-        parts = medium if isinstance(medium, _Row) else (medium,)
+        parts = medium if isinstance(medium, Row) else (medium,)
         for part in parts:
             self.file.write(part.data)
             self.report.num_bytes += len(part.data)
         sizes = [len(part.data) for part in parts]
-        size = sizes if isinstance(medium, _Row) else sizes[0]
+        size = sizes if isinstance(medium, Row) else sizes[0]
         return {"patch": self._name(), "start_num": start, "size": size}
 
     def _name(self) -> str:
@@ -174,8 +155,8 @@ class _Shards:
             self.archive = self._open()
         members: list[tuple[str, bytes]] = []
 
-        def put(medium: _Stored | _Row) -> Any:
-            if isinstance(medium, _Row):
+        def put(medium: Stored | Row) -> Any:
+            if isinstance(medium, Row):
                 return {"frames": [put(part) for part in medium]}
             name = f"{len(members)}{medium.suffix}"
             members.append((name, medium.data))
@@ -196,94 +177,12 @@ class _Shards:
         return tarfile.open(self.folder / f"{self.number:06d}.tar", "w")
 
 
-def _replace(value: Any, put: Callable[[_Stored | _Row], Any]) -> Any:
+def _replace(value: Any, put: Callable[[Stored | Row], Any]) -> Any:
     """The entry with the place of each medium in its stead."""
-    if isinstance(value, _Stored | _Row):
+    if isinstance(value, Stored | Row):
         return put(value)
     if isinstance(value, Mapping):
         return {key: _replace(item, put) for key, item in value.items()}
     if isinstance(value, list):
         return [_replace(item, put) for item in value]
     return value
-
-
-def _read_record(record: Record) -> dict[str, Any]:
-    """The record as an entry of LLaVA's layout, its media read."""
-    entry: dict[str, Any] = {} if record.id is None else {"id": record.id}
-    needle = record.needle
-    if needle is not None:
-        return {
-            **entry,
-            "video_long": _read_video(needle.video),
-            "idx": list(needle.targets),
-            "type": needle.task,
-            "question": needle.question,
-            "answer": needle.answer,
-        }
-    visuals = [_read_visual(visual) for visual in record.visuals]
-    plain = [visual for visual in visuals if set(visual) == {"type", visual["type"]}]
-    kinds = {visual["type"] for visual in visuals}
-    # The published keys where they say all there is.
-    if len(plain) == len(visuals) and kinds == {"image"}:
-        pictures = [visual["image"] for visual in visuals]
-        entry["image"] = pictures[0] if len(pictures) == 1 else pictures
-    elif len(plain) == len(visuals) == 1 and kinds == {"video"} and isinstance(visuals[0]["video"], _Row):
-        entry["video"] = visuals[0]["video"]
-    elif visuals:
-        entry["visuals"] = visuals
-    return {**entry, "conversations": record.conversations}
-
-
-def _read_visual(visual: Mapping[str, Any]) -> dict[str, Any]:
-    kind = visual_type(visual)
-    source = visual_source(visual, kind)
-    dials = visual_dials(visual)
-    if dials.get("marks"):
-        dials["marks"] = [asdict(mark) for mark in dials["marks"]]
-    if dials.get("subtitles"):
-        dials["subtitles"] = _read_subtitles(dials["subtitles"], source)
-    media: Any
-    if kind == "image":
-        media = _read(source)
-    elif kind == "video":
-        media = _read_video(source)
-    else:
-        media = [_read(view) for view in (list_views(source) if isinstance(source, str) else source)]
-    return {"type": kind, kind: media, **dials}
-
-
-def _read_video(source: Any) -> Any:
-    """A file, a row of frames of which some are chosen, or a list of frames that is used as it is."""
-    if isinstance(source, str) and Path(source).is_dir():
-        return _Row(_read(frame) for frame in list_views(source))
-    if isinstance(source, Frames):
-        return _Row(_read(frame) for frame in source)
-    if isinstance(source, list):
-        return [_read(frame) for frame in source]
-    return _read(source, ".mp4")
-
-
-def _read(medium: Any, otherwise: str = ".png") -> _Stored:
-    if isinstance(medium, Slice):
-        return _Stored(medium.read(), _suffix(medium.name, otherwise))
-    if isinstance(medium, bytes):
-        return _Stored(medium, otherwise)
-    if isinstance(medium, Image.Image):
-        buffer = io.BytesIO()
-        medium.save(buffer, "PNG")
-        return _Stored(buffer.getvalue(), ".png")
-    with open_file(medium, "a medium") as file:
-        return _Stored(file.read(), _suffix(str(medium), otherwise))
-
-
-def _suffix(name: str, otherwise: str) -> str:
-    return Path(name).suffix.lower() or otherwise
-
-
-def _read_subtitles(subtitles: Any, source: Any) -> Sequence[Any]:
-    if subtitles is True:
-        subtitles = find_subtitles(source) if isinstance(source, str) else None
-        if subtitles is None:
-            raise MediaError(f"there is no .srt or .vtt file beside {source}")
-    entries = read_subtitles(subtitles) if isinstance(subtitles, str | Path) else subtitles
-    return [entry if isinstance(entry, str) else asdict(entry) for entry in entries]

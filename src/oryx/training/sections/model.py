@@ -8,6 +8,7 @@ from typing import Any, Literal
 from oryx.errors import ConfigError
 from oryx.training.sections.assemble import AssembleSection
 from oryx.training.sections.checks import at_least
+from oryx.training.sections.grow import GrowSection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class ModelSection:
     """Settings of `OryxProcessor` (resize_rule, prompt_style, ...) that differ from the model's own."""
     vision: dict[str, Any] = field(default_factory=dict)
     """Beside `from`: settings of the tower that change. Tensors that the weights lack begin at random."""
+    grow: GrowSection | None = None
+    """Beside `from`: more layers, words and positions."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """Attention backend; the fastest that is installed where left out."""
 
@@ -53,3 +56,5 @@ class ModelSection:
             raise ConfigError("from, new or assemble must be set, and only one of them.")
         if self.vision and self.from_ is None:
             raise ConfigError("vision changes the tower of from; new and assemble have their own vision.")
+        if self.grow is not None and self.from_ is None:
+            raise ConfigError("grow changes the model of from; others have all of their layers at once.")

@@ -177,3 +177,12 @@ def test_a_broken_patch_is_named(tmp_path, patches, records, change, said):
         measure(records(path)[0], make_processor())
     assert said in str(error.value)
     assert str(error.value).startswith(str(path))
+
+
+def test_of_stored_views_all_are_used(tmp_path, records):
+    picture = png(0, 8, 8)
+    (tmp_path / "patch").write_bytes(picture * 70)
+    views = {"patch": "patch", "start_num": 0, "size": [len(picture)] * 70}
+    visual = {"type": "views", "views": views}
+    path = write(tmp_path, [{"conversations": turns("<image>A"), "visuals": [visual]}])
+    assert len(records(path)[0].opened()[0]["views"]) == 70
