@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from oryx.config import OryxConfig
 from oryx.data.tokenizer import END, START, spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config
@@ -40,26 +41,22 @@ def grow(
         ConfigError: fewer layers than there are or more than twice as many, a language model whose blocks
             are not known here, or words for a tokenizer that does not spell.
     """
-    config = copy.deepcopy(model.config)
+    old: Any = model.config
     weights = dict(model.state_dict())
     if section.vision_layers is not None:
-        vision = config.vision_config
-        order = _spread("vision_layers", vision.num_hidden_layers, section.vision_layers)
+        order = _spread("vision_layers", old.vision_config.num_hidden_layers, section.vision_layers)
         weights = _deepen(weights, *_VISION, order)
-        vision.num_hidden_layers = section.vision_layers
     if section.text_layers is not None:
         _check_language_model(weights)
-        order = _spread("text_layers", config.text_config.num_hidden_layers, section.text_layers)
+        order = _spread("text_layers", old.text_config.num_hidden_layers, section.text_layers)
         weights = _deepen(weights, *_TEXT, order)
-        _set_text_layers(config, section.text_layers)
-    if section.max_positions is not None:
-        config.text_config.max_position_embeddings = section.max_positions
+    config = grown_config(old, section)
     old_ids = None
     if section.spelling_samples is not None:
         old_ids = processor.tokenizer.get_vocab()
         processor = _with_words(processor, section.spelling_samples)
         config.image_token_id = processor.image_token_id
-        _set_vocabulary(config, processor.tokenizer)
+        set_vocabulary(config, processor.tokenizer)
     torch.manual_seed(seed)
     grown = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
     if old_ids is not None:
@@ -68,6 +65,30 @@ def grow(
     grown.load_state_dict(weights)
     grown.generation_config = generation_config(processor)
     return grown, processor
+
+
+def grown_config(config: OryxConfig, section: GrowSection) -> OryxConfig:
+    """A copy with the grown numbers of layers and positions; its vocabulary is as before.
+
+    Raises:
+        ConfigError: fewer layers than there are or more than twice as many.
+    """
+    config = copy.deepcopy(config)
+    vision, text = config.vision_config, config.text_config
+    if section.vision_layers is not None:
+        _spread("vision_layers", vision.num_hidden_layers, section.vision_layers)
+        vision.num_hidden_layers = section.vision_layers
+    if section.text_layers is not None:
+        _spread("text_layers", text.num_hidden_layers, section.text_layers)
+        _set_text_layers(config, section.text_layers)
+    if section.max_positions is not None:
+        text.max_position_embeddings = section.max_positions
+    return config
+
+
+def grown_tokenizer(num_samples: int) -> PreTrainedTokenizerBase:
+    """The spelling tokenizer of so many samples."""
+    return spelling_tokenizer(synthetic_texts(num_samples))
 
 
 def _spread(name: str, old: int, new: int) -> list[tuple[int, bool]]:
@@ -125,13 +146,14 @@ def _with_words(processor: OryxProcessor, num_samples: int) -> OryxProcessor:
         raise ConfigError(
             "model.grow.spelling_samples replaces a spelling tokenizer, which this model's is not."
         )
-    tokenizer = spelling_tokenizer(synthetic_texts(num_samples))
+    tokenizer = grown_tokenizer(num_samples)
     saved = processor.to_dict()
     keys = ("resize_rule", "prompt_style", "system_prompt", "image_token")
     return OryxProcessor(tokenizer, **{key: saved[key] for key in keys if key in saved})
 
 
-def _set_vocabulary(config: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+def set_vocabulary(config: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give the language model a row for each token, and the tokens that begin, end and fill."""
     config.text_config.vocab_size = len(tokenizer)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(config.text_config, name, getattr(tokenizer, name))
