@@ -115,7 +115,7 @@ class ModelPlanner:
         if section.compressor != NEW:
             dim = self._whole(section.compressor).config.compressor_dim
         config = OryxConfig(vision_config=tower, text_config=text, compressor_dim=dim)
-        return ModelPlan(config, rule, (*origins, *of_text))
+        return ModelPlan(config, rule, tuple(dict.fromkeys((*origins, *of_text))))
 
     def _tower(self, section: AssembleSection) -> tuple[Any, dict[str, int], tuple[str, ...]]:
         name = section.vision_tower

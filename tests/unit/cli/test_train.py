@@ -29,7 +29,7 @@ def test_arguments_reach_training(monkeypatch):
 
 def test_other_processes_than_the_first_are_silent(monkeypatch):
     monkeypatch.setattr("oryx.training.trainer.train", lambda *_, **__: Path("runs/x"))
-    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("oryx.training.distributed.is_main_process", lambda: False)
     assert CliRunner().invoke(app, ["r.yaml"]).output == ""
 
 
