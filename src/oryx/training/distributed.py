@@ -120,17 +120,17 @@ def join_world() -> World:
     """
     if not dist.is_available() or (int(os.environ.get("WORLD_SIZE", "1")) < 2 and not dist.is_initialized()):
         return World()
-    if not dist.is_initialized():
-        try:
+    try:
+        if not dist.is_initialized():
             _start_group()
-        except (ValueError, RuntimeError, dist.DistError) as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise ConfigError(
-                f"the processes of the run cannot reach each other ({reason}); start them with torchrun or "
-                "accelerate launch."
-            ) from None
-    # Objects travel over the CPU, whatever the tensors take.
-    group = dist.new_group(backend="gloo", timeout=PATIENCE)
+        # Objects travel over the CPU, whatever the tensors take.
+        group = dist.new_group(backend="gloo", timeout=PATIENCE)
+    except (ValueError, RuntimeError, dist.DistError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"the processes of the run cannot reach each other ({reason}); start them with torchrun or "
+            "accelerate launch."
+        ) from None
     return World(dist.get_rank(), dist.get_world_size(), group)
 
 

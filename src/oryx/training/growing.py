@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from oryx.config import OryxConfig
 from oryx.data.tokenizer import END, START, spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config
@@ -40,20 +41,15 @@ def grow(
         ConfigError: fewer layers than there are or more than twice as many, a language model whose blocks
             are not known here, or words for a tokenizer that does not spell.
     """
-    config = copy.deepcopy(model.config)
+    config = grown_config(model.config, section)
     weights = dict(model.state_dict())
     if section.vision_layers is not None:
-        vision = config.vision_config
-        order = _spread("vision_layers", vision.num_hidden_layers, section.vision_layers)
+        order = _spread(model.config.vision_config.num_hidden_layers, section.vision_layers)
         weights = _deepen(weights, *_VISION, order)
-        vision.num_hidden_layers = section.vision_layers
     if section.text_layers is not None:
         _check_language_model(weights)
-        order = _spread("text_layers", config.text_config.num_hidden_layers, section.text_layers)
+        order = _spread(model.config.text_config.num_hidden_layers, section.text_layers)
         weights = _deepen(weights, *_TEXT, order)
-        _set_text_layers(config, section.text_layers)
-    if section.max_positions is not None:
-        config.text_config.max_position_embeddings = section.max_positions
     old_ids = None
     if section.spelling_samples is not None:
         old_ids = processor.tokenizer.get_vocab()
@@ -70,10 +66,35 @@ def grow(
     return grown, processor
 
 
-def _spread(name: str, old: int, new: int) -> list[tuple[int, bool]]:
+def grown_config(config: OryxConfig, section: GrowSection) -> OryxConfig:
+    """A copy with the layers and positions of the grown model; its words are counted when it is made.
+
+    Raises:
+        ConfigError: fewer layers than there are, or more than twice as many.
+    """
+    grown = copy.deepcopy(config)
+    parts: list[tuple[str, Any, int | None]] = [
+        ("vision_layers", grown.vision_config, section.vision_layers),
+        ("text_layers", grown.text_config, section.text_layers),
+    ]
+    for name, part, layers in parts:
+        if layers is None:
+            continue
+        old = part.num_hidden_layers
+        if not old <= layers <= 2 * old:
+            raise ConfigError(f"model.grow.{name} is {layers}; it must be from {old} to {2 * old}.")
+        part.num_hidden_layers = layers
+        if getattr(part, "layer_types", None):
+            part.layer_types = [part.layer_types[0]] * layers
+        if getattr(part, "max_window_layers", None) is not None:
+            part.max_window_layers = max(part.max_window_layers, layers)
+    if section.max_positions is not None:
+        grown.text_config.max_position_embeddings = section.max_positions
+    return grown
+
+
+def _spread(old: int, new: int) -> list[tuple[int, bool]]:
     """For each new block the old one that it copies, and whether that is for the first time."""
-    if not old <= new <= 2 * old:
-        raise ConfigError(f"model.grow.{name} is {new}; it must be from {old} to {2 * old}.")
     extra = new - old
     # The copies follow old blocks at even distances.
     followed = {(index + 1) * old // extra - 1 for index in range(extra)} if extra else set()
@@ -108,15 +129,6 @@ def _check_language_model(weights: dict[str, Tensor]) -> None:
     extra = names & {"self_attn.o_proj.bias", "mlp.down_proj.bias", "post_feedforward_layernorm.weight"}
     if not names.issuperset(outputs) or extra:
         raise ConfigError("model.grow.text_layers needs a language model built like Qwen2 or Llama.")
-
-
-def _set_text_layers(config: Any, num_layers: int) -> None:
-    text = config.text_config
-    text.num_hidden_layers = num_layers
-    if getattr(text, "layer_types", None):
-        text.layer_types = [text.layer_types[0]] * num_layers
-    if getattr(text, "max_window_layers", None) is not None:
-        text.max_window_layers = max(text.max_window_layers, num_layers)
 
 
 def _with_words(processor: OryxProcessor, num_samples: int) -> OryxProcessor:

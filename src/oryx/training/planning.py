@@ -21,6 +21,7 @@ from oryx.processing.geometry import ResizeRule
 from oryx.processing.settings import processor_settings
 from oryx.training.backbone import read_text_config
 from oryx.training.building import changed_config, check_patch_size, check_processor_keys, new_config
+from oryx.training.growing import grown_config
 from oryx.training.known import known_text_config, known_tower_config
 from oryx.training.recipe import Recipe, load_recipe
 from oryx.training.sections.assemble import NEW, AssembleSection
@@ -65,6 +66,8 @@ class ModelPlanner:
             return ModelPlan(config, processor.resize_rule)
         plan = self._whole(section.from_) if section.from_ else self._assembled(section.assemble)
         config = changed_config(plan.config, section.vision) if section.vision else plan.config
+        if section.grow is not None:  # but for the words, whose number only the run itself counts
+            config = grown_config(config, section.grow)
         rule = {**plan.rule, **(section.processor.get("resize_rule") or {})}
         check_patch_size(config.vision_config, ResizeRule.from_dict(rule).patch_size)
         return replace(plan, config=config, rule=rule)
@@ -86,7 +89,7 @@ class ModelPlanner:
             return replace(self.planned[folder], origins=(f"{name} is made by a part before this one",))
         if self.near is None or (Path(name) / "config.json").is_file():
             return None
-        for file in sorted(self.near.parent.glob("*.yaml")):
+        for file in _recipes_near(self.near):
             recipe = _try_recipe(file)
             if recipe is not None and recipe.output and os.path.normpath(recipe.output) == folder:
                 if file in self._open:
@@ -149,6 +152,13 @@ def resolve_local(name: str) -> Path:
         return Path(snapshot_download(name, local_files_only=True))
     except Exception:  # the hub's client raises a dozen unrelated types
         raise CheckpointError(f"{name} is not on this machine, and no recipe beside makes it.") from None
+
+
+def _recipes_near(file: Path) -> list[Path]:
+    """Beside the file, in folders beside it and in the folder above: a chain may have a folder for a stage."""
+    folder = file.parent
+    found = [*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.parent.glob("*.yaml")]
+    return sorted({*found, *folder.parent.glob("*/*.yaml")})
 
 
 def _try_recipe(file: Path) -> Recipe | None:

@@ -18,7 +18,7 @@ from oryx.errors import OryxError
 from oryx.training.trainer import OryxTrainer, train
 
 CHANGES = ["save_every=2", "model.new.text.attention_dropout=0.1", "batch.gradient_accumulation=2"]
-TIMES = ("samples_per_second", "tokens_per_second", "data_wait", "seconds_left")
+TIMES = ("samples_per_second", "tokens_per_second", "data_wait", "seconds_left", "minutes")
 # Where a process dies: what it was about to do.
 MOMENTS = {
     "a batch": (OryxTrainer, "compute_loss"),
