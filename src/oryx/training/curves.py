@@ -65,14 +65,20 @@ def draw_curves(curves: Sequence[Curve], file: Path, title: str = "") -> Path | 
 
     Returns:
         `file`, or None if there is nothing to draw.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
     """
     curves = [curve for curve in curves if curve.steps]
     if not curves:
         return None
     picture = _Plot(curves).draw(title)
     staged = file.with_name(f".{file.name}.writing")
-    picture.save(staged, format="PNG", optimize=True)
-    os.replace(staged, file)
+    try:
+        picture.save(staged, format="PNG", optimize=True)
+        os.replace(staged, file)
+    finally:
+        staged.unlink(missing_ok=True)
     return file
 
 

@@ -73,6 +73,21 @@ def test_nothing_to_draw_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_refuses_leaves_the_old_picture(tmp_path, monkeypatch):
+    file = draw_curves([curve([2.0, 1.0])], tmp_path / "loss.png")
+    before = file.read_bytes()
+
+    def refuse(self, path, **_):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(OSError, match="No space"):
+        draw_curves([curve([1.0, 2.0])], file)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["loss.png"]
+
+
 def test_a_log_is_read_and_what_is_broken_passed_over(tmp_path):
     log = tmp_path / "log.jsonl"
     lines = [{"step": 1, "loss": 3.0, "minutes": 0.5}, {"step": 2, "loss": 2.0, "minutes": 1.25}]
