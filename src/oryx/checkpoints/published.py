@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import isqrt
@@ -65,11 +66,13 @@ class PublishedCheckpoint:
     tower: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: str | Path, vision_tower: str | Path | None = None) -> PublishedCheckpoint:
+    def open(
+        cls, folder: str | Path, vision_tower: str | Path | None = None, with_tower: bool = True
+    ) -> PublishedCheckpoint:
         """Read headers and find the tower.
 
         The tower is `vision_tower` if given, else the checkpoint's own, else `oryx_vit.pth` beside it, else
-        where `mm_vision_tower` of the config points.
+        where `mm_vision_tower` of the config points. Without `with_tower` it is neither needed nor read.
 
         Raises:
             CheckpointError: a file is missing or unreadable, or there is no tower anywhere.
@@ -84,7 +87,9 @@ class PublishedCheckpoint:
         entries = read_headers(list_shards(folder))
         tower: dict[str, Tensor] = {}
         file = Path(vision_tower) if vision_tower else None
-        if file is None and not any(name.startswith(TOWER) for name in entries):
+        if not with_tower:
+            entries = {name: entry for name, entry in entries.items() if not name.startswith(TOWER)}
+        elif file is None and not any(name.startswith(TOWER) for name in entries):
             file = find_tower(folder, settings)
         if file is not None:
             entries = {name: entry for name, entry in entries.items() if not name.startswith(TOWER)}
@@ -114,30 +119,9 @@ class PublishedCheckpoint:
         shapes = {
             name.removeprefix(TOWER): e.shape for name, e in self.entries.items() if name.startswith(TOWER)
         }
-        sizes = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
-        for name, dims in sizes.items():
-            if name not in shapes:
-                raise CheckpointError(f"{self.folder}: the tower lacks {name}.")
-            if len(shapes[name]) != dims:
-                raise CheckpointError(
-                    f"{self.folder}: {name} has shape {shapes[name]}; {dims} dimensions are needed."
-                )
-        width, channels, patch_size, _ = shapes["patch_embed.proj.weight"]
-        depth = 1 + max(int(found[1]) for name in shapes if (found := re.match(r"blocks\.(\d+)\.", name)))
+        vision = tower_config(shapes, self.folder, self.settings.get("mm_vision_heads"))
         compressor = self.entries.get("model.vision_resampler.vlm_query_projector.weight")
-        return build_config(
-            self.settings,
-            OryxVisionConfig(
-                hidden_size=width,
-                intermediate_size=shapes["blocks.0.mlp.fc1.weight"][0],
-                num_hidden_layers=depth,
-                num_attention_heads=self.settings.get("mm_vision_heads") or max(1, width // HEAD_SIZE),
-                num_channels=channels,
-                patch_size=patch_size,
-                position_grid_size=isqrt(shapes["pos_embed"][1]),
-            ),
-            compressor_dim=compressor.shape[0] if compressor else 256,
-        )
+        return build_config(self.settings, vision, compressor_dim=compressor.shape[0] if compressor else 256)
 
     def check(self, expected: dict[str, tuple[int, ...]]) -> None:
         """Compare with the native names and shapes that the model has.
@@ -212,6 +196,32 @@ def build_config(settings: dict[str, Any], vision: OryxVisionConfig, compressor_
     dtype = settings.get("torch_dtype") or settings.get("dtype")
     return OryxConfig(
         vision_config=vision, text_config=text_config(settings), compressor_dim=compressor_dim, dtype=dtype
+    )
+
+
+def tower_config(
+    shapes: Mapping[str, tuple[int, ...]], where: object, num_heads: int | None = None
+) -> OryxVisionConfig:
+    """The tower's config from the shapes of its tensors, by their names in the tower's file.
+
+    Raises:
+        CheckpointError: the tensors that tell the tower's size are missing or misshapen in `where`.
+    """
+    for name, dims in {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}.items():
+        if name not in shapes:
+            raise CheckpointError(f"{where}: the tower lacks {name}.")
+        if len(shapes[name]) != dims:
+            raise CheckpointError(f"{where}: {name} has shape {shapes[name]}; {dims} dimensions are needed.")
+    width, channels, patch_size, _ = shapes["patch_embed.proj.weight"]
+    depth = 1 + max(int(found[1]) for name in shapes if (found := re.match(r"blocks\.(\d+)\.", name)))
+    return OryxVisionConfig(
+        hidden_size=width,
+        intermediate_size=shapes["blocks.0.mlp.fc1.weight"][0],
+        num_hidden_layers=depth,
+        num_attention_heads=num_heads or max(1, width // HEAD_SIZE),
+        num_channels=channels,
+        patch_size=patch_size,
+        position_grid_size=isqrt(shapes["pos_embed"][1]),
     )
 
 

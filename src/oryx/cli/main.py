@@ -17,7 +17,8 @@ from oryx import __version__
 from oryx.cli.ask import ask_command
 from oryx.cli.chat import chat_command
 from oryx.cli.convert import convert_command
-from oryx.cli.eval import eval_command
+from oryx.cli.data import data_app
+from oryx.cli.eval import eval_app
 from oryx.cli.noise import complain, quiet
 from oryx.cli.plan import plan_command
 from oryx.cli.train import train_command
@@ -41,7 +42,8 @@ app.command("plan")(plan_command)
 app.command("convert")(convert_command)
 app.command("verify")(verify_command)
 app.command("train")(train_command)
-app.command("eval")(eval_command)
+app.add_typer(eval_app, name="eval")
+app.add_typer(data_app, name="data")
 
 
 @app.callback()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+
+from oryx.errors import ConfigError
 
 
 class PromptStyle(StrEnum):
@@ -115,3 +118,21 @@ def dials(
         "timestamps": timestamps or None,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def parse_pair(text: str, what: str, between: str, form: str) -> tuple[int, int]:
+    """Two whole numbers, such as "96x128".
+
+    Raises:
+        ConfigError: it is not; names what it is of, and the form it must have.
+    """
+    found = re.fullmatch(rf"\s*(\d+)\s*{between}\s*(\d+)\s*", text)
+    if found is None:
+        raise ConfigError(f"{what} is {text!r}; it must be {form}.")
+    return int(found[1]), int(found[2])
+
+
+def parse_range(text: str, what: str) -> tuple[int, int]:
+    """ "4-8", or "6" for 6 to 6. Raises ConfigError for anything else."""
+    doubled = f"{text}-{text}" if text.strip().isdigit() else text
+    return parse_pair(doubled, what, "-", "MIN-MAX or one number")

@@ -1,8 +1,8 @@
 """The tokenizer of models that are trained from nothing here: words are tokens, bare words are spelled.
 
-A byte-level BPE whose every merge begins at a space or a capital letter. " circle" inside a sentence is one
-token, while an answer's first word is spelled letter by letter, so that reading a word that was never seen is
-spelling it, and nothing has to be learned about how a word was cut up.
+A byte-level BPE without merges: " circle" inside a sentence is one token, while an answer's first word, and
+any word that is not listed, is spelled letter by letter. So reading a word that was never seen is spelling
+it, and nothing has to be learned about how a word was cut up.
 """
 
 from __future__ import annotations
@@ -25,16 +25,12 @@ def spelling_tokenizer(texts: Iterable[str], min_count: int = 2) -> PreTrainedTo
     Any other text still works, as bytes. ChatML's marks and role names are added tokens.
     """
     counts = Counter(word for text in texts for word in _WORD.findall(text))
-    words = sorted(w for w, n in counts.items() if n >= min_count and (w[0] == " " or w[0].isupper()))
+    listed = sorted(w for w, n in counts.items() if n >= min_count and (w[0] == " " or w[0].isupper()))
     vocabulary = {token: index for index, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    merges: list[tuple[str, str]] = []
-    for word in words:
-        symbols = word.replace(" ", "Ġ")
-        for end in range(2, len(symbols) + 1):
-            if symbols[:end] not in vocabulary:
-                vocabulary[symbols[:end]] = len(vocabulary)
-                merges.append((symbols[: end - 1], symbols[end - 1]))
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
+    for word in listed:
+        vocabulary.setdefault(word.replace(" ", "Ġ"), len(vocabulary))
+    # A word of the vocabulary is taken whole; without merges all others fall into bytes.
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_tokens([AddedToken(role, single_word=True, normalized=False) for role in ROLES])

@@ -19,7 +19,18 @@ from oryx.evaluation.skills import TESTS, SkillResult
 Dial = tuple[int | None, int | None, str | None]
 """Compression, cap on the pixels and detail of a result; all None at the default dial."""
 
-_WORDS = {"color": "red", "shape": "circle", "place": PLACES[0], "shapes": plural("circle")}
+_WORDS = {
+    "color": "red",
+    "shape": "circle",
+    "place": PLACES[0],
+    "shapes": plural("circle"),
+    "phrase": "a cat",
+    "name": "cat",
+    "number": "2",
+    "index": "7",
+    "first": "3",
+    "second": "12",
+}
 
 
 def check_card(path: Path, dials: Iterable[Dial]) -> None:
@@ -74,7 +85,8 @@ def make_card(report: SkillReport) -> str:
 def is_nano(model: str) -> bool:
     """Whether a model is nano: the shipped one, or one in the folders that its recipes write."""
     shipped = Path(str(resources.files("oryx"))) / "assets"
-    return model == "nano" or Path(model).resolve().parent in (shipped.resolve(), Path("runs/nano").resolve())
+    homes = {shipped.resolve(), Path("runs/nano").resolve()}
+    return model == "nano" or not homes.isdisjoint(Path(model).resolve().parents)
 
 
 def _template(of_nano: bool) -> str:

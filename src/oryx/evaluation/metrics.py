@@ -1,7 +1,11 @@
 """Scores of short answers, and how sure a share of right answers is."""
 
 import math
+import re
 from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
 
 Z_95 = 1.959963984540054
 """The standard normal quantile of a two-sided interval of 95%."""
@@ -21,8 +25,31 @@ def token_f1(answer: str, expected: str) -> float:
     return 2 * shared / (said.total() + wanted.total())
 
 
-def wilson_interval(num_right: int, num_samples: int, z: float = Z_95) -> tuple[float, float]:
+def exact_score(answer: str, expected: str) -> float:
+    """1 for an exact answer, else 0."""
+    return float(is_exact(answer, expected))
+
+
+def events_named(answer: str, expected: str, separator: str = ", then ") -> float:
+    """Share of the expected events that the answer names in their order, 0 to 1.
+
+    Events stand between separators. Counted is the longest series of events that both texts hold in one
+    order, over the number of events in the longer text: an event too many costs as much as one left out.
+    """
+    said, wanted = ([part.strip() for part in text.split(separator)] for text in (answer, expected))
+    longest = [0] * (len(wanted) + 1)  # of the events said so far and the first so many wanted ones
+    for event in said:
+        above = longest.copy()
+        for index, other in enumerate(wanted):
+            longest[index + 1] = above[index] + 1 if event == other else max(above[index + 1], longest[index])
+    return longest[-1] / max(len(said), len(wanted))
+
+
+def wilson_interval(num_right: float, num_samples: int, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval of a share, (low, high) inside 0..1; sound near 0% and 100% too.
+
+    `num_right` may be a sum of scores from 0 to 1: no such score varies more than right and wrong do, so the
+    interval is then too wide rather than too narrow.
 
     Raises `ValueError` unless 0 <= num_right <= num_samples and num_samples >= 1.
     """
@@ -35,3 +62,45 @@ def wilson_interval(num_right: int, num_samples: int, z: float = Z_95) -> tuple[
     low = (middle - reach) / (1 + spread) if num_right else 0.0
     high = (middle + reach) / (1 + spread) if num_right < num_samples else 1.0
     return low, high
+
+
+def clustered_interval(
+    values: Sequence[float], clusters: Sequence[int], seed: int = 0, num_samples: int = 5000
+) -> tuple[float, float]:
+    """95% percentile bootstrap interval of the mean of values, such as the differences of paired scores.
+
+    Whole clusters are drawn with replacement, for values of one cluster (questions on one room) are not
+    independent: Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69 (2007) 369-390. The
+    interval of a single cluster has no width.
+
+    Args:
+        values: at least one.
+        clusters: the cluster of each value.
+    """
+    _, places = np.unique(np.asarray(clusters), return_inverse=True)
+    sums, counts = np.bincount(places, np.asarray(values, np.float64)), np.bincount(places)
+    number = len(counts)
+    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), num_samples)
+    low, high = np.quantile(drawn @ sums / (drawn @ counts), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def is_match(answer: str, expected: str) -> bool:
+    """`is_exact` but for case, runs of space and a full stop at the end."""
+    return _plain(answer) == _plain(expected)
+
+
+def is_contained(answer: str, expected: str) -> bool:
+    """Whether the expected words stand in the answer one after the other, whatever is around them."""
+    said, wanted = _words(answer), _words(expected)
+    return bool(wanted) and any(
+        said[start : start + len(wanted)] == wanted for start in range(len(said) - len(wanted) + 1)
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).removesuffix(".")
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())

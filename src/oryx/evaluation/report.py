@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from oryx import __version__
 from oryx.checkpoints.files import list_shards
@@ -69,12 +72,8 @@ def make_report(
     """
     parts = {part: sum(p.numel() for p in child.parameters()) for part, child in model.named_children()}
     return SkillReport(
-        model=name,
-        model_sha256=hash_weights(folder),
-        num_parameters=sum(p.numel() for p in model.parameters()),
+        **model_facts(name, folder, model),
         parameters=parts,
-        dtype=str(model.dtype).removeprefix("torch."),
-        device=str(model.device),
         samples=results[0].num_samples,
         seed=results[0].seed,
         fonts={split: _families(split, font_folders) for split in ("train", "test")},
@@ -82,6 +81,17 @@ def make_report(
         versions=installed_versions(),
         results=list(results),
     )
+
+
+def model_facts(name: str, folder: Path, model: Any) -> dict[str, Any]:
+    """What every report says of a loaded model whose weights lie in `folder`."""
+    return {
+        "model": name,
+        "model_sha256": hash_weights(folder),
+        "num_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+    }
 
 
 def hash_weights(folder: Path) -> str:
@@ -115,6 +125,7 @@ def skills_command(
     sweep: bool = False,
     detail: str | None = None,
     font_folders: Sequence[str] = (),
+    pictures: str | None = None,
 ) -> str:
     """The command line that measures the same again."""
     words = ["oryx", "eval", "skills", "--model", model, "--samples", str(samples)]
@@ -126,11 +137,21 @@ def skills_command(
         ("--max-pixels", max_pixels),
         ("--detail", [] if detail is None else [detail]),
         ("--font-folder", font_folders),
+        ("--pictures", [] if pictures is None else [pictures]),
     ]
     for option, values in repeated:
         for value in values:
             words += [option, str(value)]
     return shlex.join([*words, "--sweep"] if sweep else words)
+
+
+def command_line(task: str, given: Mapping[str, Any]) -> str:
+    """`oryx eval TASK` with these options; those that are None are left out."""
+    words = ["oryx", "eval", task]
+    for option, value in given.items():
+        if value is not None:
+            words += [option, str(value)]
+    return shlex.join(words)
 
 
 def results_table(results: Sequence[SkillResult]) -> str:
@@ -158,7 +179,7 @@ def report_page(report: SkillReport) -> str:
         "",
         f"- command: `{report.command}`",
         f"- weights: SHA-256 `{report.model_sha256}`, {report.num_parameters:,} parameters",
-        f"- {report.dtype} on {report.device}, seed {report.seed}, greedy, exact match",
+        f"- {report.dtype} on {report.device}, seed {report.seed}, greedy, scored as each test says",
         f"- fonts never trained on: {', '.join(report.fonts['test']) or 'none installed'}",
         f"- {versions}",
         "",
@@ -174,8 +195,13 @@ def report_page(report: SkillReport) -> str:
     return "\n".join([*lines, *(wrong or ["None."])]) + "\n"
 
 
-def check_output(folder: Path, model_sha256: str) -> None:
+def check_output(
+    folder: Path, model_sha256: str, names: Sequence[str] = (RESULTS_JSON, RESULTS_TABLE)
+) -> None:
     """Refuses a folder whose results are another model's, so that they are not lost.
+
+    Args:
+        names: the files to be written; the first is JSON that holds `model_sha256`.
 
     Raises:
         ConfigError: such a folder, one whose results cannot be read or that cannot be written, or a file of
@@ -183,9 +209,9 @@ def check_output(folder: Path, model_sha256: str) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"the output {folder} is a file; it must be a folder.")
-    for name in (RESULTS_JSON, RESULTS_TABLE):
+    for name in names:
         check_writable(folder / name)
-    path = folder / RESULTS_JSON
+    path = folder / names[0]
     if not path.exists():
         return
     try:
@@ -230,11 +256,23 @@ def check_writable(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> Path:
+    """Writes a text as `write_bytes` does."""
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def write_picture(path: Path, picture: Image.Image) -> Path:
+    """Writes a PNG as `write_bytes` does."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return write_bytes(path, buffer.getvalue())
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
     """Writes a file whole or not at all, with its folder. Raises `ConfigError` where the disk refuses."""
     staged = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_text(text, encoding="utf-8")
+        staged.write_bytes(data)
         os.replace(staged, path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -14,15 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from oryx.data.synthetic import Sample, Source, make_source
+from oryx.data.synthetic import Source, make_source
 from oryx.data.synthetic.settings import did_you_mean
 from oryx.errors import ConfigError
-from oryx.evaluation.metrics import is_exact, token_f1, wilson_interval
+from oryx.evaluation.answers import answer_samples, question_of
+from oryx.evaluation.metrics import events_named, exact_score, is_exact, token_f1, wilson_interval
 
 FIRST_TEST_SEED = 10_000_000
 
 _KEPT_WRONG = 5
-_VIDEO_SKILLS = ("video_order", "video_direction")
+_VIDEO_SKILLS = ("video_order", "video_direction", "needle", "frame_at", "frame_difference")
+_FONT_SKILLS = ("words", "pages")
+_THINGS = "things"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,13 @@ class SkillTest:
     skills: Mapping[str, Mapping[str, Any]]
     max_new_tokens: int = 24
     """More than any right answer needs."""
+    score: Callable[[str, str], float] = exact_score
+    """(answer, expected) -> 0 to 1; the accuracy is its mean."""
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether its samples show pictures of a store."""
+        return _THINGS in self.skills
 
 
 def _words(fonts: str) -> dict[str, dict[str, Any]]:
@@ -43,11 +53,34 @@ def _ask(skill: str, *questions: str, **settings: Any) -> dict[str, dict[str, An
     return {skill: {"questions": questions, "turns": 1, **settings}}
 
 
+def _lines(*questions: str, **settings: Any) -> dict[str, dict[str, Any]]:
+    drawn = {"fonts": "test", "words": "dictionary", "word_split": "test", "letters": (3, 6)}
+    return _ask("pages", *questions, words_per_line=(2, 4), **drawn, **settings)
+
+
 _FRAMES = (4, 32)
 
 TESTS: dict[str, SkillTest] = {
     "words": SkillTest("Reads a word never trained on, in a font never trained on.", _words("test")),
     "words_trained_fonts": SkillTest("Reads a word never trained on, in a trained font.", _words("train")),
+    "lines": SkillTest(
+        "Reads one line of 2 to 4 words never trained on, out of 2 or 3, in a font never trained on.",
+        _lines("line", "first_line", "last_line", num_lines=(2, 3)),
+        max_new_tokens=48,
+    ),
+    "page": SkillTest(
+        "Reads all of a page of 1 to 3 such lines; right only if all of it is.",
+        _lines("page", num_lines=(1, 3)),
+        max_new_tokens=128,
+    ),
+    "things_known": SkillTest(
+        "Names a thing from a picture never trained on, in a style trained on.",
+        _ask(_THINGS, "name", num_things=1, split="test"),
+    ),
+    "things_new_style": SkillTest(
+        "Names a thing from a picture in a style never trained on.",
+        _ask(_THINGS, "name", num_things=1, split="new_style"),
+    ),
     "color": SkillTest("Names the color of one object.", _ask("object", "color")),
     "shape": SkillTest("Names the shape of one object.", _ask("object", "shape")),
     "place": SkillTest(
@@ -58,8 +91,8 @@ TESTS: dict[str, SkillTest] = {
         "Names the object at a place, of 1 to 4.", _ask("scene", "what_at", num_objects=(1, 4))
     ),
     "count": SkillTest(
-        "Counts 1 to 4 objects, all or those of one color.",
-        _ask("scene", "count", "count_color", num_objects=(1, 4)),
+        "Counts 1 to 6 objects, all or those of one color.",
+        _ask("scene", "count", "count_color", num_objects=(1, 6)),
     ),
     "describe": SkillTest(
         "Names 1 to 4 objects with their places; right only if all of it is.",
@@ -74,8 +107,30 @@ TESTS: dict[str, SkillTest] = {
         "Says what comes after a named object in a video of 2 to 4.",
         _ask("video_order", "after", num_frames=_FRAMES),
     ),
+    "video_describe": SkillTest(
+        "Tells the 2 to 5 events of a video; the share of events named in their order counts.",
+        _ask("video_order", "describe", num_frames=(5, 32), num_events=(2, 5)),
+        max_new_tokens=96,
+        score=events_named,
+    ),
     "video_direction": SkillTest(
         "Says which way an object moves.", _ask("video_direction", "direction", num_frames=_FRAMES)
+    ),
+    "frame_at": SkillTest(
+        "Names the object in frame i of 8 to 32, each frame another.",
+        _ask("frame_at", "object", num_frames=(8, 32), run_length=1),
+    ),
+    "frame_difference": SkillTest(
+        "Says how two frames of a video of 2 to 16 differ, if at all.",
+        {"frame_difference": {"num_frames": (2, 16), "turns": 1}},
+        max_new_tokens=32,
+    ),
+    "picture_difference": SkillTest(
+        "Says how two pictures differ, if at all.", {"picture_difference": {"turns": 1}}, max_new_tokens=32
+    ),
+    "needle_100": SkillTest(
+        "Names the color or the shape of one of 1 to 3 objects, each in one frame of 100.",
+        {"needle": {"num_frames": 100, "turns": 1}},
     ),
 }
 
@@ -101,10 +156,12 @@ class SkillResult:
 
     test: str
     accuracy: float
+    """Mean of the test's score: the share of exact answers, unless the test says otherwise."""
     interval: tuple[float, float]
     """95%, Wilson's."""
     num_samples: int
     num_right: int
+    """Exact answers."""
     token_f1: float
     """Mean over the samples; gives credit for a description that is right in part."""
     visual_tokens: float
@@ -112,7 +169,7 @@ class SkillResult:
     seconds: float
     seed: int
     compression: int | None
-    """None: 1 for pictures, 4 for videos."""
+    """None: 1 for pictures, 4 for videos, 16 for needles."""
     detail: str | None
     """None: high. Videos have no detail."""
     max_pixels: int | None
@@ -131,29 +188,34 @@ def evaluate_skills(
     max_pixels: int | None = None,
     batch_size: int = 32,
     font_folders: Sequence[str] = (),
+    pictures: str | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> list[SkillResult]:
     """Measures a model on tests of the suite.
 
     Args:
         model, processor: as `oryx.load` gives them.
-        skills: names out of `TESTS`, in the order wanted; None for all.
+        skills: names out of `TESTS`, in the order wanted; None for all that can be drawn: without `pictures`,
+            none that needs them.
         samples: fresh samples per test.
         seed: `FIRST_TEST_SEED` or above; the same seed draws the same samples.
         compression, detail, max_pixels: the dial, for every visual of every test.
         batch_size: prompts answered at once; the answers do not depend on it.
         font_folders: searched for font files besides the system's.
+        pictures: folder of a store that `oryx data pictures` made, for the tests on things.
         progress: called after every batch with the test's name and the number of samples just done.
 
     Raises:
-        ConfigError: an unknown test, a dial or number out of range, or fonts that are not installed.
-            Nothing was run by then.
+        ConfigError: an unknown test, a dial or number out of range, fonts that are not installed, or pictures
+            that are not there. Nothing was run by then.
     """
-    names = list(TESTS) if skills is None else list(dict.fromkeys(skills))
+    names = drawable_tests(pictures) if skills is None else list(dict.fromkeys(skills))
     for what, value in (("samples", samples), ("batch_size", batch_size)):
         if value < 1:
             raise ConfigError(f"{what} is {value}; it must be at least 1.")
-    sources = {name: make_test_source(name, seed, compression, detail, font_folders) for name in names}
+    sources = {
+        name: make_test_source(name, seed, compression, detail, font_folders, pictures) for name in names
+    }
     dials = {} if max_pixels is None else {"max_pixels": max_pixels}
     results = []
     for name, source in sources.items():
@@ -162,21 +224,23 @@ def evaluate_skills(
         answers: list[str] = []
         for start in range(0, samples, batch_size):
             drawn = [source[index] for index in range(start, min(start + batch_size, samples))]
-            said, num_tokens = _answer(model, processor, drawn, TESTS[name].max_new_tokens, dials)
-            asked += [_question_of(sample) for sample in drawn]
+            said, num_tokens = answer_samples(model, processor, drawn, TESTS[name].max_new_tokens, dials)
+            asked += [question_of(sample) for sample in drawn]
             answers += said
             visual_tokens += num_tokens
             if progress is not None:
                 progress(name, len(drawn))
-        right = [is_exact(said, expected) for said, (_, expected) in zip(answers, asked, strict=True)]
+        pairs = [(said, expected) for said, (_, expected) in zip(answers, asked, strict=True)]
+        scores = [TESTS[name].score(*pair) for pair in pairs]
+        right = [is_exact(*pair) for pair in pairs]
         results.append(
             SkillResult(
                 test=name,
-                accuracy=sum(right) / samples,
-                interval=wilson_interval(sum(right), samples),
+                accuracy=sum(scores) / samples,
+                interval=wilson_interval(sum(scores), samples),
                 num_samples=samples,
                 num_right=sum(right),
-                token_f1=sum(token_f1(said, wanted) for said, (_, wanted) in zip(answers, asked)) / samples,
+                token_f1=sum(token_f1(*pair) for pair in pairs) / samples,
                 visual_tokens=visual_tokens / samples,
                 seconds=time.perf_counter() - started,
                 seed=seed,
@@ -193,12 +257,18 @@ def evaluate_skills(
     return results
 
 
+def drawable_tests(pictures: str | None) -> list[str]:
+    """All tests, without those that need pictures if there are none."""
+    return [name for name, test in TESTS.items() if pictures is not None or not test.needs_pictures]
+
+
 def make_test_source(
     name: str,
     seed: int = FIRST_TEST_SEED,
     compression: int | None = None,
     detail: str | None = None,
     font_folders: Sequence[str] = (),
+    pictures: str | None = None,
 ) -> Source:
     """The samples of one test; arguments and errors are those of `evaluate_skills`.
 
@@ -210,6 +280,11 @@ def make_test_source(
         raise ConfigError(
             f"seed is {seed}; it must be at least {FIRST_TEST_SEED}: those below are for training."
         )
+    if pictures is None and TESTS[name].needs_pictures:
+        raise ConfigError(
+            f"Test {name!r} needs pictures: make a store with `oryx data pictures OUT --from FOLDER` and "
+            "give it with --pictures OUT."
+        )
     skills = {}
     for skill, settings in TESTS[name].skills.items():
         own = {**settings, "marks": False}
@@ -217,30 +292,10 @@ def make_test_source(
             own["compression"] = [compression]
         if detail is not None and skill not in _VIDEO_SKILLS:
             own["detail"] = [detail]
-        if skill == "words":
+        if skill in _FONT_SKILLS:
             own["font_folders"] = list(font_folders)
+        if skill == _THINGS:
+            own["pictures"] = pictures
         skills[skill] = own
     # A seed of its own, so that tests do not all draw on the same canvases.
     return make_source(skills, seed + zlib.crc32(name.encode()))
-
-
-def _answer(
-    model: Any, processor: Any, drawn: Sequence[Sample], max_new_tokens: int, dials: Mapping[str, Any]
-) -> tuple[list[str], int]:
-    """The model's greedy answers to the first question of each sample, and how many visual tokens it read."""
-    conversations = [
-        [sample.conversations[0], {**sample.conversations[1], "value": None}] for sample in drawn
-    ]
-    batch = processor.encode_conversation(
-        conversations, [sample.visuals for sample in drawn], supervise=None, padding_side="left", **dials
-    )
-    batch = batch.to(model.device)
-    output = model.generate(**batch, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1)
-    answers = processor.batch_decode(output[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
-    return answers, int((batch["input_ids"] == processor.image_token_id).sum())
-
-
-def _question_of(sample: Sample) -> tuple[str, str]:
-    """(question without the placeholder, its answer)."""
-    question, answer = (turn["value"] for turn in sample.conversations[:2])
-    return question.removeprefix("<image>\n"), answer

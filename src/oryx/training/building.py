@@ -8,19 +8,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from oryx.config import OryxConfig, OryxVisionConfig
-from oryx.data.synthetic import SKILLS, make_source
 from oryx.data.tokenizer import spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config, load
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.geometry import nearest
 from oryx.processing.processor import OryxProcessor
+from oryx.training.assembling import assemble, make_processor
+from oryx.training.backbone import read_tokenizer
+from oryx.training.growing import grow
 from oryx.training.recipe import Recipe
-from oryx.training.sections.model import NewModel
+from oryx.training.sections.model import ModelSection, NewModel
+from oryx.training.vocabulary import synthetic_texts
 
 _PROCESSOR_KEYS = ("resize_rule", "prompt_style", "system_prompt", "image_token")
 # Keys that configs of language models take and store under another name.
@@ -32,28 +35,33 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
 
     Raises:
         ConfigError: settings that do not exist or do not go together.
-        CheckpointError: `model.from` names nothing that can be loaded.
+        CheckpointError: `model.from` or a part of `model.assemble` names nothing that can be loaded.
     """
     section = recipe.model
-    for key in section.processor:
-        if key not in _PROCESSOR_KEYS:
-            raise ConfigError(f"model.processor.{key} is not a known key; {nearest(key, _PROCESSOR_KEYS)}.")
+    check_processor_keys(section.processor)
     if section.from_ is not None:
         model, processor = load(
             section.from_, dtype="float32", device="cpu", attn_implementation=section.attn_implementation
         )
         if section.processor:
             saved = {key: value for key, value in processor.to_dict().items() if key in _PROCESSOR_KEYS}
-            processor = _processor(processor.tokenizer, {**saved, **section.processor}, saved["resize_rule"])
+            processor = make_processor(
+                processor.tokenizer, {**saved, **section.processor}, saved["resize_rule"]
+            )
         if section.vision:
             model = _change_tower(model, section.vision, recipe.seed)
-        _check_patch_size(model.config.vision_config, processor)
+        if section.grow is not None:
+            model, processor = grow(model, processor, section.grow, recipe.seed)
+        check_patch_size(model.config.vision_config, processor.rule.patch_size)
         model.config.image_token_id = processor.image_token_id
         return model, processor
-    assert section.new is not None
-    processor = _processor(_tokenizer(section.new), section.processor, {})
-    config = _config(section.new, processor)
-    _check_patch_size(config.vision_config, processor)
+    if section.assemble is not None:
+        model, processor = assemble(
+            section.assemble, section.processor, recipe.seed, section.attn_implementation
+        )
+        check_patch_size(model.config.vision_config, processor.rule.patch_size)
+        return model, processor
+    config, processor = new_config(section)
     torch.manual_seed(recipe.seed)
     transformers_logging.set_verbosity_error()
     if section.attn_implementation:
@@ -63,16 +71,27 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
     return model, processor
 
 
+def new_config(section: ModelSection) -> tuple[OryxConfig, OryxProcessor]:
+    """Config and processor of `model.new`, which raises what `build_model` does."""
+    assert section.new is not None
+    processor = make_processor(_tokenizer(section.new), section.processor, {})
+    config = _config(section.new, processor)
+    check_patch_size(config.vision_config, processor.rule.patch_size)
+    return config, processor
+
+
+def check_processor_keys(settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a key of `model.processor` that does not exist."""
+    for key in settings:
+        if key not in _PROCESSOR_KEYS:
+            raise ConfigError(f"model.processor.{key} is not a known key; {nearest(key, _PROCESSOR_KEYS)}.")
+
+
 def _change_tower(
     model: OryxForConditionalGeneration, settings: Mapping[str, Any], seed: int
 ) -> OryxForConditionalGeneration:
     """The same weights under a tower of other settings, such as one with a table of positions as well."""
-    _check_keys("model.vision", settings, OryxVisionConfig())
-    config = copy.deepcopy(model.config)
-    try:
-        config.vision_config = OryxVisionConfig(**{**model.config.vision_config.to_dict(), **settings})
-    except ConfigError as error:
-        raise ConfigError(f"model.vision: {error}") from None
+    config = changed_config(model.config, settings)  # type: ignore[arg-type]
     torch.manual_seed(seed)
     changed = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
     weights, shapes = model.state_dict(), {name: t.shape for name, t in changed.state_dict().items()}
@@ -84,34 +103,25 @@ def _change_tower(
     return changed
 
 
-def _processor(
-    tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any], saved_rule: Mapping[str, int]
-) -> OryxProcessor:
-    rule = settings.get("resize_rule") or {}
-    if not isinstance(rule, Mapping):
-        raise ConfigError(
-            f"model.processor.resize_rule is {rule!r}; it must be a section of keys and values."
-        )
+def changed_config(config: OryxConfig, settings: Mapping[str, Any]) -> OryxConfig:
+    """A copy with other settings of the tower (`model.vision`).
+
+    Raises:
+        ConfigError: a setting that does not exist or is out of range.
+    """
+    _check_keys("model.vision", settings, OryxVisionConfig())
+    config = copy.deepcopy(config)
     try:
-        return OryxProcessor(tokenizer, **{**settings, "resize_rule": {**saved_rule, **rule}})
+        config.vision_config = OryxVisionConfig(**{**config.vision_config.to_dict(), **settings})
     except ConfigError as error:
-        raise ConfigError(f"model.processor: {error}") from None
+        raise ConfigError(f"model.vision: {error}") from None
+    return config
 
 
 def _tokenizer(new: NewModel) -> PreTrainedTokenizerBase:
     if new.tokenizer is None:
-        # All skills, whatever this recipe begins with: later recipes of a chain keep the tokenizer.
-        skills: dict[str, dict[str, Any]] = {name: {} for name in SKILLS}
-        source = make_source({**skills, "words": {"fonts": ["default"]}}, seed=0)
-        samples = (source[index] for index in range(new.spelling_samples or 0))
-        return spelling_tokenizer(turn["value"] for sample in samples for turn in sample.conversations)
-    try:
-        return AutoTokenizer.from_pretrained(new.tokenizer)
-    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        raise ConfigError(
-            f"model.new.tokenizer: {new.tokenizer} holds no readable tokenizer ({reason})."
-        ) from None
+        return spelling_tokenizer(synthetic_texts(new.spelling_samples or 0))
+    return read_tokenizer(new.tokenizer, "model.new.tokenizer")
 
 
 def _config(new: NewModel, processor: OryxProcessor) -> OryxConfig:
@@ -157,11 +167,12 @@ def _check_keys(section: str, settings: Mapping[str, Any], config: PreTrainedCon
             raise ConfigError(f"{section}.{key} is not a known key; {nearest(key, sorted(known))}.")
 
 
-def _check_patch_size(vision: Any, processor: OryxProcessor) -> None:
-    if vision.patch_size != processor.rule.patch_size:
+def check_patch_size(vision: Any, patch_size: int) -> None:
+    """Raises ConfigError if the resize rule's `patch_size` is not the tower's."""
+    if vision.patch_size != patch_size:
         raise ConfigError(
             f"the tower's patch_size is {vision.patch_size}, but model.processor.resize_rule.patch_size is "
-            f"{processor.rule.patch_size}; they must be equal."
+            f"{patch_size}; they must be equal."
         )
 
 

@@ -1,7 +1,8 @@
 """The folder of a run: what it holds, whether it may go on, and writing so that nothing is ever half there.
 
 recipe.yaml          the recipe, all values written out
-log.jsonl            one object per log line
+log.jsonl            one object per log line; `minutes` is the training time so far, lost steps left out
+loss.png             the same, drawn, once the run has stopped
 checkpoint-N/        the last two states to go on from
 config.json, ...     the model and its processor, once the run has stopped
 trainer_state.json   steps, and the whole log once more
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -176,6 +177,18 @@ class RunFolder:
                 shutil.rmtree(target)
             os.replace(file, target)
 
+    def is_finished(self, recipe: Recipe) -> bool:
+        """Whether the run of `recipe` was made here to its last step, by however many processes.
+
+        Raises:
+            ConfigError: the run here is of another recipe.
+        """
+        if not self._is_finished():
+            return False
+        saved = flatten(_read_saved(self.path / "recipe.yaml"))
+        self._compare(saved, flatten(recipe.to_dict()), _FREE_KEYS | {_ACCUMULATION})
+        return True
+
     def _is_finished(self) -> bool:
         state = self.path / STATE
         if not state.is_file() or not (self.path / "config.json").is_file():
@@ -198,6 +211,9 @@ class RunFolder:
                     f"the run in {self.path} reads {before} batches a step ({processes} processes), and now "
                     f"{after} ({self.world.size} processes); keep processes x {_ACCUMULATION} as it was."
                 )
+        self._compare(then, now, free)
+
+    def _compare(self, then: Mapping[str, Any], now: Mapping[str, Any], free: Set[str]) -> None:
         for key in sorted({*then, *now} - free):
             if then.get(key) != now.get(key):
                 raise ConfigError(

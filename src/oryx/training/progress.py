@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from transformers import TrainerCallback
 
+from oryx.training.curves import PICTURE, draw_curves, read_curve
 from oryx.training.data import BatchStats
 from oryx.training.distributed import World
 
@@ -33,6 +34,7 @@ class Meter:
         self.samples += stats.num_samples
         self.positions += stats.num_positions
         self.capacity += stats.capacity
+        self.broken += len(stats.broken)
 
     def add_step(self, waited: float) -> None:
         """One step began, after so many seconds of waiting for its data."""
@@ -42,39 +44,43 @@ class Meter:
     def read(self) -> dict[str, float]:
         """Rates (tokens are positions in use), the shares `packed` and `data_wait`, `seconds_per_step`.
 
-        All processes ask together.
+        And `broken`, the records that were skipped. All processes ask together.
         """
         seconds = max(time.perf_counter() - self.began, 1e-9)
-        counts = (self.samples, self.positions, self.capacity, self.waited)
-        samples, positions, capacity, waited = self.world.sums(counts)
+        counts = (self.samples, self.positions, self.capacity, self.waited, self.broken)
+        samples, positions, capacity, waited, broken = self.world.sums(counts)
         rates = {
             "samples_per_second": round(samples / seconds, 2),
             "tokens_per_second": round(positions / seconds, 1),
             "packed": round(positions / max(capacity, 1), 4),
             "data_wait": round(waited / self.world.size / seconds, 4),
+            "broken": int(broken),
             "seconds_per_step": seconds / max(self.steps, 1),
         }
         self._restart()
         return rates
 
     def _restart(self) -> None:
-        self.samples = self.positions = self.capacity = self.steps = 0
+        self.samples = self.positions = self.capacity = self.broken = self.steps = 0
         self.waited = 0.0
         self.began = time.perf_counter()
 
 
 class Reporter(TrainerCallback):
-    """Shows the steps, prints the log lines and appends them to a file, on rank 0."""
+    """Shows the steps, prints the log lines, appends them to a file and draws them at the end, on rank 0."""
 
     def __init__(self, log_file: Path, console: Console) -> None:
         self.log_file = log_file
         self.console = console
         self.progress: Progress | None = None
+        self.minutes = 0.0
+        self.began = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
         _drop_after(self.log_file, state.global_step)
+        self.minutes, self.began = read_curve(self.log_file).minutes, time.monotonic()
         if self.console.is_terminal:
             columns = (
                 TextColumn("step"),
@@ -96,14 +102,25 @@ class Reporter(TrainerCallback):
     ) -> None:
         if not logs or "loss" not in logs or not state.is_world_process_zero:
             return
+        minutes = self.minutes + (time.monotonic() - self.began) / 60
+        line = {"step": state.global_step, **logs, "minutes": round(minutes, 4)}
         with self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+            file.write(json.dumps(line) + "\n")
         self.console.print(
             format_line(state.global_step, state.max_steps, logs), soft_wrap=True, highlight=False
         )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.close()
+        if state.is_world_process_zero:
+            self._draw()
+
+    def _draw(self) -> None:
+        folder = self.log_file.parent
+        try:
+            draw_curves([read_curve(self.log_file)], folder / PICTURE, f"loss of {folder.name}")
+        except OSError as error:  # the model is worth more than its picture
+            self.console.print(f"{folder / PICTURE} could not be written ({error})", soft_wrap=True)
 
     def close(self) -> None:
         """Give the terminal back."""
@@ -115,10 +132,11 @@ class Reporter(TrainerCallback):
 def format_line(step: int, max_steps: int, logs: dict[str, Any]) -> str:
     """One log line for people."""
     minutes, seconds = divmod(int(logs["seconds_left"]), 60)
+    broken = f"broken {logs['broken']}  " if logs.get("broken") else ""
     return (
         f"step {step}/{max_steps}  loss {logs['loss']:.4f}  lr {logs['learning_rate']:.2e}  "
         f"{logs['samples_per_second']:.0f} samples/s  {logs['tokens_per_second']:.0f} tokens/s  "
-        f"packed {logs['packed']:.1%}  waits {logs['data_wait']:.1%}  left {minutes}:{seconds:02d}"
+        f"packed {logs['packed']:.1%}  waits {logs['data_wait']:.1%}  {broken}left {minutes}:{seconds:02d}"
     )
 
 

@@ -11,13 +11,16 @@ from typing import Any, Literal
 import yaml
 
 from oryx.errors import ConfigError
-from oryx.training.fields import build, yaml_name
+from oryx.fields import Where, build, yaml_name
 from oryx.training.sections.checks import PARTS, at_least
 from oryx.training.sections.data import DataSection
 from oryx.training.sections.lora import LoraSection
 from oryx.training.sections.model import ModelSection
 from oryx.training.sections.optim import BatchSection, OptimSection
 from oryx.training.sections.parallel import ParallelSection
+
+CHAIN_KEY = "parts"
+"""A file with this key is no recipe but a chain of them (`training.chain`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Recipe:
     log_every: int = 10
     """Steps between log lines."""
     seed: int = 0
-    """Of new weights, dropout and the order of `data.files`."""
+    """Of new weights, dropout and the order of records."""
     num_workers: int = 2
     """Processes that prepare batches; 0 prepares them between the steps."""
     num_threads: int | None = None
@@ -71,9 +74,10 @@ class Recipe:
                     f"lora.quantize is {self.lora.quantize}, whose layers parallel.strategy "
                     f"{self.parallel.strategy} cannot share out; use ddp, or quantize none."
                 )
-        if self.optim.epochs is not None and self.data.synthetic is not None:
+        if self.optim.epochs is not None and not self.data.used_sources:
             raise ConfigError(
-                "optim.epochs needs data.files, since synthetic data has no end; set optim.steps."
+                "optim.epochs needs data.files or data.sources, since synthetic data has no end; set "
+                "optim.steps."
             )
         at_least(self, 1, "save_every", "log_every", "num_threads")
         at_least(self, 0, "num_workers", "seed")
@@ -93,6 +97,18 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         ConfigError: the file is missing or not YAML, a key is unknown, or a value is out of range.
     """
+    settings, where = read_settings(path, overrides)
+    if CHAIN_KEY in settings:
+        raise ConfigError(f"{path} is a chain of recipes, which oryx train runs; a single recipe is needed.")
+    return build(Recipe, settings, where)
+
+
+def read_settings(path: str | Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Where]:
+    """The values in a recipe's file and those that it extends, not yet typed, and where each one is from.
+
+    Raises:
+        ConfigError: the file is missing or not YAML.
+    """
     path = Path(path)
     origins: dict[str, str] = {}
     settings = _read(path, origins, seen=())
@@ -105,7 +121,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             prefix = prefix.rpartition(".")[0]
         return f"{origins.get(prefix, path)}: {key}" if key else str(path)
 
-    return build(Recipe, settings, where)
+    return settings, where
 
 
 def _read(path: Path, origins: dict[str, str], seen: tuple[Path, ...]) -> dict[str, Any]:

@@ -1,155 +1,212 @@
-"""Conversations from files in the LLaVA layout: a JSON list of records, or JSONL with one record a line."""
+"""Batches of records from files, planned by their lengths; synthetic samples fill the rows left to them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import math
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from oryx.data.marks import Mark
-from oryx.errors import ConfigError, MediaError
-from oryx.media.subtitles import Subtitle
-from oryx.processing.budget import Planner
-from oryx.processing.forecast import forecast_visual
-from oryx.processing.geometry import ResizeRule
-from oryx.processing.visuals import EncodedVisual, open_visual, visual_source, visual_type
-from oryx.training.fields import build
+import numpy as np
+from torch.utils.data import Dataset
 
-# Keys of a visual dict that name media, and so are relative to the media root.
-_MEDIA_KEYS = ("image", "video", "views", "path", "url", "image_url", "input_image", "video_url")
-# What starts so is no path below the root: it is the medium itself, or stands somewhere else.
-_SCHEMES = ("data:", "file://", "http://", "https://")
+from oryx.data.sources.base import Source, digest
+from oryx.data.sources.counting import Counts, Finding, count_source
+from oryx.data.sources.opening import open_source
+from oryx.errors import ConfigError, MediaError, OryxError
+from oryx.processing.collate import EncodedSample, first_fit
+from oryx.processing.processor import OryxProcessor
+from oryx.training.batch import Packer
+from oryx.training.mixture import Draws, Mixture, Part
+from oryx.training.packing import OPEN_ROWS, balance, pack_stream, shuffle_near
+from oryx.training.recipe import Recipe
+from oryx.training.skipping import Journal, check_limit
+from oryx.training.synthetic import SyntheticRows
+
+REPORTED = 20
+"""Broken records that are named one by one before training begins."""
+PROBED = 64
+"""Synthetic samples whose mean length tells how many rows their share of the samples takes."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """One training conversation of a file."""
+class _Plan:
+    """One epoch: its draws, the draws of each row, and where each batch's rows begin."""
 
-    place: str
-    """File and number, for error sentences."""
-    visuals: list[dict[str, Any]]
-    """Visual dicts of `encode_conversation`, media paths complete."""
-    conversations: list[dict[str, Any]]
-    """Turns of {"from", "value"}."""
+    draws: Draws
+    rows: list[list[int]]
+    starts: list[int]
 
 
-def read_records(path: str | Path, media_root: str | Path | None = None) -> list[Record]:
-    """All records of a file.
+class RecordBatches(Dataset):
+    """Records of files in packed rows; each epoch in an order of its own.
 
-    A record has `conversations` and, for each `<image>` in them, one of `image` (a path or a list of paths),
-    `video` (a path) and `visuals` (dicts of a type, a source and its dials). Subtitles that are written out
-    are texts or objects of start, end and text; marks are objects of view, y, x and text.
-
-    Raises:
-        ConfigError: the file is missing, or a record has another form; the sentence names file and record.
+    Lengths are counted once, from the headers of the media, so that packing needs no decoding. Nothing that
+    the weights draw is lost: the last batch of an epoch may have fewer rows. With synthetic samples, whose
+    lengths show only when they are drawn, each batch gives them the rows of their share, and what is left
+    free in the others.
     """
-    path = Path(path)
-    root = Path(media_root) if media_root is not None else path.parent
-    entries = _read_entries(path)
-    if not entries:
-        raise ConfigError(f"{path} holds no records.")
-    return [_as_record(entry, f"{path} record {number}", root) for number, entry in enumerate(entries)]
 
+    def __init__(
+        self, recipe: Recipe, processor: OryxProcessor, report: Callable[[str], None] = lambda _: None
+    ) -> None:
+        data = recipe.data
+        self.packer = Packer(processor, data, recipe.batch)
+        self.seed = recipe.seed
+        self.balance = data.balance
+        self.sources = [open_source(settings) for settings in data.used_sources]
+        total = sum(map(len, self.sources))
+        limit = data.broken_limit(total)
+        report(f"counting the positions of {total:,} records")
+        self.counts, known = self._count(recipe.num_workers, limit, report)
+        self.mixture = self._mix()
+        told = recipe.to_dict()
+        fingerprints = [source.fingerprint() for source in self.sources]
+        name = digest([fingerprints, told["data"], told["batch"], self.seed])
+        self.journal = Journal(name, known, limit)
+        self.synthetic = SyntheticRows(self.packer, data) if data.draws else None
+        self.planned_share = 1.0 if self.synthetic is None else self._planned_share(data.synthetic.weight)  # type: ignore[union-attr, arg-type]
+        self._plans: dict[int, _Plan] = {}
+        self._starts = [0]
+        self._plan(0)  # here, so that workers inherit it
 
-def measured_visual(visual: Mapping[str, Any], rule: ResizeRule) -> EncodedVisual:
-    """The visual without its patches, to count its tokens. The headers of its files are enough for that."""
-    (visual,) = Planner(rule).spend([visual])
-    if isinstance(visual_source(visual, visual_type(visual)), list):
-        open_visual(visual, rule)  # pictures are opened when they are asked for: this checks the dials alone
-    seen = forecast_visual(visual, rule)
-    return EncodedVisual(seen.layout, seen.views, None, seen.note)
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        epoch = self._find_epoch(number)
+        plan = self._plan(epoch)
+        local = number - self._starts[epoch]
+        samples, names, broken = [], [], []
+        for row in plan.rows[plan.starts[local] : plan.starts[local + 1]]:
+            for draw in row:
+                name, encoded = self._encode(plan.draws, draw)
+                if isinstance(encoded, str):
+                    broken.append(encoded)
+                else:
+                    samples.append(encoded)
+                    names.append(name)
+        if self.synthetic is not None:
+            drawn, drawn_names = self.synthetic.fill(number, self._rooms(samples))
+            samples, names = samples + drawn, names + drawn_names
+        return self.packer.pack(samples, names, broken)
 
+    def num_batches(self, epochs: float) -> int:
+        """Batches of the first `epochs` epochs, the last of which may be a part."""
+        whole = int(epochs)
+        while len(self._starts) <= whole:
+            self._append_start()
+        rest = math.ceil((epochs - whole) * (len(self._plan(whole).starts) - 1)) if epochs > whole else 0
+        return self._starts[whole] + rest
 
-def _read_entries(path: Path) -> list[Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"data.files: {path} does not exist.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"data.files: {path} cannot be read ({error}).") from None
-    if text.lstrip().startswith("["):
+    # --- before the first batch -----------------------------------------------------------------------------
+
+    def _count(
+        self, num_workers: int, limit: int, report: Callable[[str], None]
+    ) -> tuple[list[Counts], list[str]]:
+        """Counts of all sources, and their broken records, which stay under the limit."""
+        broken: list[str] = []
+
+        def found(finding: Finding) -> None:
+            if finding.problem:
+                broken.append(finding.problem)
+                check_limit(broken, limit)
+                if len(broken) <= REPORTED:
+                    report(f"skipped {finding.problem}")
+
+        counts = [count_source(source, self.packer.processor, num_workers, found) for source in self.sources]
+        for source, counted in zip(self.sources, counts):
+            for index in np.flatnonzero(counted.lengths > self.packer.row_length).tolist():
+                try:
+                    self.packer.check_length(source.place(index), int(counted.lengths[index]))
+                except ConfigError as error:
+                    counted.lengths[index] = -1
+                    found(Finding(index, problem=str(error)))
+        if len(broken) > REPORTED:
+            report(f"and {len(broken) - REPORTED:,} more broken records")
+        return counts, broken
+
+    def _mix(self) -> Mixture:
+        parts = []
+        for source, counted in zip(self.sources, self.counts):
+            usable = np.flatnonzero(counted.lengths >= 0)
+            if not len(usable):
+                raise ConfigError(f"{source.settings.title} has no record that can be used.")
+            parts.append(Part(usable, source.settings.weight, source.window))
+        return Mixture(parts, self.seed)
+
+    def _planned_share(self, synthetic_weight: float) -> float:
+        """Share of the rows that records of files take, by their share of the samples and their lengths."""
+        assert self.synthetic is not None
+        weights = [source.settings.weight or 0.0 for source in self.sources]
+        means = [float(counted.lengths[counted.lengths >= 0].mean()) for counted in self.counts]
+        planned = sum(weight * mean for weight, mean in zip(weights, means))
+        drawn = synthetic_weight * self.synthetic.mean_length(PROBED)
+        return planned / (planned + drawn)
+
+    # --- one epoch ------------------------------------------------------------------------------------------
+
+    def _find_epoch(self, number: int) -> int:
+        while self._starts[-1] <= number:
+            self._append_start()
+        return next(epoch for epoch, start in enumerate(self._starts) if start > number) - 1
+
+    def _append_start(self) -> None:
+        self._starts.append(self._starts[-1] + len(self._plan(len(self._starts) - 1).starts) - 1)
+
+    def _plan(self, epoch: int) -> _Plan:
+        if epoch not in self._plans:
+            draws = self.mixture.draw(epoch)
+            lengths, patches = np.zeros((2, len(draws.sources)), dtype=np.int64)
+            for number, counted in enumerate(self.counts):
+                places = draws.sources == number
+                lengths[places] = counted.lengths[draws.indices[places]]
+                patches[places] = counted.patches[draws.indices[places]]
+            rows = pack_stream(lengths.tolist(), self.packer.row_length)
+            rng = random.Random(f"{self.seed} rows {epoch}")
+            # Rows closed late would otherwise hold the long samples. A stream is read from front to back.
+            is_stream = any(source.window is not None for source in self.sources)
+            shuffle_near(rows, rng, 2 * OPEN_ROWS if is_stream else None)
+            if self.balance > 1:
+                # Groups begin at whole turns of the processes, wherever the epoch begins.
+                lead = -self._starts[epoch] % self.balance * self.packer.rows
+                rest = balance(rows[lead:], patches.tolist(), self.packer.rows, self.balance, rng)
+                rows = rows[:lead] + rest
+            self._plans = {epoch: _Plan(draws, rows, self._split(len(rows)))}
+        return self._plans[epoch]
+
+    def _split(self, num_rows: int) -> list[int]:
+        """Where each batch's rows begin, and where the last one's end."""
+        starts = [0]
+        while starts[-1] < num_rows:
+            # As many as their share of all rows up to here comes to; the fraction goes on to the next batch.
+            due = math.floor(len(starts) * self.packer.rows * self.planned_share + 1e-9)
+            starts.append(min(due, num_rows))
+        return starts
+
+    # --- one batch ------------------------------------------------------------------------------------------
+
+    def _encode(self, draws: Draws, draw: int) -> tuple[str, EncodedSample | str]:
+        """Name and sample of a draw, or what is wrong with the record."""
+        number, index = int(draws.sources[draw]), int(draws.indices[draw])
+        source: Source = self.sources[number]
         try:
-            return json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"{path} is not valid JSON ({error}).") from None
-    entries = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
+            record = source.read(index).draw(f"{self.seed} {number} {index}", int(draws.turns[draw]))
             try:
-                entries.append(json.loads(line))
-            except ValueError:
-                raise ConfigError(f"{path} line {number} is not valid JSON.") from None
-    return entries
+                visuals = record.opened()
+            except OryxError as error:
+                raise type(error)(f"{record.place}: {error}") from None
+            sample = self.packer.encode(record.place, record.conversations, visuals)
+            counted = int(self.counts[number].lengths[index])
+            if len(sample) > counted:
+                raise MediaError(
+                    f"{record.place}: it has {len(sample)} positions, but {counted} were counted before; its "
+                    "media have changed, or its frames differ in size."
+                )
+        except OryxError as error:
+            return "", str(error)
+        return record.place, sample
 
-
-def _as_record(entry: Any, place: str, root: Path) -> Record:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("conversations"), list):
-        raise ConfigError(f'{place} must be an object with a list "conversations".')
-    turns = entry["conversations"]
-    if not turns or not all(isinstance(turn, Mapping) and {"from", "value"} <= set(turn) for turn in turns):
-        raise ConfigError(f'{place}: each of its conversations must have "from" and "value".')
-    visuals: list[Any] = list(entry.get("visuals") or [])
-    for kind in ("image", "video"):
-        if entry.get(kind) is not None:
-            value = entry[kind]
-            visuals += [
-                {"type": kind, kind: item} for item in (value if isinstance(value, list) else [value])
-            ]
-    if not all(isinstance(visual, Mapping) for visual in visuals):
-        raise ConfigError(f'{place}: "visuals" must be a list of objects.')
-    return Record(place, [_as_visual(visual, root, place) for visual in visuals], turns)
-
-
-def _as_visual(visual: Mapping[str, Any], root: Path, place: str) -> dict[str, Any]:
-    """The visual dict with its media below the root, and its marks and subtitles as what they are."""
-    made = dict(visual)
-    for key in _MEDIA_KEYS:
-        value = visual.get(key)
-        if isinstance(value, str):
-            made[key] = _below(root, value)
-        elif isinstance(value, Mapping) and isinstance(value.get("url"), str):
-            made[key] = _below(root, value["url"])
-        elif isinstance(value, Sequence):
-            if not all(isinstance(item, str) for item in value):
-                raise MediaError(f"{place}: {key!r} must be a path or a list of paths.")
-            made[key] = [_below(root, item) for item in value]
-    if visual.get("marks") is not None:
-        made["marks"] = _as_marks(visual["marks"], place)
-    subtitles = visual.get("subtitles")
-    if isinstance(subtitles, str):
-        made["subtitles"] = _below(root, subtitles)
-    elif subtitles is not None and not isinstance(subtitles, bool):
-        made["subtitles"] = _as_subtitles(subtitles, place)
-    return made
-
-
-def _below(root: Path, path: str) -> str:
-    return path if path.startswith(_SCHEMES) else str(root / path)
-
-
-def _as_marks(entries: Any, place: str) -> list[Mark]:
-    if not isinstance(entries, list):
-        raise ConfigError(f'{place}: "marks" must be a list of objects with view, y, x and text.')
-    marks = [
-        build(Mark, entry, lambda key: f"{place}: {key}", f"marks[{number}]")
-        for number, entry in enumerate(entries)
-    ]
-    for number, mark in enumerate(marks):
-        if not (0 <= mark.y <= 1 and 0 <= mark.x <= 1):
-            raise ConfigError(
-                f"{place}: marks[{number}] is at y {mark.y:g} and x {mark.x:g}; both must be from 0 to 1."
-            )
-    return marks
-
-
-def _as_subtitles(entries: Any, place: str) -> list[str | Subtitle]:
-    if not isinstance(entries, list):
-        raise ConfigError(f'{place}: "subtitles" must be true, a path, or a list of texts or objects.')
-    return [
-        entry
-        if isinstance(entry, str)
-        else build(Subtitle, entry, lambda key: f"{place}: {key}", f"subtitles[{number}]")
-        for number, entry in enumerate(entries)
-    ]
+    def _rooms(self, planned: list[EncodedSample]) -> list[int]:
+        """Free positions of each row of a batch that holds the planned samples."""
+        length, lengths = self.packer.row_length, [len(sample) for sample in planned]
+        used = [sum(lengths[index] for index in row) for row in first_fit(lengths, length)]
+        return [length - own for own in used] + [length] * (self.packer.rows - len(used))

@@ -4,19 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from oryx.cli.eval import eval_command
+from oryx.cli.eval import eval_app
 from oryx.errors import CheckpointError, ConfigError
 
 TINY = str(Path(__file__).parents[2] / "parity" / "reference" / "oryx-tiny-qwen")
-APP = typer.Typer()
-APP.command()(eval_command)
 
 
 def run(*words):
-    return CliRunner().invoke(APP, list(words))
+    return CliRunner().invoke(eval_app, list(words))
 
 
 def test_json_on_stdout_is_the_file(tmp_path):
@@ -43,10 +40,15 @@ def test_card_is_written_where_asked(tmp_path):
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        (["nothing"], ConfigError, "Unknown task 'nothing'; allowed: skills"),
         (["skills", "--test", "colour"], ConfigError, "did you mean 'color'"),
         (["skills", "--test", "color", "--compression", "3"], ConfigError, "1, 2, 4, 8, 16"),
         (["skills", "--test", "color", "--detail", "medium"], ConfigError, "high, low"),
+        (["skills", "--test", "things_known"], ConfigError, "Test 'things_known' needs pictures"),
+        (
+            ["skills", "--test", "things_known", "--pictures", "/no/store"],
+            ConfigError,
+            "No store of pictures",
+        ),
         (["skills", "--test", "color", "--seed", "1"], ConfigError, "at least 10000000"),
         (["skills", "--test", "color", "--model", "/no/such"], CheckpointError, "/no/such"),
     ],
@@ -104,3 +106,7 @@ def test_results_of_another_model_are_refused_before_the_run(tmp_path):
     result = run("skills", "--model", TINY, "--test", "color", "--output", str(tmp_path))
     assert isinstance(result.exception, ConfigError)
     assert "another model" in str(result.exception)
+
+
+def test_an_unknown_task_is_a_usage_error():
+    assert run("nothing").exit_code == 2

@@ -2,7 +2,14 @@
 
 import pytest
 
-from oryx.evaluation.metrics import is_exact, token_f1, wilson_interval
+from oryx.evaluation.metrics import (
+    clustered_interval,
+    events_named,
+    exact_score,
+    is_exact,
+    token_f1,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -11,6 +18,29 @@ from oryx.evaluation.metrics import is_exact, token_f1, wilson_interval
 )
 def test_is_exact_forgives_outer_space_only(answer, expected, right):
     assert is_exact(answer, expected) is right
+
+
+def test_exact_score():
+    assert (exact_score("red ", "red"), exact_score("blue", "red")) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        ("a, then b, then c", 1.0),
+        ("a, then c", 2 / 3),
+        ("a, then c, then b", 2 / 3),  # two of the three are in order
+        ("c, then b, then a", 1 / 3),
+        ("b", 1 / 3),
+        ("a, then x, then c", 2 / 3),
+        ("a, then b, then c, then d", 3 / 4),  # one too many
+        ("a, then a, then a", 1 / 3),
+        ("", 0.0),
+        ("a b c", 0.0),
+    ],
+)
+def test_events_named_in_order(answer, score):
+    assert events_named(answer, "a, then b, then c") == pytest.approx(score)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +81,21 @@ def test_wilson_interval_never_leaves_zero_to_one():
 def test_wilson_interval_refuses_what_is_no_share(num_right, num_samples):
     with pytest.raises(ValueError, match="no share"):
         wilson_interval(num_right, num_samples)
+
+
+def test_an_interval_of_clusters_is_wider_than_one_of_its_values_alone():
+    values = [1.0, 1.0, 1.0, 0.0, 0.0, 0.0] * 20
+    apart = clustered_interval(values, range(len(values)))
+    together = clustered_interval(values, [index // 3 for index in range(len(values))])
+    assert apart[0] < 0.5 < apart[1]
+    # Three equal values count as one: the standard error grows by the root of 3.
+    assert (together[1] - together[0]) / (apart[1] - apart[0]) == pytest.approx(3**0.5, rel=0.1)
+    # Of independent values it is the normal one: 1.96 * 0.5 / sqrt(n).
+    assert apart[1] - apart[0] == pytest.approx(2 * 1.96 * 0.5 / len(values) ** 0.5, rel=0.1)
+
+
+def test_clusters_weigh_as_many_values_as_they_hold():
+    low, high = clustered_interval([1.0, 0.0, 0.0, 0.0], [5, 9, 9, 9])
+    assert (low, high) == (0.0, 1.0)  # either cluster alone may be drawn
+    assert clustered_interval([0.25, 0.75], [1, 1]) == (0.5, 0.5)
+    assert clustered_interval([1.0, 0.0], [0, 1], seed=3) == clustered_interval([1.0, 0.0], [0, 1], seed=3)

@@ -43,10 +43,12 @@ def test_table_names_the_dial():
 def test_command_repeats_every_choice():
     plain = reports.skills_command("nano", 500, 10_000_000)
     assert plain == "oryx eval skills --model nano --samples 500"
-    full = reports.skills_command("a b", 5, 10_000_001, ["words"], [1, 4], [4096], True, "low", ["fonts"])
+    full = reports.skills_command(
+        "a b", 5, 10_000_001, ["words"], [1, 4], [4096], True, "low", ["fonts"], "store"
+    )
     assert full == (
         "oryx eval skills --model 'a b' --samples 5 --seed 10000001 --test words --compression 1 "
-        "--compression 4 --max-pixels 4096 --detail low --font-folder fonts --sweep"
+        "--compression 4 --max-pixels 4096 --detail low --font-folder fonts --pictures store --sweep"
     )
 
 

@@ -5,22 +5,28 @@ from PIL import Image
 
 import oryx
 from oryx.errors import ConfigError
-from oryx.evaluation.skills import FIRST_TEST_SEED, TESTS, evaluate_skills, make_test_source
+from oryx.evaluation.skills import (
+    FIRST_TEST_SEED,
+    TESTS,
+    drawable_tests,
+    evaluate_skills,
+    make_test_source,
+)
 
 from .conftest import TINY, ScriptedModel
 
 # Pictures of these need no font installed.
-DRAWN = [name for name in TESTS if not name.startswith("words")]
+DRAWN = [name for name, test in TESTS.items() if not {"words", "pages"} & set(test.skills)]
 
 
-def expected_answers(name, number):
-    source = make_test_source(name)
+def expected_answers(name, number, **options):
+    source = make_test_source(name, **options)
     return [source[index].conversations[1]["value"] for index in range(number)]
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_each_test_asks_one_question_without_marks(name):
-    source = make_test_source(name)
+def test_each_test_asks_one_question_without_marks(name, picture_store):
+    source = make_test_source(name, pictures=picture_store)
     for index in range(20):
         sample = source[index]
         assert len(sample.conversations) == 2
@@ -32,6 +38,41 @@ def test_count_asks_for_all_and_for_one_color():
     questions = [source[index].conversations[0]["value"] for index in range(60)]
     of_color = [any(f" {color} " in text for color in ("red", "green", "blue")) for text in questions]
     assert 0 < sum(of_color) < 60
+
+
+def test_things_are_asked_about_from_pictures_never_trained_on(picture_store, processor):
+    known, new = (
+        make_test_source(name, pictures=picture_store) for name in ("things_known", "things_new_style")
+    )
+    for source, style in ((known, "clipart"), (new, "noto")):
+        skill = source.skills["things"][1]
+        assert {picture.style for found in skill.pictures.values() for picture in found} == {style}
+        assert source[0].conversations[1]["value"].split()[0] in ("a", "an", "some")
+    model = ScriptedModel(processor, expected_answers("things_known", 3, pictures=picture_store))
+    (result,) = evaluate_skills(model, processor, ["things_known"], samples=3, pictures=picture_store)
+    assert result.num_right == 3
+
+
+def test_without_pictures_all_other_tests_remain(picture_store):
+    left_out = set(TESTS) - set(drawable_tests(None))
+    assert left_out == {"things_known", "things_new_style"}
+    assert drawable_tests(picture_store) == list(TESTS)
+
+
+def test_lines_are_of_unseen_words_and_fonts():
+    for name in ("lines", "page"):
+        (settings,) = TESTS[name].skills.values()
+        assert (settings["fonts"], settings["word_split"]) == ("test", "test")
+
+
+def test_events_told_in_part_count_in_part(processor):
+    expected = expected_answers("video_describe", 2)
+    first = expected[0].split(", then ")
+    given = [first[0], expected[1]]
+    (result,) = evaluate_skills(ScriptedModel(processor, given), processor, ["video_describe"], samples=2)
+    assert result.accuracy == pytest.approx((1 / len(first) + 1) / 2)
+    assert result.num_right == 1
+    assert result.interval[0] < result.accuracy < result.interval[1]
 
 
 def test_right_answers_score_one(processor):
@@ -106,6 +147,11 @@ def test_seed_decides_the_samples():
         ({"seed": 7}, f"seed is 7; it must be at least {FIRST_TEST_SEED}"),
         ({"compression": 3}, "1, 2, 4, 8, 16"),
         ({"detail": "medium"}, "high, low"),
+        (
+            {"skills": ["things_known"]},
+            "Test 'things_known' needs pictures: make a store with `oryx data pictures",
+        ),
+        ({"skills": ["things_known"], "pictures": "/no/store"}, "No store of pictures at /no/store"),
     ],
 )
 def test_refused_before_anything_runs(processor, arguments, message):

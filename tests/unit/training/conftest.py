@@ -15,6 +15,10 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
+from oryx.processing.processor import OryxProcessor
+from oryx.training.building import build_model
+from oryx.training.recipe import Recipe, load_recipe
+
 TINY: dict[str, Any] = {
     "model": {
         "new": {
@@ -94,6 +98,31 @@ def write_recipe(tmp_path: Path) -> Callable[..., Path]:
 def recipe_file(write_recipe: Callable[..., Path]) -> Path:
     """The tiny recipe as a file."""
     return write_recipe(TINY)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder of the test."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "oryx" / "data"
+
+
+@pytest.fixture
+def recipe(recipe_file: Path) -> Recipe:
+    """The tiny recipe."""
+    return load_recipe(recipe_file)
+
+
+@pytest.fixture
+def built(recipe: Recipe) -> tuple[Any, OryxProcessor]:
+    """Its model and processor."""
+    return build_model(recipe)
+
+
+@pytest.fixture
+def processor(built: tuple[Any, OryxProcessor]) -> OryxProcessor:
+    """Its processor."""
+    return built[1]
 
 
 @pytest.fixture

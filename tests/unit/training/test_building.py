@@ -57,6 +57,7 @@ def test_a_spelling_tokenizer_knows_all_skills_whatever_the_recipe_trains(build)
     _, words = build(samples)
     _, objects = build(samples, "data.synthetic.skills={object: {}}")
     assert words.tokenizer.get_vocab() == objects.tokenizer.get_vocab()
+    assert words.tokenizer.tokenize("a palm tree") == ["a", "Ġpalm", "Ġtree"]  # no pictures are needed for it
 
 
 @pytest.mark.parametrize(

@@ -1,252 +1,326 @@
-"""Records of files: what they may look like, and what is said of those that do not."""
+"""Batches of records: functions of their number, every record once an epoch, broken ones named."""
 
 import json
+import pickle
+from collections import Counter
 
-import av
-import numpy as np
 import pytest
-from factories import make_processor
-from PIL import Image
+from made_records import assert_same_batch, png, turns
 
-from oryx.data.marks import Mark
-from oryx.errors import ConfigError, MediaError
-from oryx.media.subtitles import Subtitle
-from oryx.processing.geometry import ResizeRule
-from oryx.processing.visuals import encode_visual
-from oryx.training.records import measured_visual, read_records
-
-TURNS = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
-
-
-def write(tmp_path, content, name="data.json"):
-    path = tmp_path / name
-    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-    return path
-
-
-def test_json_and_jsonl_give_the_same(tmp_path):
-    entries = [{"conversations": TURNS}, {"conversations": TURNS, "image": "a.png"}]
-    lines = "\n".join(map(json.dumps, entries)) + "\n\n"
-    first = read_records(write(tmp_path, entries))
-    second = read_records(write(tmp_path, lines, "data.jsonl"))
-    assert [record.visuals for record in first] == [record.visuals for record in second]
-    assert first[1].place == f"{tmp_path / 'data.json'} record 1"
-
-
-def test_media_paths_start_from_the_root(tmp_path):
-    visuals = [
-        {"type": "views", "views": ["a.png", "b.png"], "compression": 4},
-        {"type": "video", "video": "v.mp4"},
-    ]
-    entry = {"conversations": TURNS, "visuals": visuals}
-    path = write(tmp_path, [entry, {"conversations": TURNS, "image": ["a.png", "b.png"]}])
-    first, second = read_records(path, media_root="/media")
-    assert first.visuals[0] == {"type": "views", "views": ["/media/a.png", "/media/b.png"], "compression": 4}
-    assert first.visuals[1]["video"] == "/media/v.mp4"
-    assert [visual["image"] for visual in second.visuals] == ["/media/a.png", "/media/b.png"]
-    assert read_records(path)[1].visuals[0]["image"] == str(tmp_path / "a.png")
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("[", "data.json is not valid JSON"),
-        ('{"conversations": []}\n{', "data.json line 2 is not valid JSON"),
-        ("[]", "data.json holds no records"),
-        ("", "data.json holds no records"),
-        ([3], 'record 0 must be an object with a list "conversations"'),
-        ([{"conversations": TURNS}, {}], 'record 1 must be an object with a list "conversations"'),
-        ([{"conversations": []}], 'must have "from" and "value"'),
-        ([{"conversations": [{"from": "human"}]}], 'must have "from" and "value"'),
-        ([{"conversations": TURNS, "visuals": ["a.png"]}], '"visuals" must be a list of objects'),
-    ],
-)
-def test_other_forms_are_refused_by_place(tmp_path, content, said):
-    with pytest.raises(ConfigError) as error:
-        read_records(write(tmp_path, content))
-    assert said in str(error.value)
-
-
-def test_a_list_that_holds_no_paths_is_refused(tmp_path):
-    path = write(tmp_path, [{"conversations": TURNS, "visuals": [{"type": "views", "views": [1]}]}])
-    with pytest.raises(MediaError, match="'views' must be a path or a list of paths"):
-        read_records(path)
-
-
-def test_missing_and_binary_files_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"none.json does not exist"):
-        read_records(tmp_path / "none.json")
-    (tmp_path / "data.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"data.json cannot be read"):
-        read_records(tmp_path / "data.json")
-
-
-# -- marks and subtitles -------------------------------------------------------------------------------
-
-
-def read_visual(tmp_path, visual):
-    (record,) = read_records(write(tmp_path, [{"conversations": TURNS, "visuals": [visual]}]), "/media")
-    return record.visuals[0]
-
-
-@pytest.mark.parametrize("address", ["http://a.b/c.png", "https://a.b/c.png", "file:///c.png", "data:,x"])
-@pytest.mark.parametrize("key", ["url", "image"])
-def test_an_address_stays_as_it_is(tmp_path, key, address):
-    assert read_visual(tmp_path, {"type": "image", key: address})[key] == address
-
-
-@pytest.mark.parametrize(
-    ("visual", "key"),
-    [
-        ({"type": "image", "url": "a.png"}, "url"),
-        ({"type": "image_url", "image_url": {"url": "a.png"}}, "image_url"),
-        ({"type": "input_image", "input_image": "a.png"}, "input_image"),
-        ({"type": "video_url", "video_url": {"url": "a.png"}}, "video_url"),
-        ({"type": "video", "video": "v.mp4", "subtitles": "a.png"}, "subtitles"),
-    ],
-)
-def test_every_path_starts_from_the_root(tmp_path, visual, key):
-    assert read_visual(tmp_path, visual)[key] == "/media/a.png"
-
-
-def test_subtitles_may_be_written_out(tmp_path):
-    written = ["First.", {"start": 1, "end": 2.5, "text": "Then."}]
-    visual = read_visual(tmp_path, {"type": "video", "video": "v.mp4", "subtitles": written})
-    assert visual["subtitles"] == ["First.", Subtitle(1.0, 2.5, "Then.")]
-    for kept in (True, False, None):
-        assert read_visual(tmp_path, {"type": "video", "video": "v", "subtitles": kept})["subtitles"] is kept
-
-
-def test_marks_become_marks_that_supervise(tmp_path):
-    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
-    mark = {"view": 0, "y": 0.25, "x": 1, "text": "red"}
-    turns = [{"from": "human", "value": "<image>What?"}, {"from": "gpt", "value": "It."}]
-    entry = {
-        "conversations": turns,
-        "visuals": [{"type": "image", "image": "a.png", "detail": "low", "marks": [mark]}],
-    }
-    (record,) = read_records(write(tmp_path, [entry]))
-    assert record.visuals[0]["marks"] == [Mark(0, 0.25, 1.0, "red")]
-    processor = make_processor()
-    plain = [{**record.visuals[0], "marks": None}]
-    labels = processor.encode_sample(turns, record.visuals).labels
-    assert (labels != processor.encode_sample(turns, plain).labels).sum() == 1
-
-
-@pytest.mark.parametrize(
-    ("dials", "said"),
-    [
-        ({"marks": 3}, 'record 0: "marks" must be a list of objects with view, y, x and text'),
-        ({"marks": [3]}, "record 0: marks[0] is 3; it must be a section of keys and values"),
-        ({"marks": [{"view": 0, "y": 0, "x": 0}]}, "record 0: marks[0].text is missing"),
-        (
-            {"marks": [{"view": 0, "y": 0, "x": 0, "txt": "a"}]},
-            "record 0: marks[0].txt is not a known key; did you mean 'text'",
-        ),
-        (
-            {"marks": [{"view": "a", "y": 0, "x": 0, "text": "a"}]},
-            "record 0: marks[0].view is 'a'; it must be a whole number",
-        ),
-        (
-            {"marks": [{"view": 0, "y": 1.5, "x": 0, "text": "a"}]},
-            "record 0: marks[0] is at y 1.5 and x 0; both must be from 0 to 1",
-        ),
-        ({"subtitles": 3}, 'record 0: "subtitles" must be true, a path, or a list of texts or objects'),
-        ({"subtitles": {"start": 1}}, 'record 0: "subtitles" must be true, a path'),
-        ({"subtitles": [{"start": 1, "text": "a"}]}, "record 0: subtitles[0].end is missing"),
-        ({"subtitles": [[1]]}, "record 0: subtitles[0] is [1]; it must be a section of keys"),
-    ],
-)
-def test_other_marks_and_subtitles_are_refused_by_place(tmp_path, dials, said):
-    with pytest.raises(ConfigError) as error:
-        read_visual(tmp_path, {"type": "video", "video": "v.mp4", **dials})
-    assert said in str(error.value)
-
-
-# -- counting ------------------------------------------------------------------------------------------
-
-
-def forbid_decoding(monkeypatch):
-    def decode(*args, **kwargs):
-        raise AssertionError("something was decoded")
-
-    monkeypatch.setattr("oryx.media.image.to_rgb", decode)
-    monkeypatch.setattr("oryx.media.video._read", decode)
-    monkeypatch.setattr("oryx.processing.visuals.patchify", decode)
-
-
-def assert_counted_as_encoded(visual, monkeypatch):
-    encoded = encode_visual(visual, ResizeRule())
-    with monkeypatch.context() as context:
-        forbid_decoding(context)
-        measured = measured_visual(visual, ResizeRule())
-    assert measured.patches is None
-    assert (measured.kind, measured.views, measured.note) == (encoded.kind, encoded.views, encoded.note)
-    assert measured.num_tokens == encoded.num_tokens
-
-
-@pytest.mark.parametrize("dials", [{}, {"detail": "low"}, {"compression": 4}, {"max_pixels": 64**2}])
-@pytest.mark.parametrize("size", [(300, 200), (20, 90)])
-def test_pictures_are_counted_without_decoding(tmp_path, monkeypatch, dials, size):
-    Image.new("RGB", size).save(tmp_path / "a.png")
-    assert_counted_as_encoded({"type": "image", "image": str(tmp_path / "a.png"), **dials}, monkeypatch)
+from oryx.data.sources.measuring import measure
+from oryx.errors import ConfigError, OryxError
+from oryx.training.data import STATS, BatchLoader, RecordBatches, ResumingSampler, make_batches
+from oryx.training.recipe import load_recipe
 
 
 @pytest.fixture
-def clip(tmp_path):
-    """A video of 9 frames at 5 a second, with subtitles beside it."""
-    with av.open(str(tmp_path / "clip.mp4"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=5)
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        for number in range(9):
-            pixels = np.full((48, 64, 3), 20 * number, dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
-    (tmp_path / "clip.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello.\n")
-    return str(tmp_path / "clip.mp4")
+def with_sources(recipe_file):
+    """(sources as YAML, more overrides) -> the tiny recipe with these and no synthetic samples."""
+
+    def load(*sources, keep_synthetic=False, more=()):
+        plain = json.dumps(
+            [source if isinstance(source, dict) else {"path": str(source)} for source in sources]
+        )
+        dropped = [] if keep_synthetic else ["data.synthetic=null"]
+        return load_recipe(recipe_file, [*dropped, f"data.sources={plain}", *more])
+
+    return load
 
 
-@pytest.mark.parametrize(
-    "dials",
-    [
-        {},
-        {"max_frames": 4, "compression": 16},
-        {"fps": 2, "max_pixels": 64**2},
-        {"timestamps": True, "subtitles": True},
-    ],
-)
-def test_videos_are_counted_without_decoding(clip, monkeypatch, dials):
-    assert_counted_as_encoded({"type": "video", "video": clip, **dials}, monkeypatch)
+@pytest.fixture
+def file_recipe(with_sources, record_file):
+    return with_sources(record_file)
 
 
-@pytest.mark.parametrize("kind", ["video", "views"])
-def test_lists_of_pictures_are_counted_without_decoding(tmp_path, monkeypatch, kind):
-    names = [str(tmp_path / f"{number}.png") for number in range(3)]
-    for number, name in enumerate(names):
-        Image.new("RGB", (64 + 40 * number, 300)).save(name)
-    dials = {"compression": 2, **({"fps": 1, "timestamps": True} if kind == "video" else {})}
-    assert_counted_as_encoded({"type": kind, kind: names, **dials}, monkeypatch)
-    if kind == "views":
-        assert_counted_as_encoded({"type": "views", "views": str(tmp_path)}, monkeypatch)
+def names_of(batches, first, last):
+    return [name for number in range(first, last) for name in batches[number][STATS].names]
 
 
-@pytest.mark.parametrize("dials", [{"fps": "2"}, {"max_frames": 0}, {"compression": 3}])
-def test_counting_refuses_the_dials_that_encoding_would(tmp_path, dials):
-    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
-    with pytest.raises(ConfigError):
-        measured_visual({"type": "video", "video": [str(tmp_path / "a.png")], **dials}, ResizeRule())
+def epoch_of(batches, epoch):
+    return range(batches.num_batches(epoch), batches.num_batches(epoch + 1))
 
 
-@pytest.mark.parametrize(
-    "dials", [{"max_visual_tokens": 60}, {"focus": "2-4"}, {"focus": "auto", "max_frames": 8}]
-)
-def test_what_is_measured_is_what_is_encoded(dials):
-    """Dials that the planner spends: rows are packed by the measured tokens."""
-    processor = make_processor()
-    rng = np.random.default_rng(0)
-    frames = [Image.fromarray(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)) for _ in range(10)]
-    visual = {"type": "video", "video": frames, **dials}
-    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "It."}]
-    whole = processor.encode_sample(turns, [visual])
-    measured = processor.encode_sample(turns, [measured_visual(visual, processor.rule)])
-    assert len(measured) == len(whole)
+def write(path, count, words=3, letter="x"):
+    """A file of so many text records."""
+    talks = [turns(f"{letter}{number}", "a b " * words) for number in range(count)]
+    path.write_text("\n".join(json.dumps({"conversations": talk}) for talk in talks))
+    return path
+
+
+# --- order ----------------------------------------------------------------------------------------
+
+
+def test_an_epoch_holds_every_record_once_in_an_order_of_its_own(file_recipe, record_file, processor):
+    batches = make_batches(file_recipe, processor)
+    count = batches.num_batches(1)
+    orders = [
+        names_of(batches, batches.num_batches(epoch), batches.num_batches(epoch + 1)) for epoch in (0, 1)
+    ]
+    for order in orders:
+        assert Counter(order) == Counter(f"{record_file} record {number}" for number in range(20))
+    assert orders[0] != orders[1]
+    assert 1 < count <= batches.num_batches(1.5) <= batches.num_batches(2)
+
+
+def test_files_are_sources_too(recipe_file, record_file, with_sources, processor):
+    other = load_recipe(recipe_file, ["data.synthetic=null", f"data.files=[{{path: {record_file}}}]"])
+    first, second = (make_batches(recipe, processor) for recipe in (other, with_sources(record_file)))
+    assert_same_batch(first[0], second[0])
+
+
+def test_batches_depend_on_their_number_alone(file_recipe, processor):
+    batches = make_batches(file_recipe, processor)
+    last = batches.num_batches(2) - 1
+    expected = batches[last]
+    _ = batches[0]
+    assert_same_batch(batches[last], expected)
+    assert_same_batch(make_batches(file_recipe, processor)[last], expected)
+    assert_same_batch(pickle.loads(pickle.dumps(batches))[last], expected)
+
+
+def test_counted_lengths_are_true(file_recipe, processor):
+    batches = make_batches(file_recipe, processor)
+    (source,), (counts,) = batches.sources, batches.counts
+    for index in range(len(source)):
+        record = source.read(index)
+        sample = processor.encode_sample(record.conversations, record.opened())
+        assert counts.lengths[index] == len(sample)
+        assert counts.patches[index] == (0 if sample.patches is None else len(sample.patches))
+
+
+def test_batches_never_have_more_rows_than_asked(file_recipe, processor):
+    batches = make_batches(file_recipe, processor)
+    shapes = [tuple(batches[number]["input_ids"].shape) for number in range(batches.num_batches(3))]
+    assert all(rows <= 2 and length == 192 for rows, length in shapes)
+
+
+# --- weights --------------------------------------------------------------------------------------
+
+
+def test_weights_share_out_the_samples(tmp_path, with_sources, processor):
+    small, large = write(tmp_path / "small.jsonl", 7), write(tmp_path / "large.jsonl", 93)
+    recipe = with_sources(
+        {"path": str(small), "weight": 3}, {"path": str(large), "weight": 1}, {"path": "none", "weight": 0}
+    )
+    batches = make_batches(recipe, processor)
+    drawn = Counter()
+    for epoch in range(4):
+        names = names_of(batches, batches.num_batches(epoch), batches.num_batches(epoch + 1))
+        assert len(names) == 100
+        assert sum(name.startswith(str(small)) for name in names) == 75
+        drawn.update(names)
+    of_small = [drawn[f"{small} line {number}"] for number in range(1, 8)]
+    assert max(of_small) - min(of_small) <= 1  # nothing is drawn again before all has been drawn
+    assert sum(name.startswith(str(large)) for name in drawn) == 93
+
+
+def test_a_mixture_with_synthetic_samples_is_full_and_keeps_its_shares(tmp_path, with_sources, processor):
+    path = write(tmp_path / "a.jsonl", 300, words=5)
+    recipe = with_sources(
+        {"path": str(path), "weight": 1},
+        keep_synthetic=True,
+        more=["data.synthetic.weight=2", "batch.row_length=256", "batch.rows=4"],
+    )
+    batches = make_batches(recipe, processor)
+    count = batches.num_batches(1)
+    stats = [batches[number][STATS] for number in range(count)]
+    names = [name for own in stats for name in own.names]
+    from_file = [name for name in names if name.startswith(str(path))]
+    assert len(from_file) == len(set(from_file)) == 300
+    assert len(set(names)) == len(names)
+    assert 1.7 < (len(names) - 300) / 300 < 2.4
+    assert sum(own.num_positions for own in stats[:-1]) >= 0.95 * sum(own.capacity for own in stats[:-1])
+    assert all(own.capacity == 4 * 256 for own in stats[:-1])
+    assert_same_batch(make_batches(recipe, processor)[count - 2], batches[count - 2])
+    assert batches.num_batches(2) > count
+
+
+def test_needles_are_elsewhere_in_every_epoch(tmp_path, with_sources, processor):
+    frames = [png(number, 16, 16) for number in range(12)]
+    (tmp_path / "patch").write_bytes(b"".join(frames))
+    video = {"patch": "patch", "start_num": 0, "size": [len(frame) for frame in frames]}
+    entry = {"video_long": video, "idx": [3], "type": "caption", "question": "In <idx>?", "answer": "It."}
+    (tmp_path / "a.json").write_text(json.dumps([entry] * 4))
+    source = {"path": str(tmp_path / "a.json"), "needle_frames": [8, 8]}
+    more = ["batch.row_length=1024"]
+    batches = make_batches(with_sources(source, more=more), processor)
+    tensors = [batches[number]["patches"] for epoch in range(4) for number in epoch_of(batches, epoch)]
+    assert len({tuple(tensor.flatten().tolist()) for tensor in tensors}) > 3
+    again = make_batches(with_sources(source, more=more), processor)
+    assert_same_batch(again[batches.num_batches(2)], batches[batches.num_batches(2)])
+    other = make_batches(with_sources(source, more=[*more, "seed=1"]), processor)
+    assert other[0]["patches"].tolist() != batches[0]["patches"].tolist()
+
+
+# --- packing --------------------------------------------------------------------------------------
+
+
+def test_batches_of_a_group_cost_the_same(tmp_path, with_sources, processor):
+    entries = []
+    for number in range(120):
+        (tmp_path / f"{number}.png").write_bytes(png(number, 32, 32))
+        # A picture, or a text that takes many more positions.
+        picture = {"conversations": turns("<image>\nA?", "b"), "image": f"{number}.png"}
+        entries.append(picture if number % 3 else {"conversations": turns("A?", "a b " * (number % 50))})
+    (tmp_path / "a.json").write_text(json.dumps(entries))
+    spreads = {}
+    for group in (1, 4):
+        more = [f"data.balance={group}", "batch.rows=1"]
+        batches = make_batches(with_sources(tmp_path / "a.json", more=more), processor)
+        first, last = -(-batches.num_batches(1) // 4) * 4, batches.num_batches(2) // 4 * 4
+        costs = [len(batches[number].get("patches", ())) for number in range(first, last)]
+        groups = [costs[start : start + 4] for start in range(0, len(costs), 4)]
+        spreads[group] = sum(max(own) - min(own) for own in groups) / sum(costs)
+        assert Counter(names_of(batches, 0, batches.num_batches(1))).most_common(1)[0][1] == 1
+    assert 0 < spreads[4] < spreads[1] / 2
+
+
+# --- broken records -------------------------------------------------------------------------------
+
+BROKEN = [
+    (lambda text: text.replace("<image>", "", 1), "record 1: "),
+    (lambda text: text.replace("2_1.png", "none.png"), "record 2: "),
+    (lambda text: text.replace("word word", "word" * 400), "positions, more than batch.row_length"),
+    (lambda text: text.replace('"from": "human"', '"who": "human"', 1), 'each with "from" and "value"'),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), BROKEN)
+def test_a_broken_record_is_named_before_training(file_recipe, record_file, processor, change, said):
+    record_file.write_text(change(record_file.read_text()))
+    with pytest.raises(OryxError) as error:
+        RecordBatches(file_recipe, processor)
+    assert f"{record_file} record " in str(error.value)
+    assert said in str(error.value)
+    assert str(error.value).endswith("data.max_broken lets a run skip some).")
+
+
+def test_broken_records_are_left_out_up_to_a_limit(with_sources, record_file, processor):
+    text = record_file.read_text().replace("2_1.png", "none.png").replace("5_0.png", "none.png")
+    record_file.write_text(text)
+    told = []
+    batches = make_batches(with_sources(record_file, more=["data.max_broken=0.1"]), processor, told.append)
+    names = names_of(batches, 0, batches.num_batches(1))
+    assert Counter(names) == Counter(f"{record_file} record {n}" for n in range(20) if n not in (2, 5))
+    skipped = [line for line in told if line.startswith("skipped ")]
+    assert [line.partition(": ")[0] for line in skipped] == [
+        f"skipped {record_file} record {n}" for n in (2, 5)
+    ]
+    assert all("none.png' does not exist" in line for line in skipped)
+    with pytest.raises(OryxError, match=r"2 records are broken, more than data.max_broken allows \(1\)"):
+        make_batches(with_sources(record_file, more=["data.max_broken=1"]), processor)
+
+
+def test_a_source_of_broken_records_alone_is_refused(tmp_path, with_sources, processor):
+    (tmp_path / "a.json").write_text("[{}, {}]")
+    with pytest.raises(ConfigError, match=r"a.json has no record that can be used"):
+        make_batches(with_sources(tmp_path / "a.json", more=["data.max_broken=5"]), processor)
+
+
+def truncate(path):
+    """Break the pixels of a picture, but not its header."""
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def load(batches, first=0, total=None, num_workers=0):
+    total = batches.num_batches(1) if total is None else total
+    sampler = ResumingSampler(total, lambda: first)
+    return list(BatchLoader(batches, sampler, num_workers, pin_memory=False))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_pixels_that_cannot_be_read_are_skipped_named_and_counted(
+    with_sources, record_file, processor, num_workers, caplog
+):
+    whole = make_batches(with_sources(record_file), processor)
+    expected = [whole[number][STATS] for number in range(whole.num_batches(1))]
+    truncate(record_file.parent / "4_0.png")
+    batches = make_batches(with_sources(record_file, more=["data.max_broken=1"]), processor)
+    found = [batch[STATS] for batch in load(batches, num_workers=num_workers)]
+    place = f"{record_file} record 4"
+    for before, after in zip(expected, found, strict=True):
+        assert after.names == tuple(name for name in before.names if name != place)
+        assert len(after.broken) == (place in before.names)
+    (problem,) = [problem for own in found for problem in own.broken]
+    assert problem.startswith(f"{place}: ")
+    assert "cannot be decoded" in problem
+    assert [r.getMessage() for r in caplog.records if r.name.startswith("oryx")] == [f"skipped {problem}"]
+
+
+def test_too_many_of_them_end_the_run(with_sources, record_file, processor):
+    batches = make_batches(with_sources(record_file), processor)
+    truncate(record_file.parent / "4_0.png")
+    with pytest.raises(OryxError, match=r"record 4: .* \(`oryx data check` lists all broken records"):
+        load(batches)
+
+
+def test_a_resumed_run_counts_what_it_skipped_before(with_sources, record_file, processor):
+    recipe = with_sources(record_file, more=["data.max_broken=1", "batch.rows=1"])
+    batches = make_batches(recipe, processor)
+    holders = {}
+    for number in range(batches.num_batches(1)):
+        for name in batches[number][STATS].names:
+            holders.setdefault(number, []).append(int(name.rsplit(" ", 1)[1]))
+    early, late = 1, batches.num_batches(1) - 2
+    for number in (early, late):
+        truncate(record_file.parent / f"{next(r for r in holders[number] if r % 3)}_0.png")
+    load(batches, total=late)
+    with pytest.raises(OryxError, match="2 records are broken"):
+        load(make_batches(recipe, processor), first=late)
+    # From before both, only one is met until `late`.
+    load(make_batches(recipe, processor), first=0, total=late)
+    # A batch that was read before the restart but not trained on is met again, not counted twice.
+    load(make_batches(recipe, processor), first=early, total=late)
+
+
+def test_a_batch_of_broken_records_alone_teaches_nothing(with_sources, record_file, built):
+    model, processor = built
+    entries = json.loads(record_file.read_text())[4:5]
+    record_file.write_text(json.dumps(entries))
+    batches = make_batches(with_sources(record_file, more=["data.max_broken=1"]), processor)
+    truncate(record_file.parent / "4_0.png")
+    batch = batches[0]
+    stats = batch.pop(STATS)
+    assert (stats.num_samples, stats.num_positions, len(stats.broken)) == (0, 0, 1)
+    model.train()
+    loss = model(**batch, num_items_in_batch=1, use_cache=False).loss
+    loss.backward()
+    assert loss.item() == 0
+
+
+def test_a_picture_that_grew_since_it_was_counted_is_told(with_sources, record_file, processor):
+    batches = make_batches(with_sources(record_file), processor)
+    (record_file.parent / "4_0.png").write_bytes(png(0, 200, 200))
+    problems = [problem for n in range(batches.num_batches(1)) for problem in batches[n][STATS].broken]
+    assert len(problems) == 1
+    assert "its media have changed" in problems[0]
+
+
+# --- what was counted is kept ---------------------------------------------------------------------
+
+
+def test_counts_are_kept_and_broken_records_looked_at_again(
+    with_sources, record_file, processor, monkeypatch, cache
+):
+    monkeypatch.setattr("oryx.data.sources.counting.KEPT_FROM", 1)
+    picture = record_file.parent / "4_0.png"
+    kept = picture.read_bytes()
+    picture.unlink()
+    recipe = with_sources(record_file, more=["data.max_broken=1"])
+    make_batches(recipe, processor)
+    assert len(list(cache.glob("counts-*.npz"))) == 1
+    looked_at = []
+
+    def measured(record, processor):
+        looked_at.append(record.place)
+        return measure(record, processor)
+
+    monkeypatch.setattr("oryx.data.sources.counting.measure", measured)
+    without = make_batches(recipe, processor)
+    assert looked_at == [f"{record_file} record 4"]
+    assert len(names_of(without, 0, without.num_batches(1))) == 19
+    picture.write_bytes(kept)
+    repaired = make_batches(recipe, processor)
+    assert len(names_of(repaired, 0, repaired.num_batches(1))) == 20
+    make_batches(recipe, processor)
+    assert looked_at == [f"{record_file} record 4"] * 2

@@ -16,7 +16,7 @@ from oryx.training.recipe import load_recipe
 from oryx.training.trainer import count_steps, train
 
 ONE_STEP = "optim.max_minutes=1e-9"
-TIMES = ("samples_per_second", "tokens_per_second", "data_wait", "seconds_left")
+TIMES = ("samples_per_second", "tokens_per_second", "data_wait", "seconds_left", "minutes")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -1,4 +1,7 @@
-"""Wordings of all questions; the first of each kind is the one the model card names."""
+"""Wordings of all questions; the first of each kind is the one the model card names.
+
+Numbers of frames count from 0, as the published method's do: a video of 24 frames ends with frame 23.
+"""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -89,6 +92,76 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "What is in the image?",
         "What do you see?",
     ),
+    "thing": (
+        "What is this?",
+        "What is shown?",
+        "Name the object.",
+        "Name the thing.",
+        "What does the picture show?",
+    ),
+    "is_there": (
+        "Is there {phrase}?",
+        "Do you see {phrase}?",
+        "Is there {phrase} in the image?",
+    ),
+    "are_there": (
+        "Are there {phrase}?",
+        "Do you see {phrase}?",
+        "Are there {phrase} in the image?",
+    ),
+    "where_thing": (
+        "Where is the {name}?",
+        "In which part of the image is the {name}?",
+        "What is the position of the {name}?",
+    ),
+    "where_things": (
+        "Where are the {name}?",
+        "In which part of the image are the {name}?",
+        "What is the position of the {name}?",
+    ),
+    "count_things": (
+        "How many things are there?",
+        "How many things are in the image?",
+        "How many things do you see?",
+        "Count the things.",
+    ),
+    "page": (
+        "What does the text say?",
+        "Read the text.",
+        "Read all the text.",
+        "Read all lines.",
+        "What is written here?",
+    ),
+    "line": (
+        "What does line {number} say?",
+        "Read line {number}.",
+        "What is written in line {number}?",
+    ),
+    "first_line": (
+        "What does the first line say?",
+        "Read the first line.",
+        "What is the first line?",
+    ),
+    "last_line": (
+        "What does the last line say?",
+        "Read the last line.",
+        "What is the last line?",
+    ),
+    "first_word": (
+        "What is the first word?",
+        "Read the first word.",
+        "Which word comes first?",
+    ),
+    "last_word": (
+        "What is the last word?",
+        "Read the last word.",
+        "Which word comes last?",
+    ),
+    "count_lines": (
+        "How many lines are there?",
+        "How many lines of text are there?",
+        "Count the lines.",
+    ),
     "first": (
         "What comes first?",
         "What is shown first?",
@@ -124,15 +197,69 @@ WORDINGS: dict[str, tuple[str, ...]] = {
         "Which way does the object go?",
         "What direction is the object moving?",
     ),
+    "needle": (
+        "What object is shown?",
+        "Which object is shown?",
+        "Which object is in the video?",
+        "What object appears in the video?",
+        "What is the object in the video?",
+    ),
+    "frame_at": (
+        "What is in frame {index}?",
+        "What does frame {index} show?",
+        "What is shown in frame {index}?",
+        "Which object is in frame {index}?",
+        "Name the object in frame {index}.",
+    ),
+    "frame_color": (
+        "What color is the object in frame {index}?",
+        "What is the color of the object in frame {index}?",
+        "What colour is the object in frame {index}?",
+    ),
+    "frame_shape": (
+        "What shape is the object in frame {index}?",
+        "What is the shape of the object in frame {index}?",
+        "Which shape is in frame {index}?",
+    ),
+    "first_frame": (
+        "In which frame does the {color} {shape} first appear?",
+        "Which frame is the first to show the {color} {shape}?",
+        "What is the first frame with the {color} {shape}?",
+    ),
+    "frames_differ": (
+        "How do frames {first} and {second} differ?",
+        "What is the difference between frames {first} and {second}?",
+        "What differs between frame {first} and frame {second}?",
+        "What changes from frame {first} to frame {second}?",
+    ),
+    "pictures_differ": (
+        "How do the two pictures differ?",
+        "What is the difference between the two pictures?",
+        "What is the difference between the two images?",
+        "What differs between the pictures?",
+        "What changes from the first picture to the second?",
+    ),
 }
+
+# Said before a question about a long video.
+FRAME_COUNTS = (
+    "This video has {frames} frames.",
+    "The video has {frames} frames.",
+    "There are {frames} frames in the video.",
+)
 
 
 def choose_turns(
-    rng: random.Random, candidates: Mapping[str, Sequence[Question]], number: int, wordings: str = "all"
+    rng: random.Random,
+    candidates: Mapping[str, Sequence[Question]],
+    number: int,
+    wordings: str = "all",
+    table: Mapping[str, Sequence[str]] = WORDINGS,
 ) -> list[Turn]:
     """Up to `number` (question, answer): one of every kind in random order, then again of what is left.
 
     `wordings` "all" words each in one of its ways, the first most often; "first" always in its first.
+    `table` holds the wordings.
     """
     piles = [list(questions) for questions in candidates.values() if questions]
     rng.shuffle(piles)
@@ -141,11 +268,22 @@ def choose_turns(
         pile = piles.pop(0)
         key, words, answer = pile.pop(rng.randrange(len(pile)))
         first = wordings == "first" or rng.random() < 0.3
-        text = WORDINGS[key][0] if first else rng.choice(WORDINGS[key])
+        text = table[key][0] if first else rng.choice(table[key])
         turns.append((text.format(**words) if words else text, answer))
         if pile:
             piles.append(pile)
     return turns
+
+
+def tell_frames(rng: random.Random, question: str, num_frames: int, wordings: str = "all") -> str:
+    """The question, after a sentence that says how many frames the video has."""
+    text = FRAME_COUNTS[0] if wordings == "first" else rng.choice(FRAME_COUNTS)
+    return f"{text.format(frames=num_frames)} {question}"
+
+
+def all_wordings(key: str, **words: str) -> list[str]:
+    """Every wording of one kind of question."""
+    return [text.format(**words) for text in WORDINGS[key]]
 
 
 def plural(shape: str) -> str:

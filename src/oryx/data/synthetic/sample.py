@@ -38,13 +38,13 @@ def video_visual(frames: list[Image.Image], compression: int, marks: Sequence[Ma
 
 
 def converse(
-    rng: random.Random, turns: Sequence[tuple[str, str]], joined: float = 0.0
+    rng: random.Random, turns: Sequence[tuple[str, str]], joined: float = 0.0, num_visuals: int = 1
 ) -> list[dict[str, str]]:
-    """(question, answer) pairs as a conversation whose first turn holds the visual.
+    """(question, answer) pairs as a conversation whose first turn holds the visuals.
 
-    `joined` is the chance that no line break stands between the visual and the first question.
+    `joined` is the chance that no line break stands after a visual.
     """
-    head = "<image>" if joined and rng.random() < joined else "<image>\n"
+    head = num_visuals * ("<image>" if joined and rng.random() < joined else "<image>\n")
     conversations = []
     for number, (question, answer) in enumerate(turns):
         text = question if number else f"{head}{question}"

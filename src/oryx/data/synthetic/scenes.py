@@ -215,7 +215,11 @@ def place_center(rng: random.Random, place: str, height: int, width: int, size: 
 
 def place_of(thing: Thing, height: int, width: int) -> str | None:
     """The named place in which the object clearly is, if any."""
-    y, x = thing.y / height, thing.x / width
+    return place_at(thing.y / height, thing.x / width)
+
+
+def place_at(y: float, x: float) -> str | None:
+    """The named place in which a centre clearly is, if any; `y` and `x` are 0 to 1 of the picture's sides."""
     if 0.42 <= y <= 0.58 and 0.42 <= x <= 0.58:
         return "center"
     if 0.36 < y < 0.64 or 0.36 < x < 0.64:

@@ -4,10 +4,21 @@ import random
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from oryx.data.synthetic.differences import (
+    FrameDifference,
+    FrameDifferenceSettings,
+    PictureDifference,
+    PictureDifferenceSettings,
+)
+from oryx.data.synthetic.long_videos import FrameAt, FrameAtSettings
+from oryx.data.synthetic.needles import Needles, NeedleSettings
+from oryx.data.synthetic.pages import Pages, PagesSettings
+from oryx.data.synthetic.rooms import Rooms, RoomsSettings
 from oryx.data.synthetic.sample import Sample
 from oryx.data.synthetic.scenes import ObjectSettings, Scenes, SceneSettings
 from oryx.data.synthetic.settings import SkillSettings, did_you_mean, parse_settings
 from oryx.data.synthetic.text import Words, WordsSettings
+from oryx.data.synthetic.things import Things, ThingsSettings
 from oryx.data.synthetic.videos import (
     VideoDirection,
     VideoDirectionSettings,
@@ -28,9 +39,25 @@ SKILLS: dict[str, tuple[type[SkillSettings], Any]] = {
     "words": (WordsSettings, Words),
     "object": (ObjectSettings, Scenes),
     "scene": (SceneSettings, Scenes),
+    "pages": (PagesSettings, Pages),
+    "things": (ThingsSettings, Things),
     "video_order": (VideoOrderSettings, VideoOrder),
     "video_direction": (VideoDirectionSettings, VideoDirection),
+    "needle": (NeedleSettings, Needles),
+    "frame_at": (FrameAtSettings, FrameAt),
+    "frame_difference": (FrameDifferenceSettings, FrameDifference),
+    "picture_difference": (PictureDifferenceSettings, PictureDifference),
+    "rooms": (RoomsSettings, Rooms),
 }
+
+
+def vocabulary() -> list[str]:
+    """Texts with every word of the skills that state theirs; a tokenizer need not draw samples of them.
+
+    These are the skills whose samples need materials, or hold so many words that a draw would miss some.
+    """
+    stated = (getattr(drawer, "vocabulary", None) for _, drawer in SKILLS.values())
+    return [text for texts in stated if texts is not None for text in texts()]
 
 
 class Source:

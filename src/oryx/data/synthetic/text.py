@@ -75,7 +75,7 @@ class Words:
         word = draw_word(rng, s.letters, s.words, s.word_split)
         size = whole_between(rng, s.font_size)
         angle = rng.uniform(-s.rotation, s.rotation) if s.rotation else 0.0
-        mask, centers = _render(rng.choice(self.fonts).path, size, word, angle)
+        mask, centers = render_text(rng.choice(self.fonts).path, size, word, angle)
         height, width = (
             mask.height + 2 * whole_between(rng, s.margin),
             mask.width + 2 * whole_between(rng, s.margin),
@@ -86,7 +86,7 @@ class Words:
         )
         top = rng.randint(*_slack(height - mask.height, s.margin[0]))
         left = rng.randint(*_slack(width - mask.width, s.margin[0]))
-        ink, background = _choose_colors(rng, s.colors == "varied", s.background == "varied")
+        ink, background = choose_ink(rng, s.colors == "varied", s.background == "varied")
         image = background.paint(rng, height, width)
         image.paste(ink, (left, top), mask)
         marks = None
@@ -121,24 +121,26 @@ def background_marks(
     return marks
 
 
-def _render(
-    font_path: str, size: int, word: str, angle: float
+def render_text(
+    font_path: str, size: int, text: str, angle: float
 ) -> tuple[Image.Image, list[tuple[float, float]]]:
-    """The word's ink as a mask ("L", cut to the ink's box) and each letter's centre (y, x) in it.
+    """One line's ink as a mask ("L", cut to the ink's box) and each character's centre (y, x) in it.
 
     A letter's centre is half the height of an x above the line, and the middle of its ink across.
     """
     font = load_font(font_path, size)
-    box = font.getbbox(word, anchor="ls")
+    box = font.getbbox(text, anchor="ls")
     left, top, right, bottom = math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3])
     mask = Image.new("L", (max(1, right - left), max(1, bottom - top)), 0)
-    ImageDraw.Draw(mask).text((-left, -top), word, fill=255, font=font, anchor="ls")
+    ImageDraw.Draw(mask).text((-left, -top), text, fill=255, font=font, anchor="ls")
     middle = _x_height(font_path, size) / 2
+    letters = [_letter(font_path, size, letter) for letter in text]
+    # Kerning, as if it were spread over the whole line.
+    kerned = font.getlength(text) / max(1.0, sum(advance for _, advance in letters))
     centers, start = [], 0.0
-    for letter in word:
-        ink, advance = _letter(font_path, size, letter)
+    for ink, advance in letters:
         centers.append((-middle - top, start + ink - left))
-        start += advance
+        start += advance * kerned
     if not angle:
         return mask, centers
     turned = mask.rotate(angle, Image.Resampling.BICUBIC, expand=True)
@@ -152,7 +154,7 @@ def _render(
 
 @functools.lru_cache(maxsize=200_000)
 def _letter(font_path: str, size: int, letter: str) -> tuple[float, float]:
-    """The middle of the letter's ink across, and its advance, in pixels (kerning is too small to matter)."""
+    """The middle of the letter's ink across, and its advance, in pixels."""
     font = load_font(font_path, size)
     ink = font.getbbox(letter, anchor="ls")
     return (ink[0] + ink[2]) / 2, font.getlength(letter)
@@ -168,9 +170,7 @@ def _slack(free: int, margin: int) -> tuple[int, int]:
     return margin, max(margin, free - margin)
 
 
-def _choose_colors(
-    rng: random.Random, varied_colors: bool, varied_background: bool
-) -> tuple[RGB, Background]:
+def choose_ink(rng: random.Random, varied_colors: bool, varied_background: bool) -> tuple[RGB, Background]:
     """The ink's colour and a background, well apart in brightness."""
     if varied_colors and rng.random() < 0.7:
         for _ in range(40):

@@ -91,7 +91,7 @@ class VideoOrder:
         things = _different_things(rng, s, colors, num_events, height, width)
         cuts = [0, *sorted(rng.sample(range(1, num_frames), num_events - 1)), num_frames]
         shown = [
-            _strayed(rng, thing, (s.drift, s.drift), height, width)
+            strayed(rng, thing, (s.drift, s.drift), height, width)
             for thing, (start, end) in zip(things, itertools.pairwise(cuts), strict=True)
             for _ in range(end - start)
         ]
@@ -130,7 +130,7 @@ class VideoDirection:
         for index in range(num_frames):
             way = start + travel * index / (num_frames - 1)
             here = _moved(thing, *((line, way) if sideways else (way, line)))
-            shown.append(_strayed(rng, here, (s.drift, 0) if sideways else (0, s.drift), height, width))
+            shown.append(strayed(rng, here, (s.drift, 0) if sideways else (0, s.drift), height, width))
         answers = {"direction": direction, "color": thing.color, "shape": thing.shape}
         candidates: dict[str, list[Question]] = {kind: [(kind, {}, answers[kind])] for kind in s.questions}
         turns = choose_turns(rng, candidates, whole_between(rng, s.turns), s.wordings)
@@ -159,7 +159,7 @@ def _moved(thing: Thing, y: float, x: float) -> Thing:
     return Thing(thing.shape, thing.color, y, x, thing.size, thing.variant, thing.rgb)
 
 
-def _strayed(rng: random.Random, thing: Thing, reach: tuple[int, int], height: int, width: int) -> Thing:
+def strayed(rng: random.Random, thing: Thing, reach: tuple[int, int], height: int, width: int) -> Thing:
     """The object up to `reach` (rows, columns) away, still inside the picture."""
     if not any(reach):
         return thing
@@ -199,11 +199,12 @@ def _video_sample(
     marks: list[Mark] | None = None
     if s.marks:
         marked = sorted(rng.sample(range(len(shown)), min(_MAX_MARKED_FRAMES, len(shown))))
-        marks = [
-            mark
-            for view in marked
-            for mark in scene_marks(rng, [shown[view]], empty.height, empty.width, view)
-        ]
+        marks = []
+        for view in marked:
+            found = scene_marks(rng, [shown[view]], empty.height, empty.width, view)
+            # A token keeps its first mark: one that holds the whole frame learns any word, not only shapes.
+            words = [mark for mark in found if mark.text != "."]
+            marks += rng.sample(words, len(words)) + found[len(words) :]
     return Sample(
         skill, [video_visual(frames, rng.choice(s.compression), marks)], converse(rng, turns, s.joined)
     )

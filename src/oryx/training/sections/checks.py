@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from oryx.errors import ConfigError
-from oryx.training.fields import yaml_name
+from oryx.fields import yaml_name
 
 PARTS = ("vision_tower", "compressor", "projector", "language_model")
 """The parts of a model that a recipe trains or freezes, in the order in which data flows."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from oryx.data.sources.settings import SourceSettings
 from oryx.errors import ConfigError
+from oryx.training.sections.checks import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +20,8 @@ class SyntheticSection:
     """Skill -> its `weight` and settings. Weight 0 leaves out a skill of the recipe that this one extends."""
     seed: int = 0
     """Sample i depends on this and on i alone. Give every recipe of a chain a seed of its own."""
+    weight: float | None = None
+    """Share of the samples beside those of `data.sources`; needed where there are any. 0 draws none."""
 
     def __post_init__(self) -> None:
         for name, settings in self.skills.items():
@@ -27,29 +32,65 @@ class SyntheticSection:
         if not used:
             raise ConfigError("skills has no skill with a weight above 0.")
         object.__setattr__(self, "skills", used)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileSection:
-    """One file of records in the LLaVA layout: a JSON list, or JSONL."""
-
-    path: str
-    """The file."""
-    media_root: str | None = None
-    """Folder that the records' media paths start from; the file's own where left out."""
+        if self.weight is not None and not 0 <= self.weight < math.inf:
+            raise ConfigError(f"weight is {self.weight:g}; it must be a finite number of at least 0.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSection:
-    """What is trained on: exactly one of `synthetic` and `files`."""
+    """What is trained on: `synthetic` samples, records of `files` and `sources`, or a mixture of these."""
 
     synthetic: SyntheticSection | None = None
     """Samples drawn on the fly."""
-    files: tuple[FileSection, ...] = ()
-    """Files of records, shuffled together anew in each epoch; every record is used once an epoch."""
+    files: tuple[SourceSettings, ...] = ()
+    """Sources too; the key is older than the other formats."""
+    sources: tuple[SourceSettings, ...] = ()
+    """Records of files. Without weights every record is used once an epoch, each time in another order."""
     supervise: Literal["assistant", "published"] = "assistant"
     """Whose words are learned: the assistant's, or what the published training code labels."""
+    max_broken: float = 0
+    """Records that may be skipped because they cannot be read: a number, or below 1 a share of all."""
+    balance: int = 1
+    """So many consecutive batches take about the same time; set it to the number of processes."""
 
     def __post_init__(self) -> None:
-        if (self.synthetic is None) == (not self.files):
-            raise ConfigError("synthetic or files must be set, and only one of them.")
+        at_least(self, 0, "max_broken")
+        at_least(self, 1, "balance")
+        if self.max_broken >= 1 and self.max_broken != int(self.max_broken):
+            raise ConfigError(
+                f"max_broken is {self.max_broken:g}; it must be a whole number, or a share below 1."
+            )
+        given = (*self.files, *self.sources)
+        if self.synthetic is None and not given:
+            raise ConfigError("synthetic, files or sources must be set.")
+        if not given:
+            return
+        weights = [source.weight for source in given]
+        if self.synthetic is not None:
+            weights.append(self.synthetic.weight)
+            if self.synthetic.weight is None:
+                raise ConfigError(
+                    "synthetic.weight is missing: beside sources, synthetic samples need a share."
+                )
+        if None in weights and weights.count(None) < len(weights):
+            raise ConfigError("sources have weights in part; give every source a weight, or none.")
+        if None not in weights and not sum(weights):  # type: ignore[arg-type]
+            raise ConfigError("the weights of all sources are 0; at least one must be above 0.")
+        if self.balance > 1 and self.draws:
+            raise ConfigError(
+                "balance is for sources alone: synthetic samples have no length before they are drawn."
+            )
+
+    @property
+    def used_sources(self) -> tuple[SourceSettings, ...]:
+        """Sources of files that are read: those without the weight 0."""
+        return tuple(source for source in (*self.files, *self.sources) if source.weight != 0)
+
+    @property
+    def draws(self) -> bool:
+        """Whether synthetic samples are drawn."""
+        return self.synthetic is not None and self.synthetic.weight != 0
+
+    def broken_limit(self, num_records: int) -> int:
+        """How many of so many records may be skipped."""
+        return int(self.max_broken if self.max_broken >= 1 else self.max_broken * num_records)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from oryx.errors import ConfigError
+from oryx.training.sections.assemble import AssembleSection
 from oryx.training.sections.checks import at_least
+from oryx.training.sections.grow import GrowSection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,21 +34,27 @@ class NewModel:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSection:
-    """Where the weights come from: exactly one of `from` and `new`."""
+    """Where the weights come from: exactly one of `from`, `new` and `assemble`."""
 
     from_: str | None = None
     """Folder, hub id or "nano": weights, tokenizer and processor of a model that exists."""
     new: NewModel | None = None
     """A model with random weights."""
+    assemble: AssembleSection | None = None
+    """A model put together from parts that exist."""
     processor: dict[str, Any] = field(default_factory=dict)
     """Settings of `OryxProcessor` (resize_rule, prompt_style, ...) that differ from the model's own."""
     vision: dict[str, Any] = field(default_factory=dict)
     """Beside `from`: settings of the tower that change. Tensors that the weights lack begin at random."""
+    grow: GrowSection | None = None
+    """Beside `from`: more layers, words and positions."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """Attention backend; the fastest that is installed where left out."""
 
     def __post_init__(self) -> None:
-        if (self.from_ is None) == (self.new is None):
-            raise ConfigError("from or new must be set, and only one of them.")
+        if sum(way is not None for way in (self.from_, self.new, self.assemble)) != 1:
+            raise ConfigError("from, new or assemble must be set, and only one of them.")
         if self.vision and self.from_ is None:
-            raise ConfigError("vision changes the tower of from; a new model has new.vision.")
+            raise ConfigError("vision changes the tower of from; new and assemble have their own vision.")
+        if self.grow is not None and self.from_ is None:
+            raise ConfigError("grow changes the model of from; others have all of their layers at once.")

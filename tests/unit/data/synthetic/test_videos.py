@@ -96,6 +96,19 @@ def test_marks_name_what_a_few_frames_show(skill):
                 assert mark.text[1:] in (*SHAPES, *" ".join(PLACES).split())
 
 
+@pytest.mark.parametrize("skill", ["video_order", "video_direction"])
+def test_a_frame_in_one_token_is_taught_its_color_too(skill):
+    source = make_source({skill: {**PLAIN, "num_frames": 8}}, seed=5)
+    first = set()
+    for index in range(20):
+        marks = source[index].visuals[0]["marks"]
+        for _, of_view in itertools.groupby(marks, key=lambda mark: mark.view):
+            first.add(next(of_view).text[1:])  # a token keeps its first mark
+    assert first & set(RGB)
+    assert first & set(SHAPES)
+    assert "" not in first
+
+
 def test_questions_can_be_restricted_and_marks_left_out():
     source = make_source({"video_order": {"questions": ["last"], "marks": False, "turns": 3}}, seed=3)
     sample = source[0]

@@ -1,0 +1,1 @@
+"""Builders: from raw media and annotation files to training and evaluation records."""

@@ -1,0 +1,151 @@
+"""Many scenes side by side: resumable, with broken scenes named and skipped up to a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from oryx.data.builders.correspondence.marking import OutputError, mark_scene
+from oryx.data.builders.correspondence.marks import FILE, read_marks
+from oryx.data.builders.correspondence.settings import MarkSettings
+from oryx.data.builders.correspondence.sources import Source
+from oryx.errors import ConfigError, MediaError
+
+Report = Callable[[int, int, str], None]
+"""(scenes done, scenes in all, name of the last)."""
+
+
+@dataclass
+class BatchResult:
+    """What became of the scenes, by name."""
+
+    marked: list[str] = field(default_factory=list)
+    """Written now."""
+    kept: list[str] = field(default_factory=list)
+    """Written before, with the same settings."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """Skipped -> why."""
+
+
+def mark_scenes(
+    scenes: Sequence[str | Path],
+    output: str | Path,
+    settings: MarkSettings | None = None,
+    *,
+    workers: int = 1,
+    max_broken: int = 10,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> BatchResult:
+    """`mark_scene` of many folders. What was marked with the same settings before is kept.
+
+    Args:
+        scenes: folders, as `find_scenes` gives them.
+        output: where they are written.
+        settings: for all of them; the defaults of `MarkSettings` if None.
+        workers: processes. A script that asks for more than 1 must keep its own work behind
+            `if __name__ == "__main__"`. SAM 2 runs in this process alone.
+        max_broken: scenes that may be broken; one more ends the run. What is written by then stays.
+        overwrite: mark again what was marked with other settings.
+        report: told after each scene.
+
+    Raises:
+        ConfigError: too many scenes are broken, `workers` or `max_broken` is out of range, or a scene was
+            marked with other settings.
+        OutputError: the output cannot be written.
+    """
+    if max_broken < 0:
+        raise ConfigError(f"max_broken is {max_broken}; 0 or more is needed.")
+    if workers < 1:
+        raise ConfigError(f"workers is {workers}; at least 1 is needed.")
+    settings = settings or MarkSettings()
+    result = BatchResult()
+    todo = []
+    for scene in map(Path, scenes):
+        name = scene.resolve().name
+        if _is_done(Path(output) / name, settings, overwrite):
+            result.kept.append(name)
+        else:
+            todo.append(scene)
+    for done, (name, problem) in enumerate(_outcomes(todo, Path(output), settings, workers), start=1):
+        if problem is None:
+            result.marked.append(name)
+        else:
+            result.broken[name] = problem
+            if len(result.broken) > max_broken:
+                listed = " ".join(f"{scene}: {why}" for scene, why in result.broken.items())
+                raise ConfigError(
+                    f"{len(result.broken)} scenes are broken, more than {max_broken}; the run ends. {listed}"
+                )
+        if report is not None:
+            report(done, len(todo), name)
+    return result
+
+
+def _is_done(folder: Path, settings: MarkSettings, overwrite: bool) -> bool:
+    if not (folder / FILE).is_file():
+        if folder.exists():
+            raise ConfigError(f"'{folder}' is there already and holds no marks; use another output folder.")
+        return False
+    before, now = dict(read_marks(folder).settings), settings.to_dict()
+    if before == now:
+        return True
+    if not overwrite:
+        differing = [key for key in now if before.get(key) != now[key]]
+        told = ", ".join(f"{key} {before.get(key)!r}" for key in differing) or "settings that are no more"
+        raise ConfigError(
+            f"'{folder}' was marked with other settings ({told}); overwrite it (--overwrite) or use another "
+            "folder."
+        )
+    return False
+
+
+def _outcomes(
+    scenes: Sequence[Path], output: Path, settings: MarkSettings, workers: int
+) -> Iterator[tuple[str, str | None]]:
+    """(scene's name, what is wrong with it or None) in the order in which they are done."""
+    count = min(workers, len(scenes))
+    shared = _shared_source(settings)
+    if count <= 1 or shared is not None or settings.sam2:
+        for scene in scenes:
+            yield _mark(scene, output, settings, shared)
+        return
+    # Not forked: a process with threads (a progress bar, torch) must not be copied as it stands.
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    try:
+        futures: list[Future[tuple[str, str | None]]] = [
+            pool.submit(_mark, scene, output, settings, None) for scene in scenes
+        ]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool:
+        raise ConfigError(
+            "a worker process ended at once, most likely for lack of memory; use fewer workers. "
+            "What was marked by then is kept."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _shared_source(settings: MarkSettings) -> Source | None:
+    """SAM 2, loaded once for all scenes that are sure to need it."""
+    if settings.source != "sam2":
+        return None
+    from oryx.data.builders.correspondence.sources.sam2 import Sam2Source
+
+    return Sam2Source(settings.sam2 or "", settings.device)
+
+
+def _mark(scene: Path, output: Path, settings: MarkSettings, source: Source | None) -> tuple[str, str | None]:
+    name = scene.resolve().name
+    try:
+        mark_scene(scene, output, settings, source)
+    except OutputError:
+        raise
+    except (MediaError, ConfigError) as error:
+        return name, str(error)
+    return name, None

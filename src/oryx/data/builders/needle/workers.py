@@ -1,0 +1,51 @@
+"""Captions from several threads, in the order in which they come."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class Workers(Generic[Task, Result]):
+    """Threads that run `work` on what is given to them.
+
+    They are daemons: a program that is interrupted does not wait for a server that never answers.
+    """
+
+    def __init__(self, work: Callable[[Task], Result], num_threads: int) -> None:
+        self.num_pending = 0
+        """Tasks given whose results were not taken."""
+        self._work = work
+        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[Task, Result | BaseException]] = queue.SimpleQueue()
+        for _ in range(num_threads):
+            threading.Thread(target=self._run, daemon=True).start()
+
+    def give(self, task: Task) -> None:
+        """Hand over a task."""
+        self.num_pending += 1
+        self._tasks.put(task)
+
+    def take(self, wait: bool = True) -> tuple[Task, Result] | None:
+        """A task that is done, and its result; None if none is and not `wait`. Raises what `work` raised."""
+        try:
+            task, result = self._results.get(block=wait)
+        except queue.Empty:
+            return None
+        self.num_pending -= 1
+        if isinstance(result, BaseException):
+            raise result
+        return task, result
+
+    def _run(self) -> None:
+        while True:
+            task = self._tasks.get()
+            try:
+                self._results.put((task, self._work(task)))
+            except BaseException as error:  # raised again where results are taken
+                self._results.put((task, error))

@@ -1,0 +1,165 @@
+"""Makes a store of named pictures from unpacked packages: small, split once and for all, with its credits."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from oryx.data.pictures.names import ThingName, load_names
+from oryx.data.pictures.sources import STYLES, StyleReader, find_sources
+from oryx.data.pictures.store import FILE_NAME, Picture, mean_ink, write_store
+from oryx.errors import ConfigError
+
+SIDE = 96
+"""Longest side of a stored picture, in pixels; smaller ones keep their size."""
+
+_MIN_TRAINED = 4
+# Of one thing, a fluent picture is drawn twice (flat and in 3D): held out, it would not be new.
+_HELD_OUT_STYLES = ("clipart", "emojione", "fxemoji", "streamline", "twemoji")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One picture before it is read: of what, in which style, its name in the package."""
+
+    thing: ThingName
+    style: str
+    source: str
+
+    @property
+    def drawing(self) -> str:
+        """The same for pictures that are one drawing in other colours or from one series."""
+        if self.style != "clipart":
+            return f"{self.style} {self.source}"
+        stem = re.sub(r"_?bw(?=_|$)|_b_w_|\d+", "", self.source.removesuffix(".png"))
+        return f"clipart {stem.replace('_color_', '_').strip('_')}"
+
+
+def build_store(
+    output: Path,
+    folders: Sequence[Path],
+    partial: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> list[Picture]:
+    """Writes `pictures.zip` and `CREDITS.md` into `output` and returns what is in the store.
+
+    Args:
+        output: a folder, made if missing; files of these two names in it are replaced together at the end.
+        folders: searched, at any depth, for the packages of `STYLES`.
+        partial: make do without the packages that are not there.
+        progress: called after every picture with its name, how many are done and how many there are.
+
+    Raises:
+        ConfigError: a folder that does not exist, a package that is missing, or a missing library.
+        MediaError: a picture that cannot be read.
+    """
+    found_readers = find_sources(folders)
+    readers = {name: found_readers[name] for name in STYLES if name in found_readers}
+    missing = [style for name, style in STYLES.items() if name not in readers]
+    if missing and (not partial or not readers):
+        wanted = "; ".join(style.fetch for style in missing)
+        raise ConfigError(
+            f"{', '.join(map(str, folders))} holds no {', '.join(style.package for style in missing)}; fetch "
+            f"and unpack them ({wanted}), or use --partial for a store without them."
+        )
+    found = [
+        Found(thing, name, source)
+        for thing in load_names().values()
+        for name, reader in readers.items()
+        for source in reader.find(thing.pictures_of(name, STYLES[name].key))
+    ]
+    splits = split_pictures(found)
+    entries = []
+    for number, (item, split) in enumerate(zip(found, splits, strict=True)):
+        image = thumbnail(readers[item.style].open(item.source))
+        licence = STYLES[item.style].licence
+        picture = Picture(
+            item.thing.name, item.style, split, f"{number:04d}.png", item.source, licence, mean_ink(image)
+        )
+        entries.append((picture, image))
+        if progress is not None:
+            progress(item.thing.name, number + 1, len(found))
+    pictures = [picture for picture, _ in entries]
+    output.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=output, prefix=".staging-"))
+    try:
+        write_store(staging / FILE_NAME, entries, {"side": SIDE})
+        (staging / "CREDITS.md").write_text(credits_text(readers, pictures), encoding="utf-8")
+        for name in ("CREDITS.md", FILE_NAME):
+            os.replace(staging / name, output / name)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return pictures
+
+
+def split_pictures(found: Sequence[Found]) -> list[str]:
+    """The split of each picture: it depends on the pictures of its own thing alone.
+
+    All of a style that is not trained on is "new_style". Of the others every thing gives to "test" one
+    drawing in four of its clip art (one at least) or, with less than two of those, any one drawing; it gives
+    nothing if less than four pictures would be left to train on.
+    """
+    held_out: set[tuple[str, str]] = set()
+    names = list(dict.fromkeys(item.thing.name for item in found))
+    for name in names:
+        mine = [item for item in found if item.thing.name == name and STYLES[item.style].trained]
+        by_style = {
+            style: sorted({item.drawing for item in mine if item.style == style}, key=_shuffled)
+            for style in _HELD_OUT_STYLES
+        }
+        clipart = by_style["clipart"]
+        if len(clipart) >= 2:
+            chosen = clipart[: max(1, len(clipart) // 4)]
+        else:
+            chosen = sorted(itertools.chain(*by_style.values()), key=_shuffled)[:1]
+        if len(mine) - sum(item.drawing in chosen for item in mine) >= _MIN_TRAINED:
+            held_out.update((name, drawing) for drawing in chosen)
+    return [
+        "new_style"
+        if not STYLES[item.style].trained
+        else ("test" if (item.thing.name, item.drawing) in held_out else "train")
+        for item in found
+    ]
+
+
+def thumbnail(image: Image.Image) -> Image.Image:
+    """The picture (RGBA) cut to what it shows, its longest side at most `SIDE`."""
+    box = image.getchannel("A").point(lambda alpha: 255 if alpha > 8 else 0).getbbox()
+    image = image.crop(box) if box else image
+    scale = SIDE / max(image.size)
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def credits_text(readers: Mapping[str, StyleReader], pictures: Sequence[Picture]) -> str:
+    """CREDITS.md: who drew what, under which licence, and what was changed."""
+    counts = Counter(picture.style for picture in pictures)
+    lines = [
+        "# Credits",
+        "",
+        f"Pictures of `{FILE_NAME}`, each cut to what it shows and scaled to at most {SIDE} pixels a side. "
+        "The index inside names the source file of every picture.",
+        "",
+        "| style | by | package | licence | pictures |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in readers:
+        style = STYLES[name]
+        lines.append(f"| {name} | {style.credit} | {style.package} | {style.licence} | {counts[name]} |")
+    return "\n".join([*lines, ""])
+
+
+def _shuffled(text: str) -> int:
+    return zlib.crc32(text.encode())

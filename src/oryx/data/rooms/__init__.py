@@ -1,0 +1,1 @@
+"""Furnished rooms: named furniture models laid out in rooms, rendered from several views with exact ids."""

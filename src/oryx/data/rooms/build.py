@@ -1,0 +1,162 @@
+"""Draws a whole store of rooms over several processes; a run that was cut goes on where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from oryx.data.rooms.catalogue import Furniture, credits_text
+from oryx.data.rooms.render import Renderer
+from oryx.data.rooms.scene import RoomSettings, Scene, draw_room, group_by_label
+from oryx.data.rooms.store import CREDITS, SETTINGS, SHARD_ROOMS, missing_shards, view_files, write_shard
+from oryx.errors import ConfigError
+
+SIDE_STEP = 8  # JPEG blocks
+
+
+def check_settings(settings: RoomSettings) -> None:
+    """Raises ConfigError if something is out of range."""
+    if settings.num_rooms < 1:
+        raise ConfigError(f"rooms is {settings.num_rooms}; at least 1 is needed.")
+    for what, (low, high), least, most in (
+        ("views", settings.num_views, 1, 64),
+        ("objects", settings.num_objects, 1, 40),
+    ):
+        if not least <= low <= high <= most:
+            raise ConfigError(f"{what} is {low}-{high}; allowed is MIN-MAX within {least} to {most}.")
+    for side in (settings.height, settings.width):
+        if not 32 <= side <= 2048 or side % SIDE_STEP:
+            raise ConfigError(
+                f"size is {settings.height}x{settings.width}; height and width must be multiples of "
+                f"{SIDE_STEP} from 32 to 2048."
+            )
+    if not 0 <= settings.tinted <= 1:
+        raise ConfigError(f"tinted is {settings.tinted}; it must be a share, 0 to 1.")
+
+
+def build_rooms(
+    folder: Path,
+    furniture: Sequence[Furniture],
+    settings: RoomSettings,
+    depth: bool = False,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Writes the rooms that the folder lacks, and returns how many there were.
+
+    Args:
+        depth: also store depth pictures.
+        workers: processes; the rooms do not depend on how many.
+        progress: called with the rooms that are done and all rooms.
+
+    Raises:
+        ConfigError: settings out of range, or other ones than those that the folder was begun with.
+        MediaError: a furniture model that cannot be read.
+    """
+    check_settings(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, furniture, settings, depth)
+    shards = missing_shards(folder, settings.num_rooms)
+    total = sum(len(_rooms_of(shard, settings)) for shard in shards)
+    done = settings.num_rooms - total
+    if progress is not None:
+        progress(done, settings.num_rooms)
+    jobs = [(folder, shard, furniture, settings, depth) for shard in shards]
+    if workers <= 1:
+        for job in jobs:
+            for _ in _shard_steps(*job):
+                done += 1
+                if progress is not None:
+                    progress(done, settings.num_rooms)
+        return total
+    # Spawned, for a forked process would share the parent's graphics context.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, max(1, len(jobs))), mp_context=context) as pool:
+        futures = {pool.submit(_draw_shard, *job): job[1] for job in jobs}
+        for future in as_completed(futures):
+            try:
+                future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            done += len(_rooms_of(futures[future], settings))
+            if progress is not None:
+                progress(done, settings.num_rooms)
+    return total
+
+
+def _claim(folder: Path, furniture: Sequence[Furniture], settings: RoomSettings, depth: bool) -> None:
+    """Writes settings and credits, or checks that the folder was begun with the same."""
+    wanted: dict[str, Any] = {
+        **dataclasses.asdict(settings),
+        "depth": depth,
+        "catalogues": sorted({piece.catalogue for piece in furniture}),
+        "models": len(furniture),
+        "labels": sorted({piece.label for piece in furniture}),
+    }
+    wanted = json.loads(json.dumps(wanted))
+    path = folder / SETTINGS
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path} cannot be read ({error}).") from None
+        # More rooms of the same kind may be added, for a room depends on its own index alone.
+        other = sorted(key for key in wanted if key != "num_rooms" and found.get(key) != wanted[key])
+        if other:
+            raise ConfigError(
+                f"{folder} was begun otherwise ({', '.join(other)}); give the same, or a new folder."
+            )
+        if found["num_rooms"] % SHARD_ROOMS and found["num_rooms"] != wanted["num_rooms"]:
+            raise ConfigError(
+                f"{folder} holds {found['num_rooms']} rooms, whose last shard of {SHARD_ROOMS} is not full: "
+                "rooms can be added to full shards alone."
+            )
+    _write(path, json.dumps(wanted, indent=1))
+    _write(folder / CREDITS, credits_text(furniture))
+
+
+def _write(path: Path, text: str) -> None:
+    staged = path.with_name(f".{path.name}.part")
+    staged.write_text(text, encoding="utf-8")
+    os.replace(staged, path)
+
+
+def _rooms_of(shard: int, settings: RoomSettings) -> range:
+    return range(shard * SHARD_ROOMS, min((shard + 1) * SHARD_ROOMS, settings.num_rooms))
+
+
+def _draw_shard(
+    folder: Path, shard: int, furniture: Sequence[Furniture], settings: RoomSettings, depth: bool
+) -> None:
+    for _ in _shard_steps(folder, shard, furniture, settings, depth):
+        pass
+
+
+_renderers: dict[tuple[int, int], Renderer] = {}
+
+
+def _shard_steps(
+    folder: Path, shard: int, furniture: Sequence[Furniture], settings: RoomSettings, depth: bool
+) -> Iterator[int]:
+    """Yields after each room; the shard's files are there when the iteration is over."""
+    size = (settings.height, settings.width)
+    if size not in _renderers:
+        _renderers[size] = Renderer(*size)
+    groups = group_by_label(furniture)
+    drawn: list[tuple[dict[str, Any], list[tuple[str, bytes]]]] = []
+    for index in _rooms_of(shard, settings):
+        scene = draw_room(index, settings, groups, _renderers[size])
+        drawn.append((scene.record, _files(scene, depth)))
+        yield index
+    write_shard(folder, shard, iter(drawn))
+
+
+def _files(scene: Scene, depth: bool) -> list[tuple[str, bytes]]:
+    return view_files([(view.image, view.ids, view.depth if depth else None) for view in scene.views])

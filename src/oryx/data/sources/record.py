@@ -1,0 +1,94 @@
+"""One training conversation of a source, its media named but not yet opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from oryx.data.sources.media import Frames, open_picture, open_video, picture_head
+from oryx.data.sources.needle import Needle
+from oryx.errors import ConfigError
+from oryx.media.sampling import spread
+from oryx.media.views import list_views
+from oryx.processing.visuals import FEW_FRAMES, visual_type
+
+MEDIA_KEYS = ("image", "video", "views", "path", "url", "image_url", "input_image", "video_url")
+"""Keys of a visual dict that name media."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One training conversation. A needle record becomes one when it is drawn."""
+
+    place: str
+    """File and number, for error sentences."""
+    visuals: list[dict[str, Any]]
+    """Visual dicts of `encode_conversation`; media are paths, bytes, `Slice` or `Frames`."""
+    conversations: list[dict[str, Any]]
+    """Turns of {"from", "value"}."""
+    id: Any = None
+    """What the data calls it, if it does."""
+    channel_order: str = "rgb"
+    """Of its stored pictures."""
+    needle: Needle | None = None
+    """Set instead of visuals and conversations."""
+
+    def draw(self, key: str, turn: int) -> Record:
+        """The conversation of one pass over the data; only needle records differ from pass to pass.
+
+        Args:
+            key: tells this record from all others, in this run and in every repetition of it.
+            turn: number of the pass.
+
+        Raises:
+            MediaError: a long video that cannot be read.
+        """
+        if self.needle is None:
+            return self
+        visuals, conversations = self.needle.draw(key, turn)
+        return replace(self, visuals=visuals, conversations=conversations, needle=None)
+
+    def opened(self) -> list[dict[str, Any]]:
+        """Visuals that `encode_conversation` takes: stretches of files are read, stored frames chosen.
+
+        Raises:
+            ConfigError, MediaError: an unknown kind of visual, or a stretch that cannot be read.
+        """
+        return [self._open(visual, heads=False) for visual in self.visuals]
+
+    def opened_heads(self) -> list[dict[str, Any]]:
+        """The same for counting: of stored pictures only as much is read as tells their size."""
+        return [self._open(visual, heads=True) for visual in self.visuals]
+
+    def _open(self, visual: dict[str, Any], heads: bool) -> dict[str, Any]:
+        def picture(item: Any) -> Any:
+            return picture_head(item) if heads else open_picture(item, self.channel_order)
+
+        kind = visual_type(visual)
+        swaps = self.channel_order != "rgb" and not heads
+        opened = dict(visual)
+        for key in MEDIA_KEYS:
+            source = visual.get(key)
+            if source is None:
+                continue
+            if kind == "views" and isinstance(source, str) and swaps:
+                source = list_views(source)
+            if isinstance(source, Frames):
+                opened[key] = [picture(item) for item in _choose(source, visual)]
+            elif isinstance(source, list):
+                opened[key] = [picture(item) for item in source]
+            elif kind == "image":
+                opened[key] = picture(source)
+            else:
+                opened[key] = open_video(source)
+        return opened
+
+
+def _choose(frames: Frames, visual: dict[str, Any]) -> list[Any]:
+    """The frames that the dials choose, by the rule for video files."""
+    if visual.get("fps") is not None:
+        raise ConfigError("fps needs a video file: stored frames have no times.")
+    most = visual.get("max_frames")
+    if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
+        raise ConfigError(f"max_frames must be a whole number of at least 1, not {most!r}.")
+    return [frames[index] for index in spread(len(frames), most or FEW_FRAMES)]

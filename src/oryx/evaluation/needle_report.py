@@ -1,0 +1,220 @@
+"""The needle evaluation of one model, or of two beside each other, as JSON, Markdown and a heat map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from oryx.errors import ConfigError
+from oryx.evaluation.heat_map import HeatMap, draw_heat_maps
+from oryx.evaluation.needle import NeedleResult, NeedleShare, NeedleTest
+from oryx.evaluation.report import (
+    check_writable,
+    installed_versions,
+    model_facts,
+    write_picture,
+    write_text,
+)
+
+JSON, PAGE, MAP = "needle.json", "needle.md", "needle.png"
+_WRONG = 10
+
+
+@dataclass(frozen=True)
+class NeedleModel:
+    """One model and what it answered."""
+
+    model: str
+    model_sha256: str
+    """Of the bytes of all its safetensors files, in the order of their names."""
+    num_parameters: int
+    dtype: str
+    device: str
+    result: NeedleResult
+
+
+@dataclass(frozen=True)
+class NeedlePage:
+    """One evaluation."""
+
+    test: NeedleTest
+    haystack: str
+    needles: str
+    seed: int
+    command: str
+    models: tuple[NeedleModel, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the JSON file holds."""
+        return {
+            "task": "needle",
+            **asdict(self.test),
+            "haystack": self.haystack,
+            "needles": self.needles,
+            "seed": self.seed,
+            "command": self.command,
+            "versions": installed_versions(),
+            "models": [
+                {key: value for key, value in asdict(model).items() if key != "result"} | asdict(model.result)
+                for model in self.models
+            ],
+        }
+
+    def to_markdown(self) -> str:
+        """The page."""
+        lines = [
+            f"# Needles in haystacks: {', '.join(model.model for model in self.models)}",
+            "",
+            f"- command: `{self.command}`",
+            f"- haystack: {self.haystack}; needles: {self.needles}; {self.test.trials} at each depth of each "
+            f"length, the same for all lengths and models; seed {self.seed}",
+            f"- compression {self.test.compression}x, {_most_tokens(self.models)}; greedy; right is "
+            f"{_SCORES[self.test.score]}; intervals are 95%, Wilson's",
+            f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
+            "",
+        ]
+        for model in self.models:
+            lines += [
+                f"## {model.model}",
+                "",
+                f"{model.num_parameters:,} parameters, {model.dtype} on {model.device}, weights SHA-256 "
+                f"`{model.model_sha256}`",
+                "",
+                share_table(model.result, self.test),
+                cost_table(model.result),
+                "Some wrong answers:",
+                "",
+                *_wrong(model.result, self.test.score),
+                "",
+            ]
+        return "\n".join(lines)
+
+    def to_image(self) -> Image.Image:
+        """The heat maps, frames by depth."""
+        maps = []
+        for model in self.models:
+            shares = np.array(
+                [
+                    [model.result.share(length, depth).share for length in sorted(self.test.frames)]
+                    for depth in self.test.depths
+                ]
+            )
+            tokens = max(cost.tokens_per_frame for cost in model.result.costs)
+            note = (
+                f"{tokens:g} tokens a frame at {self.test.compression}x, {self.test.trials} needles a square"
+            )
+            maps.append(HeatMap(_short(model.model), note, shares))
+        rows = [f"{depth:.3g}%" for depth in self.test.depths]
+        columns = [f"{length:,}" for length in sorted(self.test.frames)]
+        return draw_heat_maps(maps, rows, columns, "depth", "frames of the video")
+
+
+_SCORES = {
+    "exact": "the expected text, but for case, space and a full stop",
+    "contains": "any answer that contains the expected words",
+}
+
+
+def describe_model(name: str, folder: Path, model: Any, result: NeedleResult) -> NeedleModel:
+    """A model with what it is made of; `folder` holds its weights."""
+    return NeedleModel(**model_facts(name, folder, model), result=result)
+
+
+def share_table(result: NeedleResult, test: NeedleTest) -> str:
+    """Right answers by depth and length, in Markdown; the last line is of all depths, with its interval."""
+    lengths = sorted(test.frames)
+    lines = [
+        "| depth | " + " | ".join(f"{length:,} frames" for length in lengths) + " |",
+        "|---|" + "---|" * len(lengths),
+    ]
+    for depth in test.depths:
+        cells = (_cell(result.share(length, depth)) for length in lengths)
+        lines.append(f"| {depth:.3g}% | " + " | ".join(cells) + " |")
+    totals = (result.share(length, None) for length in lengths)
+    shares = (
+        f"{total.share:.1%} ({total.interval[0]:.1%} to {total.interval[1]:.1%}, n = {total.num_trials})"
+        for total in totals
+    )
+    return "\n".join([*lines, "| all | " + " | ".join(shares) + " |"]) + "\n"
+
+
+def cost_table(result: NeedleResult) -> str:
+    """Tokens, seconds and peak memory of each length, in Markdown."""
+    lines = [
+        "| frames | tokens a frame | visual tokens | prompt | encoding | a question "
+        "| peak, encoding | peak, answering |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for cost in result.costs:
+        lines.append(
+            f"| {cost.frames:,} | {cost.tokens_per_frame:g} | {cost.visual_tokens:,} "
+            f"| {cost.prompt_tokens:,} | {cost.encode_seconds:.1f} s | {cost.answer_seconds:.2f} s "
+            f"| {cost.encode_peak_bytes / 2**20:,.0f} MiB | {cost.answer_peak_bytes / 2**20:,.0f} MiB |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def check_output(folder: Path, shas: Sequence[str]) -> None:
+    """Refuses a folder whose results are other models', or that cannot be written, before anything runs.
+
+    Raises:
+        ConfigError: with the reason.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"the output {folder} is a file; it must be a folder.")
+    for name in (JSON, PAGE, MAP):
+        check_writable(folder / name)
+    path = folder / JSON
+    if not path.exists():
+        return
+    try:
+        found = [model["model_sha256"] for model in json.loads(path.read_text(encoding="utf-8"))["models"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"{path} cannot be read as results; choose another --output.") from None
+    if found != list(shas):
+        raise ConfigError(f"{path} holds results of other models; choose another --output.")
+
+
+def save_page(page: NeedlePage, folder: Path) -> list[Path]:
+    """Writes JSON, Markdown and heat map, each whole or not at all, and returns their paths.
+
+    Raises:
+        ConfigError: what `check_output` refuses, or a disk that does.
+    """
+    check_output(folder, [model.model_sha256 for model in page.models])
+    return [
+        write_text(folder / JSON, json.dumps(page.to_dict(), indent=1) + "\n"),
+        write_text(folder / PAGE, page.to_markdown()),
+        write_picture(folder / MAP, page.to_image()),
+    ]
+
+
+def _cell(share: NeedleShare) -> str:
+    return f"{share.share:.0%} ({share.num_right}/{share.num_trials})"
+
+
+def _most_tokens(models: Sequence[NeedleModel]) -> str:
+    most = max(cost.tokens_per_frame for model in models for cost in model.result.costs)
+    return f"at most {most:g} tokens a frame (measured, newlines and separator included)"
+
+
+def _wrong(result: NeedleResult, score: str) -> list[str]:
+    wrong = [
+        answer for answer in result.answers if not (answer.exact if score == "exact" else answer.contains)
+    ]
+    return [
+        f"- {answer.frames:,} frames, {answer.depth:.3g}%: {answer.question} {answer.expected!r}, "
+        f"not {answer.answer!r}"
+        for answer in wrong[:_WRONG]
+    ] or ["None."]
+
+
+def _short(name: str) -> str:
+    """The end of a long path."""
+    return name if len(name) <= 24 else "..." + name[-21:]

@@ -1,0 +1,177 @@
+"""The rooms evaluation as JSON, Markdown and a bar chart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from oryx.data.rooms.store import RoomStore
+from oryx.evaluation.bar_chart import Bars, Section, draw_bars
+from oryx.evaluation.report import check_output, installed_versions, model_facts, write_picture, write_text
+from oryx.evaluation.room_test import SINGLE_VIEW, WAYS, WITH_MARKS, WITHOUT_MARKS, RoomTest
+from oryx.evaluation.rooms import GROUPS, NUMBERS, Gain, KindResult, RoomResult, Share
+
+FILES = JSON, PAGE, CHART = "rooms.json", "rooms.md", "rooms.png"
+
+_SHOWN_WRONG = 12
+_NAMES = {SINGLE_VIEW: "single view", WITHOUT_MARKS: "views without marks", WITH_MARKS: "views with marks"}
+_BLIND = "best rule that sees no picture"
+
+
+@dataclass(frozen=True)
+class RoomReport:
+    """One model on one folder of rooms."""
+
+    model: str
+    model_sha256: str
+    """Of the bytes of all its safetensors files, in the order of their names."""
+    num_parameters: int
+    dtype: str
+    device: str
+    folder: str
+    catalogues: list[str]
+    """Of the furniture shown."""
+    command: str
+    test: RoomTest
+    result: RoomResult
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the JSON file holds."""
+        own = {key: value for key, value in asdict(self).items() if key not in ("test", "result")}
+        result = asdict(self.result)
+        return {"task": "rooms", **own, **asdict(self.test), "versions": installed_versions(), **result}
+
+    def to_markdown(self) -> str:
+        """The page."""
+        test, result = self.test, self.result
+        tokens = ", ".join(f"{_NAMES[way]} {result.visual_tokens[way]:.1f}" for way in WAYS)
+        lines = [
+            f"# Rooms: {self.model}",
+            "",
+            f"- command: `{self.command}`",
+            f"- {test.rooms} rooms of {self.folder} ({', '.join(self.catalogues) or 'unknown furniture'}), "
+            f"{test.views[0]}-{test.views[1]} views of {test.height}x{test.width} pixels at "
+            f"{test.compression}x, seed {test.seed}",
+            f"- visual tokens of a prompt, mean: {tokens}",
+            "- greedy; right is the expected text, letter for letter. Intervals are 95%: of shares Wilson's, "
+            "of differences a bootstrap that draws whole rooms (percentage points)",
+            f"- {self.num_parameters:,} parameters, {self.dtype} on {self.device}, weights SHA-256 "
+            f"`{self.model_sha256}`",
+            f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
+            "",
+            ways_table(result),
+            numbers_table(result),
+            "Some wrong answers:",
+            "",
+            *_wrong(result),
+        ]
+        return "\n".join(lines) + "\n"
+
+    def to_image(self) -> Image.Image:
+        """The bar chart: groups first, then their kinds."""
+        sections = [Section("together", [_bars(one) for one in self.result.groups if one.name != NUMBERS])]
+        for group in GROUPS:
+            kinds = [kind for kind in self.result.kinds if kind.group == group]
+            if kinds:
+                sections.append(Section(group, [_bars(kind) for kind in kinds]))
+        title = (
+            f"Rooms: {self.model}, {self.test.rooms} rooms, {self.test.views[0]}-{self.test.views[1]} views"
+        )
+        return draw_bars(title, _NAMES, sections, _BLIND)
+
+
+def make_report(
+    name: str, folder: Path, model: Any, rooms: str, command: str, test: RoomTest, result: RoomResult
+) -> RoomReport:
+    """The report of a result just measured; `folder` holds the model's weights, `rooms` the rooms."""
+    return RoomReport(
+        **model_facts(name, folder, model),
+        folder=rooms,
+        catalogues=list(RoomStore(rooms).settings.get("catalogues", [])),
+        command=command,
+        test=test,
+        result=result,
+    )
+
+
+def save_report(report: RoomReport, folder: Path) -> list[Path]:
+    """Writes JSON, Markdown and chart, each whole or not at all, and returns their paths.
+
+    Raises `ConfigError` for another model's results in the folder, and where the disk refuses.
+    """
+    check_output(folder, report.model_sha256, FILES)
+    return [
+        write_text(folder / JSON, json.dumps(report.to_dict(), indent=1) + "\n"),
+        write_text(folder / PAGE, report.to_markdown()),
+        write_picture(folder / CHART, report.to_image()),
+    ]
+
+
+def ways_table(result: RoomResult) -> str:
+    """The questions that name no number, all three ways, in Markdown: each group, then its kinds."""
+    lines = [
+        f"| questions | n | {' | '.join(_NAMES.values())} | gain of marks | gain of views | {_BLIND} |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in _in_order(result):
+        if one.group != NUMBERS:
+            shares = " | ".join(_share(one.ways[way]) for way in _NAMES)
+            gains = f"{_gain(one.marks_gain)} | {_gain(one.views_gain)}"
+            lines.append(f"| {_title(one)} | {one.num_questions} | {shares} | {gains} | {_blind(one)} |")
+    return "\n".join(lines) + "\n"
+
+
+def numbers_table(result: RoomResult) -> str:
+    """The questions about numbers, in Markdown; empty if none were asked."""
+    rows = [
+        f"| {_title(one)} | {one.num_questions} | {_share(one.ways[WITH_MARKS])} | {_blind(one)} |"
+        for one in _in_order(result)
+        if one.group == NUMBERS
+    ]
+    head = [f"| about numbers | n | {_NAMES[WITH_MARKS]} | {_BLIND} |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n" if rows else ""
+
+
+def _in_order(result: RoomResult) -> Sequence[KindResult]:
+    return [
+        one
+        for group in result.groups
+        for one in (group, *(kind for kind in result.kinds if kind.group == group.name))
+    ]
+
+
+def _title(one: KindResult) -> str:
+    return f"**{one.name}**" if one.blind_rule is None else one.name
+
+
+def _share(share: Share) -> str:
+    return f"{share.share:.1%} ({share.interval[0]:.1%} to {share.interval[1]:.1%})"
+
+
+def _gain(gain: Gain | None) -> str:
+    if gain is None:
+        return "-"
+    low, high = gain.interval
+    return f"{100 * gain.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def _blind(one: KindResult) -> str:
+    return f"{one.blind_share:.1%}" + (f" ({one.blind_rule})" if one.blind_rule else "")
+
+
+def _bars(one: KindResult) -> Bars:
+    shares = {way: (share.share, *share.interval) for way, share in one.ways.items()}
+    return Bars(one.name.replace("_", " "), shares, one.blind_share)
+
+
+def _wrong(result: RoomResult) -> list[str]:
+    across = [one for one in result.wrong if one.way == WITH_MARKS]
+    return [
+        f"- {one.kind}, room {one.room}: {one.question} {one.expected!r}, not {one.answer!r}"
+        for one in across[:_SHOWN_WRONG]
+    ] or ["None."]

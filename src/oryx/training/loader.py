@@ -1,0 +1,75 @@
+"""Batches in worker processes, from wherever a run stands, with errors that stay one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from oryx.errors import OryxError
+from oryx.training.batch import STATS, Batches
+
+
+class ResumingSampler(Sampler[int]):
+    """Batch numbers of one process, from wherever the run stands when iteration begins."""
+
+    def __init__(self, total: int, start: Callable[[], int], rank: int = 0, world_size: int = 1) -> None:
+        self.total = total
+        self.start = start
+        self.rank = rank
+        self.world_size = world_size
+
+    def __iter__(self) -> Iterator[int]:
+        return (turn * self.world_size + self.rank for turn in range(self.start(), self.total))
+
+    def __len__(self) -> int:
+        return self.total
+
+
+class _Guarded(Dataset):
+    """Hands errors over as values: a worker process would bury their one sentence in its traceback."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, number: int) -> dict[str, Any] | OryxError:
+        try:
+            return self.batches[number]
+        except OryxError as error:
+            return error
+
+
+class BatchLoader(DataLoader):
+    """A `DataLoader` of whole batches that raises the errors of its workers as they were.
+
+    Broken records that batches left out are told and counted here, up to the limit of the data.
+    """
+
+    def __init__(
+        self, batches: Batches, sampler: ResumingSampler, num_workers: int, pin_memory: bool
+    ) -> None:
+        self.journal = getattr(batches, "journal", None)
+        super().__init__(
+            _Guarded(batches),
+            batch_size=None,
+            sampler=sampler,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            prefetch_factor=4 if num_workers else None,
+            # Its own generator: starting workers must not move the generator that a resumed run restores.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        sampler = self.sampler
+        assert isinstance(sampler, ResumingSampler)
+        if self.journal is not None:
+            self.journal.begin(sampler.rank, sampler.start() * sampler.world_size)
+        for number, batch in zip(iter(sampler), super().__iter__()):
+            if isinstance(batch, OryxError):
+                raise batch
+            if self.journal is not None:
+                self.journal.add(number, batch[STATS].broken)
+            yield batch

@@ -1,0 +1,167 @@
+"""`oryx data`: check and pack."""
+
+import json
+
+import pytest
+import yaml
+from made_records import png, turns
+
+from oryx.cli.data_pack import parse_size
+from oryx.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Four records, whole ones."""
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    entries = [{"conversations": turns("<image>A"), "image": f"{number}.png"} for number in range(4)]
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:60])
+
+
+@pytest.fixture
+def recipe(tmp_path, data):
+    """Two sources and synthetic samples, on nano."""
+    (tmp_path / "texts.jsonl").write_text(json.dumps({"conversations": turns("What?", "It.")}))
+    sources = [
+        {"path": str(data), "name": "pictures", "weight": 2, "licence": "free"},
+        {"path": str(tmp_path / "texts.jsonl"), "name": "texts", "weight": 1},
+        {"path": "unused", "weight": 0},
+    ]
+    settings = {
+        "model": {"from": "nano"},
+        "data": {"sources": sources, "synthetic": {"skills": {"words": {}}, "weight": 1}},
+        "optim": {"steps": 1},
+    }
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def test_whole_data_pass(run, data):
+    result = run("data", "check", data, "--workers", 0)
+    assert result.code == 0
+    assert "records" in result.out
+    assert f"{data}" in result.out.replace("\n", "")
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_broken_record_is_named_by_place(run, data, quick):
+    truncate(data.parent / "1.png")
+    (data.parent / "3.png").unlink()
+    result = run("data", "check", data, "--json", "--workers", 0, *(["--quick"] if quick else []))
+    assert result.code == 2
+    (source,) = json.loads(result.out)["checked"][0]["sources"]
+    places = [problem.partition(": ")[0] for problem in source["broken"]]
+    assert places == [f"{data} record {number}" for number in ([3] if quick else [1, 3])]
+    assert (source["records"], json.loads(result.out)["broken"]) == (4, len(places))
+    plain = run("data", "check", data, "--workers", 0, *(["--quick"] if quick else []))
+    assert plain.code == 2
+    assert all(problem in plain.out for problem in source["broken"])
+
+
+def test_a_recipe_is_a_table_of_its_sources(run, recipe):
+    result = run("data", "check", recipe, "--json", "--workers", 0)
+    assert result.code == 0, result
+    pictures, texts = json.loads(result.out)["checked"][0]["sources"]
+    assert (pictures["name"], pictures["records"], pictures["licence"]) == ("pictures", 4, "free")
+    assert (pictures["share"], texts["share"]) == (0.5, 0.25)
+    assert pictures["token_share"] + texts["token_share"] == pytest.approx(1)
+    assert pictures["tokens"] > 4 * texts["tokens"] > 0
+    shown = run("data", "check", recipe, "--workers", 0).out
+    assert "synthetic" in shown
+    assert "25.0%" in shown
+
+
+def test_a_record_longer_than_a_row_is_broken(run, recipe):
+    result = run("data", "check", recipe, "--set", "batch.row_length=16", "--workers", 0)
+    assert result.code == 2
+    assert "more than batch.row_length (16)" in result.out
+
+
+def test_frames_that_training_would_not_choose_are_decoded_too(run, data):
+    frames = [png(0, 16, 16), png(1, 16, 16)[:40], png(2, 16, 16)]
+    (data.parent / "patch").write_bytes(b"".join(frames))
+    video = {"patch": "patch", "start_num": 0, "size": [len(frame) for frame in frames]}
+    visual = {"type": "video", "video": video, "max_frames": 2}
+    needle = {"video_long": video, "idx": [0], "type": "caption", "question": "<idx>?", "answer": "It."}
+    entries = [{"conversations": turns("<image>A"), "visuals": [visual]}, needle]
+    data.write_text(json.dumps(entries))
+    result = run("data", "check", data, "--json", "--workers", 0)
+    (source,) = json.loads(result.out)["checked"][0]["sources"]
+    assert [problem.partition(": ")[2][:8] for problem in source["broken"]] == ["frame 1:"] * 2
+
+
+def test_workers_find_the_same(run, data):
+    entries = [{"conversations": turns("<image>A"), "image": f"{n % 4}.png"} for n in range(300)]
+    data.write_text(json.dumps(entries))
+    truncate(data.parent / "2.png")
+    one, two = (run("data", "check", data, "--json", "--workers", number).out for number in (0, 2))
+    assert json.loads(one) == json.loads(two)
+    assert json.loads(one)["broken"] == 75
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "none.json"], "none.json does not exist"),
+        (["check", "{data}", "--format", "zip"], "the format 'zip' is unknown; allowed: llava"),
+        (["pack", "{data}", "{root}"], "exists already; choose another folder"),
+        (["pack", "{data}", "{root}/p", "--format", "zip"], "the format 'zip' is not written"),
+        (["pack", "{data}", "{root}/p", "--shard-size", "big"], "--shard-size big is no size"),
+        (["pack", "{root}/none/*.json", "{root}/p"], "matches no file"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(refused, data, arguments, said):
+    filled = [argument.format(data=data, root=data.parent) for argument in arguments]
+    assert said in refused("data", *filled)
+
+
+def test_synthetic_recipes_have_nothing_to_check(refused, tmp_path):
+    settings = {
+        "model": {"from": "nano"},
+        "data": {"synthetic": {"skills": {"words": {}}}},
+        "optim": {"steps": 1},
+    }
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(settings))
+    assert "names no data.sources to check" in refused("data", "check", tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("format_", ["patches", "webdataset"])
+def test_packed_data_pass(run, data, format_):
+    packed = data.parent / "packed"
+    result = run("data", "pack", data, packed, "--format", format_, "--json")
+    assert result.code == 0, result
+    assert json.loads(result.out)["records"] == 4
+    assert run("data", "check", packed, "--workers", 0).code == 0
+
+
+def test_broken_records_are_left_out_where_that_is_wanted(run, refused, data):
+    (data.parent / "1.png").unlink()
+    assert "record 1: " in refused("data", "pack", data, data.parent / "packed")
+    result = run("data", "pack", data, data.parent / "packed", "--skip-broken")
+    assert result.code == 0
+    assert result.out.startswith("Wrote 3 records with ")
+    assert result.err.startswith(f"skipped {data} record 1: ")
+
+
+@pytest.mark.parametrize(("text", "size"), [("5", 5), ("2kB", 2000), ("1.5 MB", 1500000), ("1gb", 10**9)])
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1 XB", "", "GB"])
+def test_other_sizes_are_refused(text):
+    with pytest.raises(ConfigError, match="is no size; allowed: a number with kB, MB, GB or TB"):
+        parse_size(text)

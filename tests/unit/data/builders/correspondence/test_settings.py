@@ -1,0 +1,37 @@
+"""What may be chosen."""
+
+import json
+
+import pytest
+
+from oryx.data.builders.correspondence.settings import MarkSettings
+from oryx.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"source": "magic"}, "source is 'magic'; allowed: auto, masks, boxes, sam2, features"),
+        ({"choose": "best"}, "choose is 'best'; allowed: even, coverage"),
+        ({"format": "gif"}, "format is 'gif'; allowed: jpg, png"),
+        ({"objects": 0}, "objects is 0; a whole number of at least 1"),
+        ({"objects": 100}, "at most 99"),
+        ({"views": True}, "views is True"),
+        ({"candidates": 0}, "candidates is 0"),
+        ({"min_views": 0}, "min_views is 0"),
+        ({"mark_size": 8}, "at least 9"),
+        ({"max_side": 8}, "at least 32"),
+        ({"min_share": 1.0}, "min_share is 1.0"),
+        ({"source": "sam2"}, "needs weights"),
+    ],
+)
+def test_out_of_range(given: dict, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        MarkSettings(**given)
+
+
+def test_what_json_keeps_is_what_the_result_depends_on() -> None:
+    kept = MarkSettings(exclude=("wall",), device="cuda").to_dict()
+    assert json.loads(json.dumps(kept)) == kept
+    assert kept["exclude"] == ["wall"]
+    assert "device" not in kept

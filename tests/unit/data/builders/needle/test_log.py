@@ -1,0 +1,70 @@
+"""The log survives a kill in the middle of a line, a full disk, and a second run at the same time."""
+
+import os
+
+import pytest
+
+from oryx.data.builders.needle.log import RunLog
+from oryx.errors import ConfigError, OryxError
+
+
+def test_events_are_there_again(tmp_path):
+    with RunLog(tmp_path / "log.jsonl") as log:
+        log.append("clip", clip=1, video="ä.mp4")
+        log.append("record", job=2)
+    with RunLog(tmp_path / "log.jsonl") as log:
+        assert log.events == [{"event": "clip", "clip": 1, "video": "ä.mp4"}, {"event": "record", "job": 2}]
+        assert log.of("record") == [{"event": "record", "job": 2}]
+
+
+def test_a_torn_line_is_cut_off(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"event": "clip"}\n{"event": "rec')
+    with RunLog(path) as log:
+        assert log.events == [{"event": "clip"}]
+        log.append("record")
+    assert path.read_bytes() == b'{"event": "clip"}\n{"event": "record"}\n'
+
+
+@pytest.mark.parametrize("line", [b"hello\n", b"[1]\n", b'{"job": 1}\n', b"\n"])
+def test_something_else_is_refused(tmp_path, line):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"event": "clip"}\n' + line)
+    with pytest.raises(ConfigError, match="line 2 is no log"), RunLog(path):
+        pass
+
+
+def test_two_runs_at_once_are_refused(tmp_path):
+    pytest.importorskip("fcntl")
+    with (
+        RunLog(tmp_path / "log.jsonl"),
+        pytest.raises(ConfigError, match="another run is writing"),
+        RunLog(tmp_path / "log.jsonl"),
+    ):
+        pass
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_is_lost(tmp_path, monkeypatch):
+    path = tmp_path / "log.jsonl"
+    with RunLog(path) as log:
+        log.append("clip")
+
+        def full(_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(OryxError, match=r"No space left on device.*the same command goes on"):
+            log.append("record")
+        monkeypatch.undo()
+    with RunLog(path) as log:
+        assert log.events[0] == {"event": "clip"}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_disk_that_is_really_full():
+    from pathlib import Path
+
+    log = RunLog(Path("/dev/full"))
+    log._file = open("/dev/full", "ab", buffering=0)  # noqa: SIM115
+    with log._file, pytest.raises(OryxError, match="No space left"):
+        log.append("record")

@@ -1,0 +1,122 @@
+"""Shards: members of one key are one record, wherever it lies."""
+
+import io
+import json
+import pickle
+import tarfile
+
+import pytest
+from made_records import png, turns
+
+from oryx.data.sources.opening import open_source
+from oryx.data.sources.settings import SourceSettings
+from oryx.errors import ConfigError, OryxError
+
+
+def write_shard(path, members, mode="w"):
+    with tarfile.open(path, mode) as archive:
+        for name, content in members:
+            data = content if isinstance(content, bytes) else json.dumps(content).encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+TWO = [
+    {"type": "image", "image": "b.png", "detail": "low"},
+    {"type": "views", "views": ["a.png", "1.b.png"]},
+]
+MEMBERS = [
+    ("0.json", {"conversations": turns("<image>A")}),
+    ("0.png", png(0)),
+    ("x/1.json", {"conversations": turns("<image><image>B"), "visuals": TWO}),
+    ("x/1.a.png", png(1)),
+    ("x/1.b.png", png(2)),
+    ("2.txt", b"A caption."),
+    ("2.jpg", png(3)),
+    ("3.0.png", png(4)),
+    ("3.10.png", png(5)),
+    ("3.2.png", png(6)),
+    ("3.json", {"conversations": turns("<image><image><image>C")}),
+]
+
+
+def test_members_of_a_key_are_a_record(tmp_path, records):
+    path = write_shard(tmp_path / "a.tar", [*MEMBERS, (".hidden", b"")])
+    first, second, third, fourth = records(path)
+    assert first.opened() == [{"type": "image", "image": png(0)}]
+    assert second.opened() == [
+        {"type": "image", "image": png(2), "detail": "low"},
+        {"type": "views", "views": [png(1), png(2)]},
+    ]
+    assert third.conversations == turns("<image>\nDescribe the image.", "A caption.")
+    assert [visual["image"] for visual in fourth.opened()] == [png(4), png(6), png(5)]
+    assert [record.place for record in (first, second)] == [f"{path} key 0", f"{path} key x/1"]
+    assert second.visuals[0]["image"].name == "x/1.b.png"
+
+
+def test_a_shard_is_read_at_any_place_in_any_process(tmp_path):
+    write_shard(tmp_path / "a.tar", MEMBERS)
+    write_shard(tmp_path / "b.tar", MEMBERS[:2])
+    source = open_source(SourceSettings(path=str(tmp_path / "*.tar")))
+    assert len(source) == 5
+    copy = pickle.loads(pickle.dumps(source))
+    assert [copy.read(index) for index in (4, 0, 2)] == [source.read(index) for index in (4, 0, 2)]
+    assert source.read(4).place == f"{tmp_path / 'b.tar'} key 0"
+
+
+def test_where_members_lie_is_kept(tmp_path, monkeypatch, cache):
+    monkeypatch.setattr("oryx.data.sources.shards.KEPT_FROM", 1)
+    path = write_shard(tmp_path / "a.tar", MEMBERS)
+    expected = [open_source(SourceSettings(path=str(path))).read(index) for index in range(4)]
+    from oryx.data.sources import shards
+
+    shards._cached_members.cache_clear()
+    monkeypatch.setattr("oryx.data.sources.shards._scan", None)
+    again = open_source(SourceSettings(path=str(path)))
+    assert [again.read(index) for index in range(4)] == expected
+    assert len(list(cache.glob("shard-*.npz"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([("0.png", b"x")], "key 0: it has no .json with a conversation, and no .txt with a caption"),
+        ([("0.json", b"{")], "its .json is not valid JSON"),
+        ([("0.json", [])], "its .json must hold an object"),
+        ([("0.json", {"conversations": turns("<image>"), "image": "1.png"})], "1.png"),
+    ],
+)
+def test_broken_records_are_named(tmp_path, members, said):
+    from factories import make_processor
+
+    from oryx.data.sources.measuring import measure
+
+    source = open_source(SourceSettings(path=str(write_shard(tmp_path / "a.tar", members))))
+    with pytest.raises(OryxError) as error:
+        measure(source.read(0), make_processor())
+    assert said in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / 'a.tar'} key 0: ")
+
+
+def test_a_shard_that_is_cut_off_has_one_more_record_which_is_broken(tmp_path):
+    path = write_shard(tmp_path / "a.tar", MEMBERS)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(png(3)) + 10])
+    source = open_source(SourceSettings(path=str(path)))
+    assert len(source) == 4
+    assert source.read(1).conversations == turns("<image><image>B")
+    with pytest.raises(OryxError, match=r"a.tar: the shard is cut off .* records are missing"):
+        source.read(3)
+    with pytest.raises(OryxError, match=r"the file ends before"):
+        source.read(2).opened()
+
+
+def test_compressed_and_other_files_are_refused(tmp_path):
+    write_shard(tmp_path / "a.tar", MEMBERS, mode="w:gz")
+    with pytest.raises(ConfigError, match="compressed ones must be unpacked"):
+        open_source(SourceSettings(path=str(tmp_path / "a.tar")))
+    write_shard(tmp_path / "b.tar", [])
+    with pytest.raises(ConfigError, match="holds no files"):
+        open_source(SourceSettings(path=str(tmp_path / "b.tar")))

@@ -1,0 +1,100 @@
+"""Packing: the published form, whole or not at all."""
+
+import errno
+import json
+import tarfile
+
+import pytest
+from made_records import png, turns
+
+from oryx.data.sources.opening import open_source
+from oryx.data.sources.settings import SourceSettings
+from oryx.data.sources.writing import pack_source
+from oryx.errors import ConfigError, OryxError
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Three records; the second names a picture that is not there."""
+    entries = [
+        {"conversations": turns("<image>A"), "image": name, "id": name}
+        for name in ("0.png", "no.png", "1.png")
+    ]
+    for number in range(2):
+        (tmp_path / f"{number}.png").write_bytes(png(number))
+    (tmp_path / "data.json").write_text(json.dumps(entries))
+    return open_source(SourceSettings(path=str(tmp_path / "data.json")))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_patch_files_are_the_published_ones(source, tmp_path):
+    report = pack_source(source, tmp_path / "packed", "patches", skip_broken=True)
+    assert names(tmp_path / "packed") == ["patch_00000", "records.jsonl"] == report.files
+    lines = [json.loads(line) for line in (tmp_path / "packed" / "records.jsonl").read_text().splitlines()]
+    first, second = png(0), png(1)
+    assert lines == [
+        {"id": "0.png", "conversations": turns("<image>A"),
+         "image": {"patch": "patch_00000", "start_num": 0, "size": len(first)}},
+        {"id": "1.png", "conversations": turns("<image>A"),
+         "image": {"patch": "patch_00000", "start_num": len(first), "size": len(second)}},
+    ]  # fmt: skip
+    assert (tmp_path / "packed" / "patch_00000").read_bytes() == first + second
+    assert (report.num_records, report.num_bytes) == (2, len(first) + len(second))
+    assert len(report.skipped) == 1
+    assert report.skipped[0].startswith(
+        f"{tmp_path / 'data.json'} record 1: '{tmp_path / 'no.png'}' does not exist"
+    )
+
+
+def test_shards_hold_a_json_and_media_for_each_key(source, tmp_path):
+    pack_source(source, tmp_path / "packed", "webdataset", shard_bytes=1, skip_broken=True)
+    assert names(tmp_path / "packed") == ["000000.tar", "000001.tar"]
+    with tarfile.open(tmp_path / "packed" / "000001.tar") as archive:
+        assert archive.getnames() == ["00000001.json", "00000001.0.png"]
+        assert archive.extractfile("00000001.0.png").read() == png(1)
+
+
+def test_a_full_file_is_followed_by_another(source, tmp_path):
+    pack_source(source, tmp_path / "packed", "patches", shard_bytes=1, skip_broken=True)
+    assert names(tmp_path / "packed") == ["patch_00000", "patch_00001", "records.jsonl"]
+    assert (tmp_path / "packed" / "patch_00001").read_bytes() == png(1)
+
+
+def test_a_broken_record_stops_and_leaves_nothing(source, tmp_path):
+    before = names(tmp_path)
+    with pytest.raises(OryxError, match="record 1: "):
+        pack_source(source, tmp_path / "packed", "patches")
+    assert names(tmp_path) == before
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(source, tmp_path, monkeypatch):
+    before = names(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("oryx.data.sources.writing._Patches.write", full)
+    with pytest.raises(OryxError, match=r"packed cannot be written \(No space left on device\)"):
+        pack_source(source, tmp_path / "packed", "patches")
+    assert names(tmp_path) == before
+
+
+def test_what_is_there_is_kept(source, tmp_path):
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "mine").write_text("x")
+    with pytest.raises(ConfigError, match="packed exists already; choose another folder"):
+        pack_source(source, tmp_path / "packed", "patches", skip_broken=True)
+    with pytest.raises(ConfigError, match="the format 'zip' is not written; allowed: patches, webdataset"):
+        pack_source(source, tmp_path / "other", "zip")
+    assert (tmp_path / "packed" / "mine").read_text() == "x"
+
+
+def test_broken_records_alone_make_no_data_set(tmp_path):
+    (tmp_path / "data.json").write_text("[{}]")
+    source = open_source(SourceSettings(path=str(tmp_path / "data.json")))
+    with pytest.raises(ConfigError, match="has no record that can be packed"):
+        pack_source(source, tmp_path / "packed", "patches", skip_broken=True)
+    assert not (tmp_path / "packed").exists()

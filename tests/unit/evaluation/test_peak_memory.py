@@ -1,0 +1,29 @@
+"""Peaks of a stretch of work are seen, and forgotten where the system can."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from oryx.evaluation.peak_memory import PeakMemory
+
+BYTES = 200 * 2**20
+
+
+def test_a_peak_is_seen():
+    memory = PeakMemory("cpu")
+    memory.start()
+    before = memory.read()
+    assert np.ones(BYTES, np.uint8).sum() == BYTES
+    assert memory.read() >= before + BYTES // 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets a peak")
+def test_a_peak_is_forgotten():
+    memory = PeakMemory("cpu")
+    np.ones(BYTES, np.uint8)
+    peak = memory.read()
+    memory.start()
+    if memory.read() == peak:
+        pytest.skip("this system does not let a process forget its peak")
+    assert memory.read() <= peak - BYTES // 2

@@ -1,0 +1,56 @@
+"""What a recipe may say about its data."""
+
+import pytest
+
+from oryx.data.sources.settings import SourceSettings
+from oryx.errors import ConfigError
+from oryx.training.sections.data import DataSection, SyntheticSection
+
+
+def source(weight=None, **settings):
+    return SourceSettings(path="x", weight=weight, **settings)
+
+
+def synthetic(weight=None):
+    return SyntheticSection(skills={"words": {}}, weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "synthetic, files or sources must be set"),
+        ({"sources": (source(), source(1.0))}, "sources have weights in part; give every source a weight"),
+        (
+            {"sources": (source(0.0), source(0.0))},
+            "the weights of all sources are 0; at least one must be above 0",
+        ),
+        ({"files": (source(0.0),), "synthetic": synthetic(0.0)}, "the weights of all sources are 0"),
+        ({"sources": (source(1.0),), "synthetic": synthetic()}, "synthetic.weight is missing"),
+        ({"sources": (source(),), "synthetic": synthetic(1.0)}, "sources have weights in part"),
+        ({"sources": (source(),), "max_broken": -1}, "max_broken is -1; it must be at least 0"),
+        (
+            {"sources": (source(),), "max_broken": 1.5},
+            "max_broken is 1.5; it must be a whole number, or a share",
+        ),
+        ({"sources": (source(),), "balance": 0}, "balance is 0; it must be at least 1"),
+        (
+            {"sources": (source(1.0),), "synthetic": synthetic(1.0), "balance": 2},
+            "balance is for sources alone",
+        ),
+    ],
+)
+def test_data_that_cannot_be_is_refused(settings, said):
+    with pytest.raises(ConfigError) as error:
+        DataSection(**settings)
+    assert said in str(error.value)
+
+
+def test_a_weight_of_zero_leaves_a_source_out():
+    data = DataSection(sources=(source(0.0, name="a"), source(1.0, name="b")), synthetic=synthetic(0.0))
+    assert [used.name for used in data.used_sources] == ["b"]
+    assert not data.draws
+
+
+@pytest.mark.parametrize(("max_broken", "limit"), [(0, 0), (0.01, 5), (3, 3), (1, 1)])
+def test_the_limit_of_broken_records_is_a_number_or_a_share(max_broken, limit):
+    assert DataSection(sources=(source(),), max_broken=max_broken).broken_limit(500) == limit

@@ -1,0 +1,59 @@
+"""Whole runs on a mixture of files and synthetic samples: exact in resuming, broken records in the log."""
+
+import json
+
+import pytest
+from safetensors.torch import load_file
+
+from oryx.errors import OryxError
+from oryx.training.records import RecordBatches
+from oryx.training.trainer import train
+
+
+@pytest.fixture
+def changes(record_file):
+    """A mixture in which one picture cannot be decoded."""
+    picture = record_file.parent / "4_0.png"
+    picture.write_bytes(picture.read_bytes()[:60])
+    sources = json.dumps([{"path": str(record_file), "weight": 3}])
+    return [
+        f"data.sources={sources}",
+        "data.synthetic.weight=1",
+        "data.max_broken=1",
+        "optim.steps=8",
+        "num_workers=1",
+    ]
+
+
+def curve(folder):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"], line["broken"], line["packed"]) for line in lines]
+
+
+def test_a_killed_run_ends_with_the_same_bits(recipe_file, changes, tmp_path, silent, monkeypatch):
+    whole = train(recipe_file, tmp_path / "whole", changes, console=silent)
+    shown = silent.file.getvalue()
+    assert sum(broken for _, _, broken, _ in curve(whole)) >= 1
+    assert "broken 1  left" in shown
+    original = RecordBatches.__getitem__
+
+    def get(self, number):
+        if number == 5:
+            raise OryxError("killed.")
+        return original(self, number)
+
+    with monkeypatch.context() as context:
+        context.setattr(RecordBatches, "__getitem__", get)
+        with pytest.raises(OryxError, match="killed"):
+            train(recipe_file, tmp_path / "parts", changes, console=silent)
+    parts = train(recipe_file, tmp_path / "parts", changes, console=silent)
+    assert curve(parts) == curve(whole)
+    first, second = (load_file(folder / "model.safetensors") for folder in (whole, parts))
+    assert [name for name in first if not first[name].equal(second[name])] == []
+
+
+def test_a_run_ends_at_the_first_broken_record_unless_told(recipe_file, changes, tmp_path, silent):
+    with pytest.raises(OryxError) as error:
+        train(recipe_file, tmp_path / "run", [*changes, "data.max_broken=0"], console=silent)
+    assert "records.json record 4: " in str(error.value)
+    assert "data.max_broken lets a run skip some" in str(error.value)
