@@ -112,14 +112,20 @@ class World:
         return self.rank, OryxError, f"process {self.rank} ended with {type(problem).__name__}: {problem}"
 
 
+_joined: World | None = None
+
+
 def join_world() -> World:
     """The processes that the launcher started together with this one.
 
     Raises:
         ConfigError: they cannot be reached.
     """
+    global _joined
     if not dist.is_available() or (int(os.environ.get("WORLD_SIZE", "1")) < 2 and not dist.is_initialized()):
         return World()
+    if _joined is not None and dist.is_initialized():
+        return _joined
     if not dist.is_initialized():
         try:
             _start_group()
@@ -131,7 +137,8 @@ def join_world() -> World:
             ) from None
     # Objects travel over the CPU, whatever the tensors take.
     group = dist.new_group(backend="gloo", timeout=PATIENCE)
-    return World(dist.get_rank(), dist.get_world_size(), group)
+    _joined = World(dist.get_rank(), dist.get_world_size(), group)
+    return _joined
 
 
 def _start_group() -> None:
@@ -152,6 +159,8 @@ def is_main_process() -> bool:
 
 def leave_world() -> None:
     """Take down the process group, if there is one; for the end of a command that went well."""
+    global _joined
+    _joined = None
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
