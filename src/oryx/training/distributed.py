@@ -112,14 +112,19 @@ class World:
         return self.rank, OryxError, f"process {self.rank} ended with {type(problem).__name__}: {problem}"
 
 
+_joined: World | None = None
+
+
 def join_world() -> World:
     """The processes that the launcher started together with this one.
 
     Raises:
         ConfigError: they cannot be reached.
     """
+    global _joined
     if not dist.is_available() or (int(os.environ.get("WORLD_SIZE", "1")) < 2 and not dist.is_initialized()):
         return World()
+<<<<<<< HEAD
     try:
         if not dist.is_initialized():
             _start_group()
@@ -132,6 +137,23 @@ def join_world() -> World:
             "accelerate launch."
         ) from None
     return World(dist.get_rank(), dist.get_world_size(), group)
+=======
+    if _joined is not None and dist.is_initialized():
+        return _joined
+    if not dist.is_initialized():
+        try:
+            _start_group()
+        except (ValueError, RuntimeError, dist.DistError) as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise ConfigError(
+                f"the processes of the run cannot reach each other ({reason}); start them with torchrun or "
+                "accelerate launch."
+            ) from None
+    # Objects travel over the CPU, whatever the tensors take.
+    group = dist.new_group(backend="gloo", timeout=PATIENCE)
+    _joined = World(dist.get_rank(), dist.get_world_size(), group)
+    return _joined
+>>>>>>> scale
 
 
 def _start_group() -> None:
@@ -152,6 +174,8 @@ def is_main_process() -> bool:
 
 def leave_world() -> None:
     """Take down the process group, if there is one; for the end of a command that went well."""
+    global _joined
+    _joined = None
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from oryx.config import OryxConfig
 from oryx.data.tokenizer import END, START, spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config
@@ -66,8 +65,8 @@ def grow(
     return grown, processor
 
 
-def grown_config(config: OryxConfig, section: GrowSection) -> OryxConfig:
-    """A copy with the layers and positions of the grown model; its words are counted when it is made.
+def grown_config(config: Any, section: GrowSection) -> Any:
+    """A copy of an `OryxConfig` with the layers and positions of the grown model; its words are counted when it is made.
 
     Raises:
         ConfigError: fewer layers than there are, or more than twice as many.

@@ -155,7 +155,7 @@ def resolve_local(name: str) -> Path:
 
 
 def _recipes_near(file: Path) -> list[Path]:
-    """Beside the file, in folders beside it and in the folder above: a chain may have a folder for a stage."""
+    """Beside the file, in the folder above, and in the folders of both: a chain may have one for a stage."""
     folder = file.parent
     found = [*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.parent.glob("*.yaml")]
     return sorted({*found, *folder.parent.glob("*/*.yaml")})
