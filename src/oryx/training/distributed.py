@@ -124,7 +124,8 @@ def join_world() -> World:
     global _joined
     if not dist.is_available() or (int(os.environ.get("WORLD_SIZE", "1")) < 2 and not dist.is_initialized()):
         return World()
-<<<<<<< HEAD
+    if _joined is not None and dist.is_initialized():
+        return _joined
     try:
         if not dist.is_initialized():
             _start_group()
@@ -136,24 +137,8 @@ def join_world() -> World:
             f"the processes of the run cannot reach each other ({reason}); start them with torchrun or "
             "accelerate launch."
         ) from None
-    return World(dist.get_rank(), dist.get_world_size(), group)
-=======
-    if _joined is not None and dist.is_initialized():
-        return _joined
-    if not dist.is_initialized():
-        try:
-            _start_group()
-        except (ValueError, RuntimeError, dist.DistError) as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise ConfigError(
-                f"the processes of the run cannot reach each other ({reason}); start them with torchrun or "
-                "accelerate launch."
-            ) from None
-    # Objects travel over the CPU, whatever the tensors take.
-    group = dist.new_group(backend="gloo", timeout=PATIENCE)
     _joined = World(dist.get_rank(), dist.get_world_size(), group)
     return _joined
->>>>>>> scale
 
 
 def _start_group() -> None:

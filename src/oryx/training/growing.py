@@ -66,7 +66,9 @@ def grow(
 
 
 def grown_config(config: Any, section: GrowSection) -> Any:
-    """A copy of an `OryxConfig` with the layers and positions of the grown model; its words are counted when it is made.
+    """A copy of an `OryxConfig` with the layers and positions of the grown model.
+
+    Its words are counted when it is made.
 
     Raises:
         ConfigError: fewer layers than there are, or more than twice as many.
