@@ -4,8 +4,8 @@
 
 Bytes of a value: 4 in float32 (weights, gradients, each of AdamW's two averages), 2 in bfloat16 (frozen
 linear layers with LoRA, weights gathered by FSDP2), 1 in int8, 0.516 in nf4 (4 bits, and scales in 8 bits for
-every 64 and in 32 bits for every 16,384). DDP keeps one more copy of the gradients, in its buckets. Activations
-and logits come on top, and grow with the positions of a pass.
+every 64 and in 32 bits for every 16,384). DDP keeps one more copy of the gradients, in its buckets.
+Activations and logits come on top, and grow with the positions of a pass.
 """
 
 from __future__ import annotations
