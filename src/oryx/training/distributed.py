@@ -153,8 +153,10 @@ def _start_group() -> None:
 
 
 def is_main_process() -> bool:
-    """Whether this process has rank 0, or no others beside it."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+    """Whether this process has rank 0, or no others beside it; known from the launcher before they meet."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank() == 0
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def leave_world() -> None:

@@ -60,6 +60,20 @@ def test_a_model_that_exists_and_one_with_a_changed_tower(plan, model_folder):
     assert planned.config.vision_config.rope_theta == 50
 
 
+def test_a_model_that_grows(plan, settings, tmp_path):
+    """Deeper, longer, and with the words of more samples."""
+    model, processor = plan(settings["model"])[1]
+    model.save_pretrained(tmp_path / "small")
+    processor.save_pretrained(tmp_path / "small")
+    grow = {"vision_layers": 3, "text_layers": 4, "max_positions": 77, "spelling_samples": 30}
+    planned, built = plan({"from": str(tmp_path / "small"), "grow": grow})
+    assert_planned(planned, built)
+    assert planned.config.text_config.max_position_embeddings == 77
+    assert planned.config.text_config.vocab_size > model.config.text_config.vocab_size
+    with pytest.raises(ConfigError, match="vision_layers is 9; it must be from 2 to 4"):
+        plan({"from": str(tmp_path / "small"), "grow": {"vision_layers": 9}}, with_model=False)
+
+
 @pytest.mark.filterwarnings("ignore:.*left out")
 def test_an_assembled_model(plan, model_folder, tmp_path):
     sizes = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -99,6 +113,17 @@ def test_what_is_not_there_yet_is_planned_by_the_recipe_that_makes_it(plan, sett
     assert twice.rule == planned.rule
 
 
+def test_earlier_recipes_may_lie_in_a_folder_below_or_above(settings, write_recipe, tmp_path):
+    (tmp_path / "vit").mkdir()
+    (tmp_path / "joint").mkdir()
+    write_recipe({**settings, "output": "runs/first"}, "vit/first.yaml")
+    write_recipe({**settings, "output": "runs/second", "model": {"from": "runs/first"}}, "second.yaml")
+    file = write_recipe({**settings, "model": {"from": "runs/second"}}, "joint/third.yaml")
+    planned = ModelPlanner(file).plan(load_recipe(file))
+    assert planned.rule["patch_size"] == 8
+    assert planned.origins == (f"runs/second is to be made by {tmp_path / 'second.yaml'}",)
+
+
 def test_a_folder_of_an_earlier_part_is_as_that_part_was_planned(settings, write_recipe, tmp_path):
     planned = {str(tmp_path / "part"): ModelPlan(make_config(), {"patch_size": 4})}
     recipe = load_recipe(write_recipe({**settings, "model": {"from": str(tmp_path / "part")}}))
@@ -119,7 +144,7 @@ def test_recipes_that_begin_from_each_other_are_refused(settings, write_recipe, 
 @pytest.mark.parametrize(
     ("section", "error", "said"),
     [
-        ({"from": "some/where"}, CheckpointError, "some/where is not on this machine, and no recipe beside"),
+        ({"from": "some/where"}, CheckpointError, "some/where is not on this machine, and no recipe near"),
         (
             {"assemble": {"vision_tower": "THUdyh/Oryx-ViT", "language_model": "a/b"}},
             CheckpointError,
