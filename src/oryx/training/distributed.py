@@ -112,26 +112,33 @@ class World:
         return self.rank, OryxError, f"process {self.rank} ended with {type(problem).__name__}: {problem}"
 
 
+_joined: World | None = None
+
+
 def join_world() -> World:
     """The processes that the launcher started together with this one.
 
     Raises:
         ConfigError: they cannot be reached.
     """
+    global _joined
     if not dist.is_available() or (int(os.environ.get("WORLD_SIZE", "1")) < 2 and not dist.is_initialized()):
         return World()
-    if not dist.is_initialized():
-        try:
+    if _joined is not None and dist.is_initialized():
+        return _joined
+    try:
+        if not dist.is_initialized():
             _start_group()
-        except (ValueError, RuntimeError, dist.DistError) as error:
-            reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise ConfigError(
-                f"the processes of the run cannot reach each other ({reason}); start them with torchrun or "
-                "accelerate launch."
-            ) from None
-    # Objects travel over the CPU, whatever the tensors take.
-    group = dist.new_group(backend="gloo", timeout=PATIENCE)
-    return World(dist.get_rank(), dist.get_world_size(), group)
+        # Objects travel over the CPU, whatever the tensors take.
+        group = dist.new_group(backend="gloo", timeout=PATIENCE)
+    except (ValueError, RuntimeError, dist.DistError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ConfigError(
+            f"the processes of the run cannot reach each other ({reason}); start them with torchrun or "
+            "accelerate launch."
+        ) from None
+    _joined = World(dist.get_rank(), dist.get_world_size(), group)
+    return _joined
 
 
 def _start_group() -> None:
@@ -146,12 +153,16 @@ def _start_group() -> None:
 
 
 def is_main_process() -> bool:
-    """Whether this process has rank 0, or no others beside it."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+    """Whether this process has rank 0, or no others beside it; known from the launcher before they meet."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank() == 0
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def leave_world() -> None:
     """Take down the process group, if there is one; for the end of a command that went well."""
+    global _joined
+    _joined = None
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 

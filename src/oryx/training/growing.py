@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from oryx.config import OryxConfig
 from oryx.data.tokenizer import END, START, spelling_tokenizer
 from oryx.errors import ConfigError
 from oryx.loading import generation_config
@@ -41,22 +40,21 @@ def grow(
         ConfigError: fewer layers than there are or more than twice as many, a language model whose blocks
             are not known here, or words for a tokenizer that does not spell.
     """
-    old: Any = model.config
+    config = grown_config(model.config, section)
     weights = dict(model.state_dict())
     if section.vision_layers is not None:
-        order = _spread("vision_layers", old.vision_config.num_hidden_layers, section.vision_layers)
+        order = _spread(model.config.vision_config.num_hidden_layers, section.vision_layers)
         weights = _deepen(weights, *_VISION, order)
     if section.text_layers is not None:
         _check_language_model(weights)
-        order = _spread("text_layers", old.text_config.num_hidden_layers, section.text_layers)
+        order = _spread(model.config.text_config.num_hidden_layers, section.text_layers)
         weights = _deepen(weights, *_TEXT, order)
-    config = grown_config(old, section)
     old_ids = None
     if section.spelling_samples is not None:
         old_ids = processor.tokenizer.get_vocab()
         processor = _with_words(processor, section.spelling_samples)
         config.image_token_id = processor.image_token_id
-        set_vocabulary(config, processor.tokenizer)
+        _set_vocabulary(config, processor.tokenizer)
     torch.manual_seed(seed)
     grown = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
     if old_ids is not None:
@@ -67,34 +65,37 @@ def grow(
     return grown, processor
 
 
-def grown_config(config: OryxConfig, section: GrowSection) -> OryxConfig:
-    """A copy with the grown numbers of layers and positions; its vocabulary is as before.
+def grown_config(config: Any, section: GrowSection) -> Any:
+    """A copy of an `OryxConfig` with the layers and positions of the grown model.
+
+    Its words are counted when it is made.
 
     Raises:
-        ConfigError: fewer layers than there are or more than twice as many.
+        ConfigError: fewer layers than there are, or more than twice as many.
     """
-    config = copy.deepcopy(config)
-    vision, text = config.vision_config, config.text_config
-    if section.vision_layers is not None:
-        _spread("vision_layers", vision.num_hidden_layers, section.vision_layers)
-        vision.num_hidden_layers = section.vision_layers
-    if section.text_layers is not None:
-        _spread("text_layers", text.num_hidden_layers, section.text_layers)
-        _set_text_layers(config, section.text_layers)
+    grown = copy.deepcopy(config)
+    parts: list[tuple[str, Any, int | None]] = [
+        ("vision_layers", grown.vision_config, section.vision_layers),
+        ("text_layers", grown.text_config, section.text_layers),
+    ]
+    for name, part, layers in parts:
+        if layers is None:
+            continue
+        old = part.num_hidden_layers
+        if not old <= layers <= 2 * old:
+            raise ConfigError(f"model.grow.{name} is {layers}; it must be from {old} to {2 * old}.")
+        part.num_hidden_layers = layers
+        if getattr(part, "layer_types", None):
+            part.layer_types = [part.layer_types[0]] * layers
+        if getattr(part, "max_window_layers", None) is not None:
+            part.max_window_layers = max(part.max_window_layers, layers)
     if section.max_positions is not None:
-        text.max_position_embeddings = section.max_positions
-    return config
+        grown.text_config.max_position_embeddings = section.max_positions
+    return grown
 
 
-def grown_tokenizer(num_samples: int) -> PreTrainedTokenizerBase:
-    """The spelling tokenizer of so many samples."""
-    return spelling_tokenizer(synthetic_texts(num_samples))
-
-
-def _spread(name: str, old: int, new: int) -> list[tuple[int, bool]]:
+def _spread(old: int, new: int) -> list[tuple[int, bool]]:
     """For each new block the old one that it copies, and whether that is for the first time."""
-    if not old <= new <= 2 * old:
-        raise ConfigError(f"model.grow.{name} is {new}; it must be from {old} to {2 * old}.")
     extra = new - old
     # The copies follow old blocks at even distances.
     followed = {(index + 1) * old // extra - 1 for index in range(extra)} if extra else set()
@@ -131,29 +132,19 @@ def _check_language_model(weights: dict[str, Tensor]) -> None:
         raise ConfigError("model.grow.text_layers needs a language model built like Qwen2 or Llama.")
 
 
-def _set_text_layers(config: Any, num_layers: int) -> None:
-    text = config.text_config
-    text.num_hidden_layers = num_layers
-    if getattr(text, "layer_types", None):
-        text.layer_types = [text.layer_types[0]] * num_layers
-    if getattr(text, "max_window_layers", None) is not None:
-        text.max_window_layers = max(text.max_window_layers, num_layers)
-
-
 def _with_words(processor: OryxProcessor, num_samples: int) -> OryxProcessor:
     old = processor.tokenizer
     if not {START, END} <= set(old.get_vocab()) or len(old) > _MOST_WORDS:
         raise ConfigError(
             "model.grow.spelling_samples replaces a spelling tokenizer, which this model's is not."
         )
-    tokenizer = grown_tokenizer(num_samples)
+    tokenizer = spelling_tokenizer(synthetic_texts(num_samples))
     saved = processor.to_dict()
     keys = ("resize_rule", "prompt_style", "system_prompt", "image_token")
     return OryxProcessor(tokenizer, **{key: saved[key] for key in keys if key in saved})
 
 
-def set_vocabulary(config: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Give the language model a row for each token, and the tokens that begin, end and fill."""
+def _set_vocabulary(config: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     config.text_config.vocab_size = len(tokenizer)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(config.text_config, name, getattr(tokenizer, name))

@@ -1,13 +1,13 @@
 """What model a recipe would train, from configs alone: weights, hub and unfinished runs are not needed.
 
 A folder that is not there yet is what a recipe before this one makes: an earlier part of the chain, or a
-recipe near this one.
+recipe beside this one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ from oryx.errors import CheckpointError, ConfigError
 from oryx.loading import resolve_folder
 from oryx.processing.chat import check_prompt_style
 from oryx.processing.geometry import ResizeRule
-from oryx.processing.processor import OryxProcessor
 from oryx.processing.settings import processor_settings
 from oryx.training.backbone import read_text_config
 from oryx.training.building import changed_config, check_patch_size, check_processor_keys, new_config
-from oryx.training.growing import grown_config, grown_tokenizer, set_vocabulary
+from oryx.training.growing import grown_config
 from oryx.training.known import known_text_config, known_tower_config
 from oryx.training.recipe import Recipe, load_recipe
 from oryx.training.sections.assemble import NEW, AssembleSection
@@ -43,7 +42,7 @@ class ModelPlanner:
     """Plans models of recipes.
 
     Args:
-        near: file of the recipe, near which the recipes of earlier runs may lie.
+        near: file of the recipe, beside which the recipes of earlier runs may lie.
         planned: folder -> the model that an earlier part of a chain leaves there.
     """
 
@@ -67,12 +66,8 @@ class ModelPlanner:
             return ModelPlan(config, processor.resize_rule)
         plan = self._whole(section.from_) if section.from_ else self._assembled(section.assemble)
         config = changed_config(plan.config, section.vision) if section.vision else plan.config
-        if section.grow is not None:
+        if section.grow is not None:  # but for the words, whose number only the run itself counts
             config = grown_config(config, section.grow)
-            if section.grow.spelling_samples is not None:
-                # A processor adds the placeholder to its tokenizer.
-                words = OryxProcessor(grown_tokenizer(section.grow.spelling_samples))
-                set_vocabulary(config, words.tokenizer)
         rule = {**plan.rule, **(section.processor.get("resize_rule") or {})}
         check_patch_size(config.vision_config, ResizeRule.from_dict(rule).patch_size)
         return replace(plan, config=config, rule=rule)
@@ -94,16 +89,14 @@ class ModelPlanner:
             return replace(self.planned[folder], origins=(f"{name} is made by a part before this one",))
         if self.near is None or (Path(name) / "config.json").is_file():
             return None
-        for file in _files_near(self.near):
+        for file in _recipes_near(self.near):
             recipe = _try_recipe(file)
             if recipe is not None and recipe.output and os.path.normpath(recipe.output) == folder:
                 if file in self._open:
                     raise ConfigError(f"{file} begins from what it makes itself, {name}.")
-                here, self.near = self.near, file
                 self._open.append(file)
                 plan = self.plan(recipe)
                 self._open.pop()
-                self.near = here
                 return replace(plan, origins=(f"{name} is to be made by {file}",))
         return None
 
@@ -158,14 +151,14 @@ def resolve_local(name: str) -> Path:
     try:
         return Path(snapshot_download(name, local_files_only=True))
     except Exception:  # the hub's client raises a dozen unrelated types
-        raise CheckpointError(f"{name} is not on this machine, and no recipe near makes it.") from None
+        raise CheckpointError(f"{name} is not on this machine, and no recipe beside makes it.") from None
 
 
-def _files_near(recipe: Path) -> Iterator[Path]:
-    """Recipes in its folder, then in folders of that, then in the folder that holds it."""
-    folder = recipe.parent
-    for files in (folder.glob("*.yaml"), folder.glob("*/*.yaml"), folder.parent.glob("*.yaml")):
-        yield from sorted(files)
+def _recipes_near(file: Path) -> list[Path]:
+    """Beside the file, in the folder above, and in the folders of both: a chain may have one for a stage."""
+    folder = file.parent
+    found = [*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.parent.glob("*.yaml")]
+    return sorted({*found, *folder.parent.glob("*/*.yaml")})
 
 
 def _try_recipe(file: Path) -> Recipe | None:

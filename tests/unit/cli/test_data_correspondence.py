@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from written_records import read_records
 from made_scenes import furnished, write_plain, write_scannet
+from written_records import read_records
 
 
 @pytest.fixture(scope="module")

@@ -66,14 +66,21 @@ def test_usage_errors_are_one_sentence(refused, arguments, sentence):
     assert sentence.lower() in refused(*arguments).lower()
 
 
+def echo() -> MediaError:
+    error = MediaError("the file is odd.")
+    error.is_echo = True
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
         (MediaError("the file\nis odd."), 2, "oryx: the file is odd.\n"),
         (RuntimeError("inside"), 1, "oryx: RuntimeError: inside (--debug shows where)\n"),
         (KeyboardInterrupt(), 130, ""),
+        (echo(), 2, ""),
     ],
-    ids=["user", "bug", "interrupt"],
+    ids=["user", "bug", "interrupt", "said by another process"],
 )
 def test_exit_codes(run, monkeypatch, error, code, text):
     def fail(*_: object) -> None:

@@ -18,7 +18,7 @@ from oryx.errors import OryxError
 from oryx.training.trainer import OryxTrainer, train
 
 CHANGES = ["save_every=2", "model.new.text.attention_dropout=0.1", "batch.gradient_accumulation=2"]
-TIMES = ("samples_per_second", "tokens_per_second", "data_wait", "seconds_left")
+TIMES = ("samples_per_second", "tokens_per_second", "data_wait", "seconds_left", "minutes")
 # Where a process dies: what it was about to do.
 MOMENTS = {
     "a batch": (OryxTrainer, "compute_loss"),
@@ -81,7 +81,7 @@ def test_killed_anywhere(recipe_file, tmp_path, silent, seed):
     )
 
 
-@pytest.mark.parametrize("of", ["model.safetensors", "optimizer.pt"])
+@pytest.mark.parametrize("of", [pytest.param("model.safetensors", marks=pytest.mark.slow), "optimizer.pt"])
 def test_a_disk_that_takes_only_a_part_of_a_file(recipe_file, tmp_path, silent, of):
     """The system itself refuses to write on, in the middle of a file."""
     whole = train(recipe_file, tmp_path / "whole", CHANGES, console=silent)

@@ -131,8 +131,18 @@ def test_a_process_without_visuals_waits_for_nobody(recipe_file, tmp_path, name,
     ("kind", "speaker", "said"),
     [
         ("data", 1, "sample 7 is broken."),
-        ("bug", 1, "process 1 ended with ZeroDivisionError: sample 7 is broken."),
-        ("nan", 1, r"the loss is nan at step 3 \(sample \d+ \(skill words\), .*\); look at these samples"),
+        pytest.param(
+            "bug",
+            1,
+            "process 1 ended with ZeroDivisionError: sample 7 is broken.",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "nan",
+            1,
+            r"the loss is nan at step 3 \(sample \d+ \(skill words\), .*\); look at these samples",
+            marks=pytest.mark.slow,
+        ),
         (
             "disk",
             0,

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from written_records import read_records
 from PIL import Image
+from written_records import read_records
 
 from oryx.data.builders.correspondence.marks import MarkedObject, MarkedScene, MarkedView, write_marks
 from oryx.data.builders.correspondence.sights import Sight
