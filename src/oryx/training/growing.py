@@ -94,6 +94,11 @@ def grown_config(config: Any, section: GrowSection) -> Any:
     return grown
 
 
+def count_words(num_samples: int) -> int:
+    """Rows of the embedding after growing with so many `spelling_samples`."""
+    return len(OryxProcessor(spelling_tokenizer(synthetic_texts(num_samples))).tokenizer)
+
+
 def _spread(old: int, new: int) -> list[tuple[int, bool]]:
     """For each new block the old one that it copies, and whether that is for the first time."""
     extra = new - old

@@ -21,7 +21,7 @@ from oryx.processing.geometry import ResizeRule
 from oryx.processing.settings import processor_settings
 from oryx.training.backbone import read_text_config
 from oryx.training.building import changed_config, check_patch_size, check_processor_keys, new_config
-from oryx.training.growing import grown_config
+from oryx.training.growing import count_words, grown_config
 from oryx.training.known import known_text_config, known_tower_config
 from oryx.training.recipe import Recipe, load_recipe
 from oryx.training.sections.assemble import NEW, AssembleSection
@@ -66,8 +66,10 @@ class ModelPlanner:
             return ModelPlan(config, processor.resize_rule)
         plan = self._whole(section.from_) if section.from_ else self._assembled(section.assemble)
         config = changed_config(plan.config, section.vision) if section.vision else plan.config
-        if section.grow is not None:  # but for the words, whose number only the run itself counts
+        if section.grow is not None:
             config = grown_config(config, section.grow)
+            if section.grow.spelling_samples is not None:
+                config.text_config.vocab_size = count_words(section.grow.spelling_samples)
         rule = {**plan.rule, **(section.processor.get("resize_rule") or {})}
         check_patch_size(config.vision_config, ResizeRule.from_dict(rule).patch_size)
         return replace(plan, config=config, rule=rule)
@@ -151,7 +153,7 @@ def resolve_local(name: str) -> Path:
     try:
         return Path(snapshot_download(name, local_files_only=True))
     except Exception:  # the hub's client raises a dozen unrelated types
-        raise CheckpointError(f"{name} is not on this machine, and no recipe beside makes it.") from None
+        raise CheckpointError(f"{name} is not on this machine, and no recipe near makes it.") from None
 
 
 def _recipes_near(file: Path) -> list[Path]:

@@ -1,13 +1,12 @@
 """Every recipe of the project can be run as far as a dry run goes, and says what the method published."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from rich.console import Console
 
-from oryx.training import building
+from oryx.training import building, growing
 from oryx.training.chain import is_chain
 from oryx.training.dry_run import dry_run_file
 from oryx.training.recipe import PARTS, load_recipe, read_settings
@@ -35,13 +34,10 @@ RECIPES = [file for file in FILES if not is_base(file)]
 
 @pytest.fixture(autouse=True)
 def _few_words(monkeypatch):
-    """nano's tokenizer from a few samples: thousands take seconds, for each recipe."""
-    original = building._tokenizer
-
-    def make(new):
-        return original(new if new.spelling_samples is None else replace(new, spelling_samples=20))
-
-    monkeypatch.setattr(building, "_tokenizer", make)
+    """nano's tokenizers from a few samples: thousands take seconds, for each recipe."""
+    for module in (building, growing):
+        original = module.synthetic_texts
+        monkeypatch.setattr(module, "synthetic_texts", lambda _, original=original: original(20))
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: str(file.relative_to(FOLDER)))
