@@ -248,3 +248,13 @@ def test_only_rank_0_reads_the_weights(recipe_file, tmp_path):
     nano = oryx.load("nano", dtype="float32", device="cpu")[0].state_dict()
     for name, value in load_file(tmp_path / "run" / "model.safetensors").items():
         torch.testing.assert_close(value, nano[name], atol=1e-6, rtol=1e-5, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "package"), [("int8", "torchao"), ("nf4", "bitsandbytes")])
+def test_copies_of_quantised_layers_train_as_one(recipe_file, tmp_path, kind, package):
+    pytest.importorskip(package)
+    changes = ["lora.rank=4", f"lora.quantize={kind}", "train=[projector,language_model]"]
+    run(recipe_file, tmp_path / "one", [*changes, TWO_BATCHES])
+    run_ranks(2, run, recipe_file, tmp_path / "two", changes)
+    assert curve(tmp_path / "two") == pytest.approx(curve(tmp_path / "one"), abs=1e-4)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 import oryx
 from oryx.errors import ConfigError, OryxError
+from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.training import trainer as trainer_module
 from oryx.training.data import SyntheticBatches
 from oryx.training.recipe import load_recipe
@@ -270,6 +271,31 @@ def test_a_loss_that_is_no_number_stops_the_run(recipe_file, tmp_path, silent):
     ):
         train(recipe_file, tmp_path / "run", changes, console=silent)
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize("max_grad_norm", [1, 0])
+def test_a_gradient_that_is_no_number_stops_the_run_before_the_weights_change(
+    recipe_file, tmp_path, silent, monkeypatch, max_grad_norm
+):
+    """The loss is finite; the slope of a square root at zero is not."""
+    forward, calls = OryxForConditionalGeneration.forward, []
+
+    def steep(model, **inputs):
+        outputs = forward(model, **inputs)
+        calls.append(outputs)
+        if len(calls) == 4:
+            outputs.loss = outputs.loss + (0 * model.projector.begin).sum().sqrt()
+        return outputs
+
+    monkeypatch.setattr(OryxForConditionalGeneration, "forward", steep)
+    changes = ["save_every=1", f"optim.max_grad_norm={max_grad_norm}"]
+    with pytest.raises(OryxError, match=r"the gradient's norm is nan at step 4 \(sample \d+"):
+        train(recipe_file, tmp_path / "run", changes, console=silent)
+    assert sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*")) == [
+        "checkpoint-2",
+        "checkpoint-3",
+    ]
+    assert all(value.isfinite().all() for value in weights(tmp_path / "run" / "checkpoint-3").values())
 
 
 def test_a_finished_run_is_not_overwritten(whole_run, recipe_file, silent):
