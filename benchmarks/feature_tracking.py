@@ -35,7 +35,6 @@ CASES: dict[str, tuple[str, int, Worsen]] = {
     "past, 16, noise": ("past", 16, lambda color, rng: color + rng.normal(0, 10, color.shape)),
     "past, 16, light": ("past", 16, lambda color, rng: color * rng.uniform(0.7, 1.3)),
     "past, 4 views": ("past", 4, lambda color, rng: color),
-    "around, 32 views": ("around", 32, lambda color, rng: color),
     "around, 16 views": ("around", 16, lambda color, rng: color),
     "around, 8 views": ("around", 8, lambda color, rng: color),
 }

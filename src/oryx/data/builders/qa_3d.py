@@ -30,7 +30,7 @@ RecordKind: TypeAlias = Literal["train", "eval"]
 MARKS_NOTE = "The same number marks the same object in every view."
 ANSWER_NOTE = "Answer with a word or a short phrase."
 COMPRESSION = 4
-"""Patches to a visual token along each view, as in the published model's 3D data."""
+"""Patches to a visual token, as for videos of up to 64 frames; the published data's ratio is not known."""
 
 
 @dataclass(frozen=True)
