@@ -28,28 +28,39 @@ from typing import Any
 
 from common import Report, parser
 
-RECIPE = Path(__file__).parent.parent / "recipes/nano/03_everything.yaml"
+# Words, pictures of one and of several things, and short videos, with one question or with a few.
+SKILLS: dict[str, dict[str, Any]] = {
+    "words": {"weight": 6, "fonts": ["default"], "letters": [2, 6], "compression": [1, 1, 1, 2, 4]},
+    "object": {"weight": 0.7, "canvas": [32, 112], "compression": [1, 2, 4, 16], "turns": [3, 5]},
+    "scene": {"weight": 2, "canvas": [40, 112], "turns": [3, 6], "compression": [1, 1, 2, 4]},
+    "video_order": {
+        "weight": 0.5,
+        "canvas": [32, 80],
+        "num_frames": [4, 24],
+        "turns": [3, 5],
+        "compression": [4],
+    },
+    "video_direction": {"weight": 0.6, "canvas": [32, 80], "num_frames": [3, 16], "compression": [4]},
+}
+ROW_LENGTH = 512
 LARGE_VOCABULARY = 152_064  # Qwen2's
 SEED = 11
-PADDED_PASSES = (4, 16, 0)  # samples of one forward pass; 0 for all of a step
+# Samples of one forward pass, 0 for all of a step: with nano's vocabulary, and with the large one.
+PADDED_PASSES = {False: (4, 16, 0), True: (4, 0)}
 
 
 def child(layout: str, size: int, vocabulary: int, positions: int, steps: int) -> dict[str, Any]:
     """Train for `steps`, after one that warms up: how long each took, and how much memory all needed."""
     import torch
 
-    from oryx.training.recipe import load_recipe
-
     torch.manual_seed(SEED)
     torch.set_flush_denormal(True)
-    recipe = load_recipe(RECIPE)
     model, processor = make_model(vocabulary)
-    row_length = recipe.batch.row_length
     passes, counts = [], []
     for step in range(steps + 1):
-        samples = draw_samples(recipe, processor, positions, step)
+        samples = draw_samples(processor, positions, step)
         counts.append(len(samples))
-        passes.append(make_passes(samples, processor, layout, size, row_length))
+        passes.append(make_passes(samples, processor, layout, size))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -100,29 +111,27 @@ def make_model(vocabulary: int) -> tuple[Any, Any]:
     return OryxForConditionalGeneration._from_config(config, dtype=torch.float32), processor
 
 
-def draw_samples(recipe: Any, processor: Any, positions: int, step: int) -> list[Any]:
-    """Samples of the recipe's mixture that fill rows of `positions` together, chosen as the trainer does."""
+def draw_samples(processor: Any, positions: int, step: int) -> list[Any]:
+    """Samples that fill rows of `positions` together, chosen as the trainer does."""
     from oryx.data.synthetic import make_source
-    from oryx.training.data import choose_full
+    from oryx.training.packing import choose_full
 
-    source = make_source(recipe.data.synthetic.skills, SEED)
+    source = make_source(SKILLS, SEED)
     samples: list[Any] = []
     while sum(map(len, samples)) < 1.3 * positions:
         sample = source[step * 10_000 + len(samples)]
         samples.append(processor.encode_sample(sample.conversations, sample.visuals, supervise="assistant"))
-    row_length = recipe.batch.row_length
-    return [
-        samples[i] for i in sorted(choose_full([*map(len, samples)], row_length, positions // row_length))
-    ]
+    rooms = [ROW_LENGTH] * (positions // ROW_LENGTH)
+    return [samples[index] for index in sorted(choose_full([*map(len, samples)], rooms))]
 
 
-def make_passes(samples: Sequence[Any], processor: Any, layout: str, size: int, row_length: int) -> list[Any]:
+def make_passes(samples: Sequence[Any], processor: Any, layout: str, size: int) -> list[Any]:
     """The inputs of a step's forward passes."""
     from oryx.processing.collate import pack_rows, pad_batch
 
     pad = processor.tokenizer.pad_token_id
     if layout == "packed":
-        return [pack_rows(sorted(samples, key=len, reverse=True), row_length, pad)]
+        return [pack_rows(sorted(samples, key=len, reverse=True), ROW_LENGTH, pad)]
     size = size or len(samples)
     return [pad_batch(samples[first : first + size], pad) for first in range(0, len(samples), size)]
 
@@ -137,7 +146,7 @@ def run_child(*arguments: Any) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        raise SystemExit(done.stderr)
+        raise SystemExit(f"case {arguments} ended with {done.returncode}. {done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -163,7 +172,8 @@ def main() -> None:
     ):
         packed = run_child("packed", 0, vocabulary, positions, options.repeats)
         padded = {
-            size: run_child("padded", size, vocabulary, positions, options.repeats) for size in PADDED_PASSES
+            size: run_child("padded", size, vocabulary, positions, options.repeats)
+            for size in PADDED_PASSES[bool(vocabulary)]
         }
         for case in padded.values():
             check_same(packed["losses"], case["losses"])
