@@ -124,7 +124,8 @@ def _resolver(archive: zipfile.ZipFile, folder: str) -> Any:
             return list(names)
 
         def write(self, name: str, data: bytes) -> None:
-            raise NotImplementedError
+            # Part of trimesh's interface; a model is only read here.
+            raise OSError(f"{name} cannot be written into a catalogue.")
 
         def namespaced(self, namespace: str) -> Any:
             return _resolver(archive, posixpath.join(folder, namespace))

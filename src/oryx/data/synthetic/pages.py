@@ -15,7 +15,7 @@ from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, Question
 from oryx.data.synthetic.sample import Sample, between, converse, image_visual, whole_between
 from oryx.data.synthetic.settings import SkillSettings, number, one_of, real_range, some_of, whole_range
 from oryx.data.synthetic.text import choose_ink
-from oryx.data.synthetic.words import DICTIONARY_LENGTHS, draw_word
+from oryx.data.synthetic.words import check_letters, draw_word
 from oryx.errors import ConfigError
 
 PAGE_KINDS = ("page", "line", "first_line", "last_line", "first_word", "last_word", "count_lines")
@@ -77,12 +77,7 @@ class PagesSettings(SkillSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        shortest, longest = DICTIONARY_LENGTHS
-        if self.words == "dictionary" and not shortest <= self.letters[0] <= self.letters[1] <= longest:
-            raise ConfigError(
-                f"Setting 'letters' is {self.letters!r}; with words: dictionary it must lie in {shortest} to "
-                f"{longest}."
-            )
+        check_letters(self.words, self.letters)
         # One word of the smallest letters must fit: an em is wider than all but the odd letter.
         size = self.font_size[0]
         height = round(size * self.line_height[0]) + 2 * self.margin[0]

@@ -14,8 +14,7 @@ from oryx.data.synthetic.fonts import FontFile, choose_fonts, load_font
 from oryx.data.synthetic.questions import choose_turns
 from oryx.data.synthetic.sample import Sample, converse, image_visual, whole_between
 from oryx.data.synthetic.settings import SkillSettings, number, one_of, some_of, whole_range
-from oryx.data.synthetic.words import DICTIONARY_LENGTHS, draw_word
-from oryx.errors import ConfigError
+from oryx.data.synthetic.words import check_letters, draw_word
 
 _MIN_CONTRAST = 100.0  # difference in brightness, of 255
 _CLEARANCE = 0.6  # ems between a letter's centre and a background mark
@@ -54,12 +53,7 @@ class WordsSettings(SkillSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        shortest, longest = DICTIONARY_LENGTHS
-        if self.words == "dictionary" and not shortest <= self.letters[0] <= self.letters[1] <= longest:
-            raise ConfigError(
-                f"Setting 'letters' is {self.letters!r}; with words: dictionary it must "
-                f"lie in {shortest} to {longest}."
-            )
+        check_letters(self.words, self.letters)
 
 
 class Words:

@@ -5,6 +5,8 @@ import random
 import zlib
 from importlib import resources
 
+from oryx.errors import ConfigError
+
 # Per mille in English text, the rare letters raised so that each is seen often enough to be learnt.
 _LETTERS = {
     "a": 75, "b": 25, "c": 35, "d": 40, "e": 95, "f": 28, "g": 28, "h": 45, "i": 65, "j": 18, "k": 22,
@@ -20,6 +22,16 @@ DICTIONARY_LENGTHS = (3, 6)
 def word_split_of(word: str) -> str:
     """ "test" for every tenth string, by a hash that never changes; else, and below 3 letters, "train"."""
     return "test" if len(word) >= 3 and zlib.crc32(word.encode()) % 10 == 0 else "train"
+
+
+def check_letters(words: str, letters: tuple[int, int]) -> None:
+    """Raises `ConfigError` for lengths that the dictionary does not hold, where only it is drawn from."""
+    shortest, longest = DICTIONARY_LENGTHS
+    if words == "dictionary" and not shortest <= letters[0] <= letters[1] <= longest:
+        raise ConfigError(
+            f"Setting 'letters' is {letters!r}; with words: dictionary it must lie in {shortest} to "
+            f"{longest}."
+        )
 
 
 def draw_word(rng: random.Random, letters: tuple[int, int], kind: str, split: str) -> str:
