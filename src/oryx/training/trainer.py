@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from oryx.errors import ConfigError, OryxError
 from oryx.model.loss import IGNORE_INDEX
 from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.model.packed import attend_by_sample
 from oryx.processing.processor import OryxProcessor
 from oryx.training import sharding
 from oryx.training.building import build_model
@@ -80,6 +81,8 @@ def train(
             torch.set_num_threads(recipe.num_threads)
         with sharding.only_rank_zero_reads(parallel.strategy == "fsdp2"):
             model, processor = build_model(recipe)
+        if recipe.model.attn_implementation is None:
+            attend_by_sample(model.language_model)
         bfloat16 = recipe.precision == "bfloat16"
         console.print(set_trainable(model, recipe.train, recipe.lora, bfloat16))
         batches = make_batches(recipe, processor, console.print)

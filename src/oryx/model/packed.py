@@ -1,0 +1,99 @@
+"""Causal attention over packed rows, one sample at a time: transformers' "sdpa" makes a mask of (T, T) instead.
+
+With that mask a row costs the square of its length, whatever is in it, and no fast kernel takes it. Sample by
+sample it costs the sum of their squares.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from oryx.errors import ConfigError
+
+NAME = "sdpa_by_sample"
+"""What `attn_implementation` is called in transformers."""
+
+
+def attend_by_sample(language_model: Any) -> None:
+    """Let a language model that would take "sdpa" attend to each sample of a packed row by itself.
+
+    One that flash attention does not know keeps its masks, since it may have rules of its own about them.
+    """
+    is_plain = language_model.config._attn_implementation == "sdpa"
+    if is_plain and getattr(language_model, "_supports_flash_attn", False):
+        language_model.set_attn_implementation(NAME)
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    position_ids: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """(B, H, T, d) queries, keys and values to (B, T, H, d); `position_ids` (B or 1, T) restart with each sample."""
+    num_rows, _, length, _ = query.shape
+    if attention_mask is not None or length == 1 or key.shape[2] != length:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    if position_ids is None:
+        raise ConfigError(
+            f"{type(module).__name__} does not pass on where samples begin; "
+            "set model.attn_implementation to sdpa."
+        )
+    lengths = _lengths(position_ids.expand(num_rows, -1))
+    if all(len(row) == 1 for row in lengths):
+        return sdpa_attention_forward(module, query, key, value, None, **kwargs)
+    # Splits, not slices, each of whose gradients would be as long as the row.
+    rows = []
+    for row, *qkv in zip(lengths, query.split(1), key.split(1), value.split(1), strict=True):
+        samples = zip(*(x.split(row, dim=2) for x in qkv), strict=True)
+        rows += [sdpa_attention_forward(module, *sample, None, **kwargs)[0] for sample in samples]
+    return torch.cat(rows, dim=1).unflatten(1, (num_rows, length)).squeeze(0), None
+
+
+def _lengths(position_ids: Tensor) -> list[list[int]]:
+    """Lengths of the samples in each row."""
+    begins_BT = torch.ones_like(position_ids, dtype=torch.bool)
+    begins_BT[:, 1:] = position_ids.diff(dim=1) != 1
+    length = position_ids.shape[1]
+    rows = []
+    for begins_T in begins_BT.cpu():
+        ends = [*begins_T.nonzero().flatten().tolist(), length]
+        rows.append([stop - start for start, stop in pairwise(ends)])
+    return rows
+
+
+def _mask(
+    batch_size: int,
+    q_length: int,
+    kv_length: int,
+    attention_mask: Tensor | None = None,
+    local_size: int | None = None,
+    use_vmap: bool = False,
+    **kwargs: Any,
+) -> Tensor | None:
+    """None for rows that only causality and packing divide, which `_attention` sees to; else "sdpa"'s mask."""
+    if attention_mask is None and local_size is None and not use_vmap and q_length == kv_length:
+        return None
+    return sdpa_mask(
+        batch_size,
+        q_length,
+        kv_length,
+        attention_mask=attention_mask,
+        local_size=local_size,
+        use_vmap=use_vmap,
+        **kwargs,
+    )
+
+
+AttentionInterface.register(NAME, _attention)
+AttentionMaskInterface.register(NAME, _mask)
