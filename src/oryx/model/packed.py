@@ -1,7 +1,9 @@
-"""Causal attention over packed rows, one sample at a time: transformers' "sdpa" makes a mask of (T, T) instead.
+"""Causal attention over packed rows, one sample at a time.
 
-With that mask a row costs the square of its length, whatever is in it, and no fast kernel takes it. Sample by
-sample it costs the sum of their squares.
+The "sdpa" of transformers makes a mask of (T, T) instead: a row then costs the square of its length, whatever
+is in it, and no fast kernel takes it. Sample by sample it costs the sum of their squares.
+
+Legend: B rows, H heads, T positions, d width of a head.
 """
 
 from __future__ import annotations
@@ -40,7 +42,11 @@ def _attention(
     position_ids: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """(B, H, T, d) queries, keys and values to (B, T, H, d); `position_ids` (B or 1, T) restart with each sample."""
+    """(B, H, T, d) queries, keys and values to (B, T, H, d).
+
+    Args:
+        position_ids: (B or 1, T), which restart with each sample.
+    """
     num_rows, _, length, _ = query.shape
     if attention_mask is not None or length == 1 or key.shape[2] != length:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
@@ -81,7 +87,7 @@ def _mask(
     use_vmap: bool = False,
     **kwargs: Any,
 ) -> Tensor | None:
-    """None for rows that only causality and packing divide, which `_attention` sees to; else "sdpa"'s mask."""
+    """None where only causality and packing hide positions, which `_attention` sees to; else that of "sdpa"."""
     if attention_mask is None and local_size is None and not use_vmap and q_length == kv_length:
         return None
     return sdpa_mask(

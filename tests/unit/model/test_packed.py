@@ -1,4 +1,4 @@
-"""Packed rows attended sample by sample equal "sdpa" with its mask; everything else stays as "sdpa" has it."""
+"""Packed rows attended sample by sample equal those under a mask; everything else stays as "sdpa" has it."""
 
 import copy
 
@@ -69,7 +69,8 @@ def test_no_call_sees_more_than_one_sample(models, batch, monkeypatch):
     if config._attn_implementation == packed.NAME:  # Gemma 2, whose scores are capped, is not one of them
         assert lengths == expected * config.num_hidden_layers
     else:
-        assert config.model_type == "gemma2" and not lengths
+        assert config.model_type == "gemma2"
+        assert not lengths
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -96,5 +97,5 @@ def test_a_model_with_its_own_rules_keeps_them():
 
 def test_a_model_that_hides_where_samples_begin_is_told_so():
     queries = torch.zeros(1, 2, 4, 8)
-    with pytest.raises(ConfigError, match="set model.attn_implementation to sdpa"):
+    with pytest.raises(ConfigError, match="attn_implementation to sdpa"):
         packed._attention(torch.nn.Linear(1, 1), queries, queries, queries, None)
