@@ -161,6 +161,12 @@ def _from_state_dict(
         raise CheckpointError(str(error).replace("None", str(folder), 1)) from None
 
 
+def load_processor(folder: Path) -> OryxProcessor:
+    """The processor of a model folder: tokenizer and settings, no weights."""
+    is_native = read_json(folder / "config.json").get("model_type") == OryxConfig.model_type
+    return native_processor(folder) if is_native else published_processor(folder)
+
+
 def native_processor(folder: Path) -> OryxProcessor:
     """The processor of a native folder.
 

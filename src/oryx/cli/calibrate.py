@@ -14,10 +14,10 @@ def calibrate_machine(folder: Path, vision_tower: Path | None, dtype: str, devic
     """Measure and keep; says on stderr where."""
     from oryx.checkpoints.published import expected_shapes
     from oryx.cli.display import progress_bar
-    from oryx.cli.forecast import load_processor, make_planner, read_any_config
+    from oryx.cli.forecast import make_planner, read_any_config
     from oryx.cli.noise import quiet_transformers
     from oryx.engine.calibration import measure_speed
-    from oryx.loading import count_parameters, resolve_device, resolve_dtype
+    from oryx.loading import count_parameters, load_processor, resolve_device, resolve_dtype
     from oryx.processing.speed import write_speed
 
     quiet_transformers()

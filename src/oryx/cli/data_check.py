@@ -118,14 +118,15 @@ class _Mixture:
 def _open(
     name: str, model: str | None, format_: str | None, media_root: str | None, overrides: Sequence[str]
 ) -> _Mixture:
-    from oryx.cli.forecast import load_processor, model_folder
+    from oryx.cli.forecast import model_folder
     from oryx.data.sources.opening import open_source
     from oryx.data.sources.settings import make_settings
+    from oryx.loading import load_processor
 
     if Path(name).suffix.lower() not in (".yaml", ".yml"):
         sources = [open_source(make_settings(name, format_, media_root))]
         return _Mixture(name, sources, load_processor(model_folder(model or "nano")), [None])
-    from oryx.training.building import build_model
+    from oryx.training.building import build_processor
     from oryx.training.recipe import load_recipe
 
     recipe = load_recipe(name, overrides)
@@ -133,9 +134,7 @@ def _open(
     if not used:
         raise ConfigError(f"{name} names no data.sources to check: its samples are drawn on the fly.")
     opened = [open_source(settings) for settings in used]
-    if model is None and recipe.model.from_ is not None and not recipe.model.processor:
-        model = recipe.model.from_
-    processor = build_model(recipe)[1] if model is None else load_processor(model_folder(model))
+    processor = build_processor(recipe) if model is None else load_processor(model_folder(model))
     synthetic = recipe.data.synthetic if recipe.data.draws else None
     return _Mixture(
         name,

@@ -103,6 +103,8 @@ def spend(
     """`Planner.spend` beside the text of a question, in which every visual is marked."""
     if budget is None:
         return planner.spend(sources)
+    from oryx.loading import load_processor
+
     processor = load_processor(folder)
     turns = [{"from": "human", "value": question}, {"from": "gpt", "value": None}]
     num_text = processor.count_text(turns, len(sources), style)  # type: ignore[arg-type]
@@ -165,11 +167,3 @@ def _by_config(folder: Path, vision_tower: Path | None) -> ModelSizes:
 
 def _rule(folder: Path) -> ResizeRule:
     return ResizeRule.from_dict(processor_settings(folder).get("resize_rule") or {})
-
-
-def load_processor(folder: Path) -> OryxProcessor:
-    """The processor alone: tokenizer and settings, no weights."""
-    from oryx.loading import native_processor, published_processor
-
-    is_native = read_json(folder / "config.json").get("model_type") == "oryx"
-    return native_processor(folder) if is_native else published_processor(folder)

@@ -43,7 +43,7 @@ def plan_command(
 ) -> None:
     """Forecast tokens, cache and operations from headers alone; equal to what the model gets."""
     from oryx.cli.display import print_plan
-    from oryx.cli.forecast import count_prompt, load_processor, make_planner, model_folder, spend
+    from oryx.cli.forecast import count_prompt, make_planner, model_folder, spend
     from oryx.cli.media import read_media
     from oryx.processing.budget import Budget
     from oryx.processing.markers import with_markers
@@ -75,6 +75,8 @@ def plan_command(
         sources = spend(planner, folder, sources, limit, text, style=style)
     plan = planner.forecast(sources)
     if text is not None:
+        from oryx.loading import load_processor
+
         plan = replace(plan, prompt_tokens=count_prompt(load_processor(folder), plan.visuals, text, style))
     planner.check(plan)
     if as_json:

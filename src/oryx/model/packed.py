@@ -61,8 +61,8 @@ def _attention(
     # Splits, not slices, each of whose gradients would be as long as the row.
     rows = []
     for row, *qkv in zip(lengths, query.split(1), key.split(1), value.split(1), strict=True):
-        samples = zip(*(x.split(row, dim=2) for x in qkv), strict=True)
-        rows += [sdpa_attention_forward(module, *sample, None, **kwargs)[0] for sample in samples]
+        for q, k, v in zip(*(x.split(row, dim=2) for x in qkv), strict=True):
+            rows.append(sdpa_attention_forward(module, q, k, v, None, **kwargs)[0])
     return torch.cat(rows, dim=1).unflatten(1, (num_rows, length)).squeeze(0), None
 
 
@@ -87,7 +87,7 @@ def _mask(
     use_vmap: bool = False,
     **kwargs: Any,
 ) -> Tensor | None:
-    """None where only causality and packing hide positions, which `_attention` sees to; else that of "sdpa"."""
+    """None where only causality and packing hide positions, as `_attention` knows; else "sdpa"'s mask."""
     if attention_mask is None and local_size is None and not use_vmap and q_length == kv_length:
         return None
     return sdpa_mask(

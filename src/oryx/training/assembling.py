@@ -26,6 +26,7 @@ from oryx.model.projector import Projector
 from oryx.processing.processor import OryxProcessor
 from oryx.processing.settings import processor_settings
 from oryx.training.backbone import (
+    add_marker_rows,
     add_markers,
     check_vocabulary,
     load_language_model,
@@ -95,12 +96,10 @@ def assemble(
     """
     sources = open_sources(section)
     config = sources.config
-    text_settings, tokenizer = _open_tokenizer(section, sources)
+    processor = _processor(section, sources, settings)
     text = load_language_model(sources.text_folder, sources.language_model, attn_implementation)
-    add_markers(tokenizer, text)
+    add_marker_rows(text, processor.tokenizer)
     config.text_config = text.config
-    rule = _saved(sources.tower.folder).get("resize_rule", {})
-    processor = make_processor(tokenizer, {**text_settings, **settings}, rule)
     check_vocabulary(processor, text)
     config.image_token_id = processor.image_token_id
     if attn_implementation:
@@ -117,6 +116,18 @@ def assemble(
             _fill(getattr(model, name), part, getattr(section, name))
     model.generation_config = generation_config(processor)
     return model.eval(), processor
+
+
+def assembled_processor(section: AssembleSection, settings: Mapping[str, Any]) -> OryxProcessor:
+    """The processor of `assemble`, for which no weight is read; it raises the same."""
+    return _processor(section, open_sources(section), settings)
+
+
+def _processor(section: AssembleSection, sources: Sources, settings: Mapping[str, Any]) -> OryxProcessor:
+    text_settings, tokenizer = _open_tokenizer(section, sources)
+    add_markers(tokenizer)
+    rule = _saved(sources.tower.folder).get("resize_rule", {})
+    return make_processor(tokenizer, {**text_settings, **settings}, rule)
 
 
 def make_processor(

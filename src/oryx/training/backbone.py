@@ -97,8 +97,8 @@ def read_tokenizer(
         raise ConfigError(f"{key}: {name} holds no readable tokenizer ({_reason(error)}).") from None
 
 
-def add_markers(tokenizer: PreTrainedTokenizerBase, text: Any) -> None:
-    """Give tokenizer and language model the tokens of a turn, and let the end of a turn end an answer."""
+def add_markers(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give the tokenizer the tokens of a turn, and let the end of a turn end an answer."""
     missing = [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]
     if missing:
         tokenizer.add_tokens(
@@ -106,6 +106,10 @@ def add_markers(tokenizer: PreTrainedTokenizerBase, text: Any) -> None:
         )
         warnings.warn(f"the tokenizer lacked {' and '.join(missing)}, which were added.", stacklevel=2)
     tokenizer.eos_token = MARKERS[1]
+
+
+def add_marker_rows(text: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let the language model know the tokens that `add_markers` gave the tokenizer."""
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if getattr(tokenizer, name) is not None:
             setattr(text.config, name, getattr(tokenizer, name))

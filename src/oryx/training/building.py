@@ -14,13 +14,13 @@ from transformers.utils import logging as transformers_logging
 from oryx.config import OryxConfig, OryxVisionConfig
 from oryx.data.tokenizer import spelling_tokenizer
 from oryx.errors import ConfigError
-from oryx.loading import generation_config, load
+from oryx.loading import generation_config, load, load_processor, resolve_folder
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.geometry import nearest
 from oryx.processing.processor import OryxProcessor
-from oryx.training.assembling import assemble, make_processor
+from oryx.training.assembling import assemble, assembled_processor, make_processor
 from oryx.training.backbone import read_tokenizer
-from oryx.training.growing import grow
+from oryx.training.growing import grow, grown_processor
 from oryx.training.recipe import Recipe
 from oryx.training.sections.model import ModelSection, NewModel
 from oryx.training.vocabulary import synthetic_texts
@@ -43,11 +43,7 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
         model, processor = load(
             section.from_, dtype="float32", device="cpu", attn_implementation=section.attn_implementation
         )
-        if section.processor:
-            saved = {key: value for key, value in processor.to_dict().items() if key in _PROCESSOR_KEYS}
-            processor = make_processor(
-                processor.tokenizer, {**saved, **section.processor}, saved["resize_rule"]
-            )
+        processor = _changed_processor(processor, section.processor)
         if section.vision:
             model = _change_tower(model, section.vision, recipe.seed)
         if section.grow is not None:
@@ -69,6 +65,25 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
     model = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
     model.generation_config = generation_config(processor)
     return model, processor
+
+
+def build_processor(recipe: Recipe) -> OryxProcessor:
+    """The processor of `build_model`, for which no weight is read; it raises the same."""
+    section = recipe.model
+    check_processor_keys(section.processor)
+    if section.from_ is not None:
+        processor = _changed_processor(load_processor(resolve_folder(section.from_)), section.processor)
+        return processor if section.grow is None else grown_processor(processor, section.grow)
+    if section.assemble is not None:
+        return assembled_processor(section.assemble, section.processor)
+    return new_config(section)[1]
+
+
+def _changed_processor(processor: OryxProcessor, settings: Mapping[str, Any]) -> OryxProcessor:
+    if not settings:
+        return processor
+    saved = {key: value for key, value in processor.to_dict().items() if key in _PROCESSOR_KEYS}
+    return make_processor(processor.tokenizer, {**saved, **settings}, saved["resize_rule"])
 
 
 def new_config(section: ModelSection) -> tuple[OryxConfig, OryxProcessor]:

@@ -52,7 +52,7 @@ def grow(
     old_ids = None
     if section.spelling_samples is not None:
         old_ids = processor.tokenizer.get_vocab()
-        processor = _with_words(processor, section.spelling_samples)
+        processor = grown_processor(processor, section)
         config.image_token_id = processor.image_token_id
         _set_vocabulary(config, processor.tokenizer)
     torch.manual_seed(seed)
@@ -137,13 +137,20 @@ def _check_language_model(weights: dict[str, Tensor]) -> None:
         raise ConfigError("model.grow.text_layers needs a language model built like Qwen2 or Llama.")
 
 
-def _with_words(processor: OryxProcessor, num_samples: int) -> OryxProcessor:
+def grown_processor(processor: OryxProcessor, section: GrowSection) -> OryxProcessor:
+    """The processor with the words of the grown model.
+
+    Raises:
+        ConfigError: words for a tokenizer that does not spell.
+    """
+    if section.spelling_samples is None:
+        return processor
     old = processor.tokenizer
     if not {START, END} <= set(old.get_vocab()) or len(old) > _MOST_WORDS:
         raise ConfigError(
             "model.grow.spelling_samples replaces a spelling tokenizer, which this model's is not."
         )
-    tokenizer = spelling_tokenizer(synthetic_texts(num_samples))
+    tokenizer = spelling_tokenizer(synthetic_texts(section.spelling_samples))
     saved = processor.to_dict()
     keys = ("resize_rule", "prompt_style", "system_prompt", "image_token")
     return OryxProcessor(tokenizer, **{key: saved[key] for key in keys if key in saved})

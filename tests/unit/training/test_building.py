@@ -5,7 +5,8 @@ import torch
 
 import oryx
 from oryx.errors import CheckpointError, ConfigError
-from oryx.training.building import build_model
+from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.training.building import build_model, build_processor
 from oryx.training.recipe import load_recipe
 
 
@@ -44,6 +45,35 @@ def test_a_model_goes_on_from_a_folder_with_other_settings(build, tmp_path):
     assert changed.rule.native_area == 4096
     assert changed.rule.low_area == processor.rule.low_area
     assert changed.system_prompt == "Hi"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        ["model.processor.system_prompt=Hi", "model.processor.resize_rule.native_area=4096"],
+        ["model.grow={spelling_samples: 50}"],
+        ["model.from=null", "model.assemble={vision_tower: FIRST, language_model: FIRST}"],
+    ],
+)
+def test_the_processor_is_that_of_the_model_which_is_not_made(
+    build, recipe_file, tmp_path, monkeypatch, changes
+):
+    first = str(tmp_path / "first")
+    for part in build():
+        part.save_pretrained(first)
+    overrides = ["model.new=null", f"model.from={first}", "model.processor={}"]
+    overrides += [change.replace("FIRST", first) for change in changes]
+    _, expected = build(*overrides)
+    for way in ("from_pretrained", "_from_config"):
+        monkeypatch.setattr(OryxForConditionalGeneration, way, None)
+    processor = build_processor(load_recipe(recipe_file, overrides))
+    assert processor.to_dict() == expected.to_dict()
+    assert processor.tokenizer.get_vocab() == expected.tokenizer.get_vocab()
+
+
+def test_the_processor_of_a_new_model(build, recipe_file):
+    assert build_processor(load_recipe(recipe_file)).to_dict() == build()[1].to_dict()
 
 
 def test_a_tokenizer_is_read_from_a_folder(build, tmp_path):
