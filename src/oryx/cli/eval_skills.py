@@ -38,6 +38,10 @@ def eval_skills_command(
     card: Annotated[
         Path | None, typer.Option(help="File or folder (README.md there) to write a model card to.")
     ] = None,
+    card_page: Annotated[
+        list[Path] | None,
+        typer.Option(help="Markdown that ends the card, such as needle.md or rooms.md; may be repeated."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
@@ -77,7 +81,7 @@ def eval_skills_command(
         runs += [(list(SWEEP_TESTS), None, cap) for cap in SWEEP_PIXELS]
     # Everything that can be refused is refused before hours of work.
     if card is not None:
-        check_card(card, [(ratio, cap, detail) for _, ratio, cap in runs])
+        check_card(card, [(ratio, cap, detail) for _, ratio, cap in runs], card_page or ())
     folder = resolve_folder(model)
     if output is not None:
         check_output(output, hash_weights(folder))
@@ -125,6 +129,6 @@ def eval_skills_command(
     typer.echo(json.dumps(report.to_dict()) if as_json else results_table(results), nl=as_json)
     written = save_report(report, output) if output is not None else []
     if card is not None:
-        written.append(write_card(report, card))
+        written.append(write_card(report, card, card_page or ()))
     for path in written:
         typer.echo(f"Wrote {path}.", err=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
 
+from oryx.data.pictures import load_names
 from oryx.data.synthetic.drawing import COLORS, SHAPES
 from oryx.data.synthetic.fonts import TRAIN_FAMILIES
 from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, plural
@@ -33,25 +34,35 @@ _WORDS = {
 }
 
 
-def check_card(path: Path, dials: Iterable[Dial]) -> None:
+def check_card(path: Path, dials: Iterable[Dial], pages: Sequence[Path] = ()) -> None:
     """Refuses, before anything is measured, a card that could not be made of results at these dials.
 
-    Raises `ConfigError` if none of them is the default, or if the file cannot be written.
+    Raises `ConfigError` if none of them is the default, if the file cannot be written, or a page not be read.
     """
     _check_default(dials)
     check_writable(_card_file(path))
+    for page in pages:
+        _read_page(page)
 
 
-def write_card(report: SkillReport, path: Path) -> Path:
+def write_card(report: SkillReport, path: Path, pages: Sequence[Path] = ()) -> Path:
     """Writes the card of a report to a file, or as README.md into a folder, and returns its path.
 
-    Raises `ConfigError` if no result is at the default dial, or if the file cannot be written.
+    Raises `ConfigError` if no result is at the default dial, if the file cannot be written, or a page not be
+    read.
     """
-    return write_text(_card_file(path), make_card(report))
+    return write_text(_card_file(path), make_card(report, pages))
 
 
-def make_card(report: SkillReport) -> str:
-    """The card's Markdown. Raises `ConfigError` if no result is at the default dial."""
+def make_card(report: SkillReport, pages: Sequence[Path] = ()) -> str:
+    """The card's Markdown.
+
+    Args:
+        pages: Markdown files, such as those of other evaluations, which end the card, a section each.
+
+    Raises:
+        ConfigError: no result is at the default dial, or a page cannot be read.
+    """
     _check_default(_dial(result) for result in report.results)
     plain = [result for result in report.results if _is_default(_dial(result))]
     others = [result for result in report.results if not _is_default(_dial(result))]
@@ -78,6 +89,8 @@ def make_card(report: SkillReport) -> str:
         shapes=", ".join(SHAPES),
         places=", ".join(PLACES),
         directions=", ".join(DIRECTIONS),
+        things=", ".join(load_names()),
+        sections="".join(f"\n{_read_page(page)}" for page in pages),
         questions=" ".join(f'"{wordings[0].format(**_WORDS)}"' for wordings in WORDINGS.values()),
     )
 
@@ -93,6 +106,16 @@ def _template(of_nano: bool) -> str:
     """The card with or without the lines between the comments, which say what only nano is."""
     text = resources.files(__package__).joinpath("card_template.md").read_text(encoding="utf-8")
     return re.sub(r"<!-- nano -->\n(.*?)<!-- end -->\n", r"\1" if of_nano else "", text, flags=re.DOTALL)
+
+
+def _read_page(path: Path) -> str:
+    """A Markdown file with every heading one level down."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ConfigError(f"{path} cannot be read as a page of the card ({reason}).") from None
+    return re.sub(r"^(#+ )", r"#\1", text.strip(), flags=re.MULTILINE) + "\n"
 
 
 def _card_file(path: Path) -> Path:

@@ -137,6 +137,17 @@ def test_card_may_have_no_sweep_and_a_name_of_its_own(tmp_path, make_report):
     assert "The dial" not in path.read_text()
 
 
+def test_pages_of_other_evaluations_end_the_card(tmp_path, make_report):
+    for name, text in (("needle.md", "# Needles\n\n## nano\n\n97% of $5\n"), ("CREDITS.md", "# Credits\n")):
+        (tmp_path / name).write_text(text)
+    card = make_card(make_report([RESULT]), [tmp_path / "needle.md", tmp_path / "CREDITS.md"])
+    assert card.endswith("\n## Needles\n\n### nano\n\n97% of $5\n\n## Credits\n")
+    (tmp_path / "bytes.md").write_bytes(b"\xff")
+    for name, reason in (("none.md", "No such file"), ("bytes.md", "it is no UTF-8 text")):
+        with pytest.raises(ConfigError, match=f"{name} cannot be read as a page of the card .{reason}"):
+            check_card(tmp_path / "card", [(None, None, None)], [tmp_path / name])
+
+
 def test_a_place_that_cannot_be_written_is_refused_without_writing(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "taken.md").mkdir()
@@ -161,6 +172,7 @@ def test_the_card_of_nano_says_what_made_it(make_report, name):
     card = make_card(make_report([RESULT], model=name))
     assert "trained from random weights" in card
     assert "recipes/nano" in card
+    assert "apple, " in card
     assert "<!--" not in card
 
 
