@@ -103,12 +103,15 @@ def make_model(vocabulary: int) -> tuple[Any, Any]:
 
     import oryx
     from oryx.model.modeling import OryxForConditionalGeneration
+    from oryx.model.packed import settle_attention
 
     nano, processor = oryx.load("nano", device="cpu", dtype="float32")
     config = nano.config
     if vocabulary:
         config.text_config.vocab_size = vocabulary
-    return OryxForConditionalGeneration._from_config(config, dtype=torch.float32), processor
+    model = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
+    settle_attention(model.language_model)  # as the trainer does; it changes nothing for padded samples
+    return model, processor
 
 
 def draw_samples(processor: Any, positions: int, step: int) -> list[Any]:

@@ -1,6 +1,6 @@
 """Do marks help with rooms? The same questions with numbered dots, without, and on a single view.
 
-    result = evaluate_rooms(model, processor, "runs/rooms/test", RoomTest(rooms=500))
+    result = evaluate_rooms(model, processor, "runs/nano/rooms/test", RoomTest(rooms=500))
 
 Questions about the numbers themselves are asked with marks alone. Beside the model stands what the best rule
 gets that sees no picture.

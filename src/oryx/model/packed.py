@@ -8,6 +8,7 @@ Legend: B rows, H heads, T positions, d width of a head.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -23,14 +24,65 @@ NAME = "sdpa_by_sample"
 """What `attn_implementation` is called in transformers."""
 
 
-def attend_by_sample(language_model: Any) -> None:
-    """Let a language model that would take "sdpa" attend to each sample of a packed row by itself.
+def settle_attention(language_model: Any, by_sample: bool = True) -> str:
+    """See that no sample of a packed row sees another, by a pass over two short ones.
 
-    One that flash attention does not know keeps its masks, since it may have rules of its own about them.
+    Args:
+        language_model: a causal LM of transformers, in float32.
+        by_sample: let one that would take "sdpa" attend sample by sample. One that flash attention does not
+            know keeps its masks, since it may have rules of its own about them.
+
+    Returns:
+        The `attn_implementation` that the model now has.
+
+    Raises:
+        ConfigError: samples see each other.
     """
-    is_plain = language_model.config._attn_implementation == "sdpa"
-    if is_plain and getattr(language_model, "_supports_flash_attn", False):
+    config, kind = language_model.config, type(language_model).__name__
+    if getattr(language_model, "_is_stateful", False):
+        raise ConfigError(
+            f"{kind} carries a state from token to token, so samples that are packed into one row would see "
+            "each other; train a language model without a state."
+        )
+    if config._attn_implementation not in ("sdpa", "eager", NAME):
+        return str(config._attn_implementation)  # flash attention, which runs on no CPU and reads positions
+    knows_flash = getattr(language_model, "_supports_flash_attn", False)
+    if by_sample and knows_flash and config._attn_implementation == "sdpa":
         language_model.set_attn_implementation(NAME)
+        try:
+            is_apart = _keeps_samples_apart(language_model)
+        except ConfigError:
+            language_model.set_attn_implementation("sdpa")
+            is_apart = _keeps_samples_apart(language_model)
+    else:
+        is_apart = _keeps_samples_apart(language_model)
+    if not is_apart:
+        raise ConfigError(
+            f"samples that are packed into one row see each other in {kind} with attn_implementation "
+            f"{config._attn_implementation!r}; choose another one or another language model."
+        )
+    return str(config._attn_implementation)
+
+
+@torch.no_grad()
+def _keeps_samples_apart(language_model: Any) -> bool:
+    """Whether another first sample leaves the second of a row as it was."""
+    weight = language_model.get_input_embeddings().weight
+    generator = torch.Generator().manual_seed(0)
+    embeds_BTE = torch.randn(1, 8, weight.shape[1], generator=generator).to(weight)
+    other_BTE = embeds_BTE.clone()
+    other_BTE[:, :4] *= -1
+    position_ids = torch.arange(4, device=weight.device).repeat(2)[None]
+    was_training = language_model.training
+    language_model.eval()
+    try:
+        first, second = (
+            language_model(inputs_embeds=embeds, position_ids=position_ids, use_cache=False).logits[:, 4:]
+            for embeds in (embeds_BTE, other_BTE)
+        )
+    finally:
+        language_model.train(was_training)
+    return bool((first - second).abs().max() <= 1e-4 * first.abs().max())
 
 
 def _attention(
@@ -55,7 +107,9 @@ def _attention(
             f"{type(module).__name__} does not pass on where samples begin; "
             "set model.attn_implementation to sdpa."
         )
-    lengths = _lengths(position_ids.expand(num_rows, -1))
+    lengths = _lengths(position_ids)
+    if len(lengths) < num_rows:
+        lengths = lengths * num_rows
     if all(len(row) == 1 for row in lengths):
         return sdpa_attention_forward(module, query, key, value, None, **kwargs)
     # Splits, not slices, each of whose gradients would be as long as the row.
@@ -66,6 +120,7 @@ def _attention(
     return torch.cat(rows, dim=1).unflatten(1, (num_rows, length)).squeeze(0), None
 
 
+@lru_cache(maxsize=1)  # every layer asks with the same tensor, and on a GPU would wait for the answer
 def _lengths(position_ids: Tensor) -> list[list[int]]:
     """Lengths of the samples in each row."""
     begins_BT = torch.ones_like(position_ids, dtype=torch.bool)

@@ -41,6 +41,9 @@ class BatchStats:
 class Batches(Protocol):
     """Batches by number; number -> the model's inputs and `STATS`."""
 
+    identity: str
+    """What tells the records from others; "" of samples that are drawn."""
+
     def __getitem__(self, number: int) -> dict[str, Any]: ...
 
     def num_batches(self, epochs: float) -> int: ...

@@ -1,6 +1,7 @@
 """The folder of a run: what it holds, whether it may go on, and writing so that nothing is ever half there.
 
 recipe.yaml          the recipe, all values written out
+records.sha256       what the records were counted as, of a run that reads files
 log.jsonl            one object per log line; `minutes` is the training time so far, lost steps left out
 loss.png             the same, drawn, once the run has stopped
 checkpoint-N/        the last two states to go on from
@@ -29,6 +30,7 @@ from oryx.training.recipe import Recipe
 Resume = Literal["auto", "never"]
 KEPT_CHECKPOINTS = 2
 STATE = "trainer_state.json"
+RECIPE, RECORDS = "recipe.yaml", "records.sha256"
 _PREFIX = "checkpoint-"
 _STAGING = ".writing"
 # Changing these changes nothing about what is learned.
@@ -38,6 +40,7 @@ _FREE_KEYS = {
     "log_every",
     "num_workers",
     "num_threads",
+    "data.max_broken",
     "optim.max_minutes",
     "parallel.reshard_after_forward",
     "parallel.cpu_offload",
@@ -57,21 +60,25 @@ class RunFolder:
         """Where files are written before they are moved to their place."""
         return self.path / _STAGING
 
-    def open(self, recipe: Recipe, resume: Resume) -> Path | None:
+    def open(self, recipe: Recipe, resume: Resume, records: str = "") -> Path | None:
         """Make the folder, or take up the run in it.
+
+        Args:
+            records: what tells the data from others (`Batches.identity`).
 
         Returns:
             The checkpoint to go on from, or None at the beginning.
 
         Raises:
-            ConfigError: the folder holds something else, another recipe's run, or a run that is finished.
+            ConfigError: the folder holds something else, another recipe's run, one of other records, or a run
+                that is finished.
         """
-        return self.world.on_main(partial(self._open, recipe, resume))
+        return self.world.on_main(partial(self._open, recipe, resume, records))
 
-    def _open(self, recipe: Recipe, resume: Resume) -> Path | None:
+    def _open(self, recipe: Recipe, resume: Resume, records: str) -> Path | None:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"the output {self.path} is a file; it must be a folder.")
-        saved = self.path / "recipe.yaml"
+        saved = self.path / RECIPE
         # A kill may leave the staging folder alone, which is nothing.
         held = {path.name for path in self.path.iterdir()} - {_STAGING} if self.path.is_dir() else set()
         if held:
@@ -79,7 +86,7 @@ class RunFolder:
                 raise ConfigError(
                     f"the output {self.path} is not empty and holds no run; choose another --output."
                 )
-            if held - {saved.name}:
+            if held - {RECIPE, RECORDS}:
                 self._check_same(_read_saved(saved), recipe)
             if self._is_finished():
                 raise ConfigError(
@@ -89,13 +96,16 @@ class RunFolder:
                 raise ConfigError(
                     f"the output {self.path} holds a run that would be lost; choose another --output."
                 )
+            self._check_records(records)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(self.staging, ignore_errors=True)
             self.staging.mkdir()
-            staged = self.staging / saved.name
-            staged.write_text(yaml.safe_dump(recipe.to_dict(), sort_keys=False), encoding="utf-8")
-            os.replace(staged, saved)
+            files = {RECIPE: yaml.safe_dump(recipe.to_dict(), sort_keys=False), RECORDS: records}
+            for name, text in files.items():
+                if text:
+                    (self.staging / name).write_text(text, encoding="utf-8")
+                    os.replace(self.staging / name, self.path / name)
             self.staging.rmdir()
         except OSError as error:
             raise ConfigError(f"the output {self.path} cannot be written ({error.strerror}).") from None
@@ -169,6 +179,7 @@ class RunFolder:
 
     def keep_files(self, staging: Path) -> None:
         """Move files to their places, `config.json` last: a folder with it is a whole model."""
+        (self.path / "config.json").unlink(missing_ok=True)
         for file in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):
             if file.suffix == ".safetensors":  # written for its owner alone
                 shutil.copymode(staging / "config.json", file)
@@ -185,7 +196,7 @@ class RunFolder:
         """
         if not self._is_finished():
             return False
-        saved = flatten(_read_saved(self.path / "recipe.yaml"))
+        saved = flatten(_read_saved(self.path / RECIPE))
         self._compare(saved, flatten(recipe.to_dict()), _FREE_KEYS | {_ACCUMULATION})
         return True
 
@@ -195,6 +206,16 @@ class RunFolder:
             return False
         content = json.loads(state.read_text(encoding="utf-8"))
         return content["global_step"] >= content["max_steps"]
+
+    def _check_records(self, records: str) -> None:
+        """The order of all records follows from their number and lengths, so a run goes on with these."""
+        file = self.path / RECORDS
+        if self.checkpoints() and file.is_file() and file.read_text(encoding="utf-8") != records:
+            raise ConfigError(
+                f"the records have changed since the run in {self.path} began (their number, or the length "
+                "of some), so it would repeat some and leave out others; bring them back, or begin a new "
+                f"--output with model.from: {self.checkpoints()[-1]}."
+            )
 
     def _check_same(self, saved: Any, recipe: Recipe) -> None:
         then, now = flatten(saved), flatten(recipe.to_dict())

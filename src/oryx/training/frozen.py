@@ -6,6 +6,7 @@ supervised positions alone, and its rounding would be part of every loss.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -14,10 +15,11 @@ from torch import Tensor, nn
 from oryx.errors import ConfigError
 
 
-def quantize_frozen(language_model: Any, kind: str, bfloat16: bool) -> None:
+def quantize_frozen(language_model: Any, kind: str, bfloat16: bool, whole: Collection[str] = ()) -> None:
     """Replace the weights of all linear layers but the head.
 
     Args:
+        whole: names of modules that stay as they are, with all that is in them.
         kind: "int8" (one scale a row, torchao) or "nf4" (blocks of 64 with scales in 8 bits, bitsandbytes).
         bfloat16: what they are multiplied in; else float32.
 
@@ -25,10 +27,11 @@ def quantize_frozen(language_model: Any, kind: str, bfloat16: bool) -> None:
         ConfigError: the package is not installed.
     """
     head = language_model.get_output_embeddings()
+    whole_names = set(whole)
     layers = {
         name: module
         for name, module in language_model.named_modules()
-        if isinstance(module, nn.Linear) and module is not head
+        if isinstance(module, nn.Linear) and module is not head and whole_names.isdisjoint(name.split("."))
     }
     dtype = torch.bfloat16 if bfloat16 else torch.float32
     if kind == "int8":

@@ -41,7 +41,7 @@ def add_lora(model: OryxForConditionalGeneration, section: LoraSection, bfloat16
     language_model = model.language_model
     check_names(language_model, section)
     if section.quantize != "none":
-        quantize_frozen(language_model, section.quantize, bfloat16)
+        quantize_frozen(language_model, section.quantize, bfloat16, section.modules_to_save)
     _tuner(language_model, section, find_targets(language_model, section))
     for name in section.modules_to_save:
         for module in _named(language_model, name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,11 @@ class Reporter(TrainerCallback):
             return
         minutes = self.minutes + (time.monotonic() - self.began) / 60
         line = {"step": state.global_step, **logs, "minutes": round(minutes, 4)}
-        with self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        try:
+            with self.log_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:  # a step is worth more than its line
+            self.console.print(f"{self.log_file} could not be written ({error})", soft_wrap=True)
         self.console.print(
             format_line(state.global_step, state.max_steps, logs), soft_wrap=True, highlight=False
         )
@@ -151,4 +155,6 @@ def _drop_after(log_file: Path, step: int) -> None:
                 kept.append(line)
         except (ValueError, KeyError):  # a line cut off when the run was
             continue
-    log_file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    staged = log_file.with_name(f"{log_file.name}.part")
+    staged.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    os.replace(staged, log_file)

@@ -69,11 +69,7 @@ class Recipe:
         if self.lora is not None:
             if "language_model" not in self.train:
                 raise ConfigError("lora is set, but train freezes the language model that it adapts.")
-            if self.lora.quantize != "none" and self.parallel.strategy in ("fsdp2", "deepspeed"):
-                raise ConfigError(
-                    f"lora.quantize is {self.lora.quantize}, whose layers parallel.strategy "
-                    f"{self.parallel.strategy} cannot share out; use ddp, or quantize none."
-                )
+            check_sharing(self.lora, self.parallel.strategy)
         if self.optim.epochs is not None and not self.data.used_sources:
             raise ConfigError(
                 "optim.epochs needs data.files or data.sources, since synthetic data has no end; set "
@@ -85,6 +81,26 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in YAML."""
         return _plain(self)
+
+
+def check_sharing(lora: LoraSection | None, strategy: str) -> None:
+    """Refuse adapters that a strategy cannot share out among processes.
+
+    Raises:
+        ConfigError: quantised layers under FSDP2 or DeepSpeed, or any adapters under DeepSpeed.
+    """
+    if lora is None:
+        return
+    if lora.quantize != "none" and strategy in ("fsdp2", "deepspeed"):
+        raise ConfigError(
+            f"lora.quantize is {lora.quantize}, whose layers parallel.strategy {strategy} cannot share out; "
+            "use ddp, or quantize none."
+        )
+    if strategy == "deepspeed":
+        raise ConfigError(
+            "lora is set, and parallel.strategy is deepspeed, which cannot write adapters here; use fsdp2 or "
+            "ddp."
+        )
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

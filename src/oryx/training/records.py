@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -67,8 +68,12 @@ class RecordBatches(Dataset):
         self.mixture = self._mix()
         told = recipe.to_dict()
         fingerprints = [source.fingerprint() for source in self.sources]
-        name = digest([fingerprints, told["data"], told["batch"], self.seed])
+        data_told = {key: value for key, value in told["data"].items() if key != "max_broken"}
+        name = digest([fingerprints, data_told, told["batch"], self.seed])
         self.journal = Journal(name, known, limit)
+        plans = [(counted.lengths.tobytes(), counted.patches.tobytes()) for counted in self.counts]
+        self.identity = digest([[hashlib.sha256(part).hexdigest() for part in plan] for plan in plans])
+        """Of the records' number, lengths and patches, from which all plans follow."""
         self.synthetic = SyntheticRows(self.packer, data) if data.draws else None
         self.planned_share = 1.0 if self.synthetic is None else self._planned_share(data.synthetic.weight)  # type: ignore[union-attr, arg-type]
         self._plans: dict[int, _Plan] = {}

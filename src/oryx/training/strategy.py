@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def settle(section: ParallelSection, num_processes: int) -> ParallelSection:
     return section
 
 
+@cache  # once a process: `settle` takes the wish out of the environment, and a chain settles again
 def _from_launcher() -> ParallelSection | None:
     """What `accelerate launch` passes on to the processes it starts."""
     if _flag("ACCELERATE_USE_DEEPSPEED"):

@@ -72,6 +72,9 @@ class SyntheticRows:
 class SyntheticBatches(Dataset):
     """Batches of an endless source alone."""
 
+    identity = ""
+    """Nothing is counted beforehand."""
+
     def __init__(self, processor: OryxProcessor, data: DataSection, batch: BatchSection) -> None:
         self.packer = Packer(processor, data, batch)
         self.rows = SyntheticRows(self.packer, data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,17 @@ from transformers.utils import logging as transformers_logging
 from oryx.errors import ConfigError, OryxError
 from oryx.model.loss import IGNORE_INDEX
 from oryx.model.modeling import OryxForConditionalGeneration
-from oryx.model.packed import attend_by_sample
+from oryx.model.packed import settle_attention
 from oryx.processing.processor import OryxProcessor
 from oryx.training import sharding
 from oryx.training.building import build_model
 from oryx.training.callbacks import LeaveUnused, StopAndSave
 from oryx.training.data import STATS, Batches, BatchLoader, BatchStats, ResumingSampler, make_batches
-from oryx.training.distributed import is_lost_process, join_world
+from oryx.training.distributed import World, is_lost_process, join_world
 from oryx.training.folder import Resume, RunFolder
 from oryx.training.muon import MuonAdamW
 from oryx.training.progress import Meter, Reporter
-from oryx.training.recipe import Recipe, load_recipe
+from oryx.training.recipe import Recipe, check_sharing, load_recipe
 from oryx.training.saving import WholeCheckpoints
 from oryx.training.sections.parallel import ParallelSection
 from oryx.training.stages import parameter_groups, set_trainable
@@ -77,18 +78,24 @@ def train(
         if where is None:
             raise ConfigError("output is missing; set it in the recipe, or give --output.")
         parallel = settle(recipe.parallel, world.size)
+        check_sharing(recipe.lora, parallel.strategy)
         if recipe.num_threads is not None:
             torch.set_num_threads(recipe.num_threads)
         with sharding.only_rank_zero_reads(parallel.strategy == "fsdp2"):
             model, processor = build_model(recipe)
-        if recipe.model.attn_implementation is None:
-            attend_by_sample(model.language_model)
+    # By rank 0, which alone may have the weights.
+    settled = partial(settle_attention, model.language_model, recipe.model.attn_implementation is None)
+    attention = world.on_main(settled)
+    if model.language_model.config._attn_implementation != attention:
+        model.language_model.set_attn_implementation(attention)
+    with world.together():
         bfloat16 = recipe.precision == "bfloat16"
         console.print(set_trainable(model, recipe.train, recipe.lora, bfloat16))
         batches = make_batches(recipe, processor, console.print)
+    _check_alike(world, batches)
     # The folder is made last: a recipe that cannot run leaves nothing behind.
     folder = RunFolder(where, world)
-    checkpoint = folder.open(recipe, resume)
+    checkpoint = folder.open(recipe, resume, batches.identity)
     if checkpoint is not None:
         console.print(f"going on from {checkpoint}", soft_wrap=True)
     trainer = OryxTrainer(model, processor, recipe, batches, folder, console, parallel)
@@ -108,6 +115,16 @@ def train(
         done = f"stopped after {trainer.state.global_step} of {trainer.num_steps} steps"
         console.print(f"{done}; the same command goes on", soft_wrap=True)
     return folder.path
+
+
+def _check_alike(world: World, batches: Batches) -> None:
+    """Every process must know the same records, or they would read other ones than the plan says."""
+    problem = None
+    if world.gather(batches.identity)[0] != batches.identity:
+        problem = ConfigError(
+            f"process {world.rank} counted other records than process 0; give all machines the same files."
+        )
+    world.agree(problem)
 
 
 def _settled(recipe: str | Path | Recipe, overrides: Sequence[str], resume: str) -> Recipe:
@@ -267,8 +284,8 @@ class OryxTrainer(WholeCheckpoints):
 
     def _not_finite(self, what: str, names: Sequence[str]) -> OryxError:
         return OryxError(
-            f"{what} at step {self.state.global_step + 1} ({_listed(names)}); look at these samples or lower "
-            "optim.learning_rate. Checkpoints before it are whole."
+            f"{what} at step {self.state.global_step + 1} ({_listed(names)}); look at these samples, or "
+            "begin a new run with a lower optim.learning_rate from a checkpoint here: each is whole."
         )
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -334,7 +351,7 @@ def _arguments(
     recipe: Recipe, output: Path, parallel: ParallelSection, has_experts: bool
 ) -> TrainingArguments:
     """All but `max_steps`, which depend on the number of processes that is known to these."""
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(output),
         per_device_train_batch_size=1,
         gradient_accumulation_steps=recipe.batch.gradient_accumulation,
@@ -359,6 +376,9 @@ def _arguments(
         # Every weight has a gradient on every process, except of experts that no token was sent to.
         ddp_find_unused_parameters=has_experts,
     )
+    # The recipe decides, whatever a launcher was told.
+    arguments.mixed_precision = "bf16" if recipe.precision == "bfloat16" else "no"
+    return arguments
 
 
 def _has_experts(model: OryxForConditionalGeneration) -> bool:

@@ -5,10 +5,11 @@ import copy
 import pytest
 import torch
 from factories import BACKBONES, encode, make_config, make_model, make_processor, unlike_samples
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from oryx.errors import ConfigError
 from oryx.model import packed
-from oryx.model.packed import attend_by_sample
+from oryx.model.packed import NAME, settle_attention
 from oryx.processing.collate import pack_rows
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -24,7 +25,7 @@ def models(request):
     """One model twice: with masks, and sample by sample."""
     masked = make_model(make_config(request.param))
     by_sample = copy.deepcopy(masked)
-    attend_by_sample(by_sample.language_model)
+    settle_attention(by_sample.language_model)
     return masked, by_sample
 
 
@@ -66,7 +67,7 @@ def test_no_call_sees_more_than_one_sample(models, batch, monkeypatch):
     ]
     expected = torch.tensor([0, *ends]).diff().tolist()
     config = models[1].language_model.config
-    if config._attn_implementation == packed.NAME:  # Gemma 2, whose scores are capped, is not one of them
+    if config._attn_implementation == NAME:  # Gemma 2, whose scores are capped, is not one of them
         assert lengths == expected * config.num_hidden_layers
     else:
         assert config.model_type == "gemma2"
@@ -88,14 +89,51 @@ def test_generation_is_the_same(models, processor):
     assert texts[0].tolist() == texts[1].tolist()
 
 
-def test_a_model_with_its_own_rules_keeps_them():
-    model = make_model()
-    model.language_model.set_attn_implementation("eager")
-    attend_by_sample(model.language_model)
-    assert model.language_model.config._attn_implementation == "eager"
+def small(model_type, **settings):
+    """A language model in which what one token says reaches the next ones."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(model_type, vocab_size=50, **settings)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
-def test_a_model_that_hides_where_samples_begin_is_told_so():
-    queries = torch.zeros(1, 2, 4, 8)
-    with pytest.raises(ConfigError, match="attn_implementation to sdpa"):
-        packed._attention(torch.nn.Linear(1, 1), queries, queries, queries, None)
+NEO = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+@pytest.mark.parametrize(
+    ("given", "by_sample", "expected"),
+    [
+        ("sdpa", True, NAME),
+        ("sdpa", False, "sdpa"),
+        ("eager", True, "eager"),
+    ],
+)
+def test_what_was_asked_for_is_kept(given, by_sample, expected):
+    model = small("gpt_neox", **NEO)
+    model.set_attn_implementation(given)
+    assert settle_attention(model.train(), by_sample) == model.config._attn_implementation == expected
+    assert model.training
+
+
+def test_a_model_that_hides_where_samples_begin_keeps_its_masks():
+    model = small("gpt_bigcode", n_embd=16, n_layer=2, n_head=2, n_positions=32)
+    assert settle_attention(model) == "sdpa"
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings", "reason"),
+    [
+        (
+            "bloom",
+            {"hidden_size": 16, "n_layer": 2, "n_head": 2, "initializer_range": 0.3},
+            "in Bloom",
+        ),
+        (
+            "mamba",
+            {"hidden_size": 16, "num_hidden_layers": 1, "state_size": 4},
+            "Mamba.* carries a state",
+        ),
+    ],
+)
+def test_a_model_in_which_samples_see_each_other_is_refused(model_type, settings, reason):
+    with pytest.raises(ConfigError, match=reason):
+        settle_attention(small(model_type, **settings))

@@ -2,13 +2,13 @@
 
 import os
 import signal
-import time
 
 import pytest
+from accelerate.state import AcceleratorState
 from ranks import RankFailed, run_ranks
 
 from oryx.errors import ConfigError, OryxError
-from oryx.training.distributed import World, is_lost_process, join_world
+from oryx.training.distributed import World, is_lost_process, join_world, leave_world
 
 
 def exchange():
@@ -83,17 +83,31 @@ def lose_one():
     world = join_world()
     world.gather(None)
     if world.rank == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    began = time.monotonic()
+        leave_world()
+        return None
     try:
         world.gather(None)
     except Exception as error:
-        return is_lost_process(error), time.monotonic() - began
+        return is_lost_process(error)
+    return "nothing was noticed"
+
+
+def test_a_process_that_is_gone_is_told_from_other_errors():
+    assert run_ranks(2, lose_one) == [True, None]
+    assert not is_lost_process(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def kill_one():
+    world = join_world()
+    world.gather(None)
+    if world.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    world.gather(None)
 
 
 def test_a_killed_process_ends_the_run():
     with pytest.raises(RankFailed, match="process 1 ended with -9"):
-        run_ranks(2, lose_one)
+        run_ranks(2, kill_one)
 
 
 def test_one_process_needs_no_group(monkeypatch):
@@ -107,6 +121,18 @@ def test_one_process_needs_no_group(monkeypatch):
         raise ValueError("as it was")
 
 
+@pytest.fixture
+def _forgetful():
+    """accelerate keeps half a state of a launch that failed, and sets variables for it."""
+    variables = dict(os.environ)
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    os.environ.clear()
+    os.environ.update(variables)
+
+
+@pytest.mark.usefixtures("_forgetful")
 def test_an_incomplete_launch_is_a_sentence(monkeypatch):
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -61,6 +62,23 @@ def test_what_does_not_matter_may_change(folder, recipe):
     folder.open(recipe, "auto")
     changed = replace(recipe, num_workers=1, log_every=5, optim=replace(recipe.optim, max_minutes=1.0))
     assert folder.open(changed, "auto") is None
+
+
+def test_a_model_that_is_replaced_is_no_model_until_it_is_whole(folder, recipe, monkeypatch):
+    folder.open(recipe, "auto")
+    finish(folder, 3, 6)
+    original = os.replace
+
+    def killed(source, target):
+        assert not (folder.path / "config.json").exists()
+        if Path(target).name != "trainer_state.json":
+            raise KeyboardInterrupt
+        original(source, target)
+
+    monkeypatch.setattr("oryx.training.folder.os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        finish(folder, 6, 6)
+    assert not folder.is_finished(recipe)
 
 
 def test_a_run_that_never_began_does_not_bind_the_folder(folder, recipe):

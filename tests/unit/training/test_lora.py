@@ -54,7 +54,8 @@ def test_adapters_are_in_the_language_model_alone():
         for name in PROJECTIONS
         for part in [("mlp" if name in ("down_proj", "gate_proj", "up_proj") else "self_attn")]
         for side in "AB"
-    } | {name for name in names if not name.startswith("language_model")}
+    } | {name for name in names if name.startswith(("vision_tower.", "compressor.", "projector."))}
+    assert not [name for name in names if "lora_" in name and not name.startswith("language_model.")]
 
 
 @pytest.mark.parametrize("backbone", ["gpt_neox", "gemma2", "llama"])
@@ -143,6 +144,20 @@ def test_quantised_layers_are_small_and_pass_gradients(kind):
     assert torch.equal(model.language_model.lm_head.weight, exact.language_model.lm_head.weight)
 
 
+def test_layers_that_learn_whole_are_not_quantised(kind):
+    if kind == "none":
+        pytest.skip("nothing is quantised")
+    model = make_model()
+    section = LoraSection(
+        rank=2, quantize=kind, target_modules=("q_proj",), modules_to_save=("o_proj", "mlp")
+    )
+    add_lora(model, section, bfloat16=False)
+    layer = model.language_model.model.layers[0]
+    for whole in (layer.self_attn.o_proj, layer.mlp.up_proj):
+        assert whole.weight.dtype == torch.float32
+        assert whole.weight.requires_grad
+
+
 def test_merging_adds_the_product(recipe_file):
     model = make_model()
     section = LoraSection(rank=2, alpha=4.0)
@@ -168,6 +183,10 @@ def test_merging_adds_the_product(recipe_file):
         (
             ["lora.quantize=nf4", "parallel.strategy=fsdp2"],
             "lora.quantize is nf4, whose layers parallel.strategy fsdp2 cannot share out",
+        ),
+        (
+            ["parallel={strategy: deepspeed, deepspeed_config: zero3.json}"],
+            "deepspeed, which cannot write adapters here; use fsdp2 or ddp",
         ),
     ],
 )

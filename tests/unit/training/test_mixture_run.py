@@ -1,11 +1,16 @@
 """Whole runs on a mixture of files and synthetic samples: exact in resuming, broken records in the log."""
 
 import json
+import os
+from io import StringIO
+from pathlib import Path
 
 import pytest
+from ranks import run_ranks
+from rich.console import Console
 from safetensors.torch import load_file
 
-from oryx.errors import OryxError
+from oryx.errors import ConfigError, OryxError
 from oryx.training.records import RecordBatches
 from oryx.training.trainer import train
 
@@ -57,3 +62,40 @@ def test_a_run_ends_at_the_first_broken_record_unless_told(recipe_file, changes,
         train(recipe_file, tmp_path / "run", [*changes, "data.max_broken=0"], console=silent)
     assert "records.json record 4: " in str(error.value)
     assert "data.max_broken lets a run skip some" in str(error.value)
+
+
+ONE_STEP = "optim.max_minutes=1e-9"
+
+
+def test_a_run_that_reached_its_limit_goes_on_with_a_higher_one(recipe_file, changes, tmp_path, silent):
+    train(recipe_file, tmp_path / "run", [*changes, "data.max_broken=2", ONE_STEP], console=silent)
+    folder = train(recipe_file, tmp_path / "run", [*changes, "data.max_broken=3"], console=silent)
+    assert curve(folder)[-1][0] == 8
+
+
+def test_a_run_does_not_go_on_with_other_records(recipe_file, changes, record_file, tmp_path, silent):
+    train(recipe_file, tmp_path / "run", [*changes, ONE_STEP], console=silent)
+    records = json.loads(record_file.read_text())
+    record_file.write_text(json.dumps(records + records[:1]))
+    with pytest.raises(ConfigError, match=r"the records have changed since .*model.from: .*checkpoint-1\.$"):
+        train(recipe_file, tmp_path / "run", changes, console=silent)
+    record_file.write_text(json.dumps(records))
+    assert curve(train(recipe_file, tmp_path / "run", changes, console=silent))[-1][0] == 8
+
+
+def count_unlike(recipe, record_file, folder):
+    """Each process has records of its own, of which the second has one less."""
+    rank = int(os.environ["RANK"])
+    records = json.loads(Path(record_file).read_text())
+    mine = Path(record_file).with_name(f"rank{rank}.json")
+    mine.write_text(json.dumps(records[rank:]))
+    try:
+        changes = ["data.synthetic=null", f"data.sources=[{{path: {mine}}}]"]
+        train(recipe, folder, changes, console=Console(file=StringIO()))
+    except ConfigError as error:
+        return str(error)
+
+
+def test_processes_with_unlike_records_are_told_so(recipe_file, record_file, tmp_path):
+    said = run_ranks(2, count_unlike, str(recipe_file), str(record_file), str(tmp_path / "run"))
+    assert said == ["process 1 counted other records than process 0; give all machines the same files."] * 2

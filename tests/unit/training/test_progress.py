@@ -1,6 +1,7 @@
 """What a run leaves of its course: training time that adds up over cuts, and a picture."""
 
 import json
+from pathlib import Path
 
 from PIL import Image
 
@@ -42,3 +43,17 @@ def test_a_picture_that_cannot_be_drawn_ends_nothing(recipe_file, tmp_path, sile
     folder = train(recipe_file, tmp_path / "run", ["optim.steps=1"], console=silent)
     assert (folder / "config.json").is_file()
     assert "loss.png could not be written" in silent.file.getvalue()
+
+
+def test_a_log_line_that_cannot_be_written_ends_nothing(recipe_file, tmp_path, silent, monkeypatch):
+    original = Path.open
+
+    def refuse(self, mode="r", *args, **kwargs):
+        if self.name == "log.jsonl" and mode == "a":
+            raise OSError(28, "No space left on device")
+        return original(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    folder = train(recipe_file, tmp_path / "run", ["optim.steps=1", "log_every=1"], console=silent)
+    assert (folder / "config.json").is_file()
+    assert "log.jsonl could not be written" in silent.file.getvalue()

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from oryx.errors import ConfigError
+from oryx.training import strategy
 from oryx.training.sections.parallel import ParallelSection
 from oryx.training.strategy import settle
 
@@ -18,6 +19,9 @@ FSDP2 = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 def _no_launcher(monkeypatch):
     for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_DEEPSPEED_CONFIG_FILE"):
         monkeypatch.delenv(name, raising=False)
+    strategy._from_launcher.cache_clear()
+    yield
+    strategy._from_launcher.cache_clear()
 
 
 @pytest.fixture
@@ -42,6 +46,11 @@ def test_accelerate_s_choice_is_taken_over(set_environment, monkeypatch):
     section = settle(ParallelSection(), 2)
     assert section == ParallelSection(strategy="fsdp2", reshard_after_forward=False, cpu_offload=True)
     assert "ACCELERATE_USE_FSDP" not in __import__("os").environ  # or accelerate would shard once more
+
+
+def test_every_part_of_a_chain_is_shared_out_as_the_first(set_environment):
+    set_environment(**FSDP2)
+    assert [settle(ParallelSection(), 2).strategy for _ in range(3)] == ["fsdp2"] * 3
 
 
 def test_what_the_recipe_says_about_sharding_stays(set_environment):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from oryx.data.sources.settings import SourceSettings
 from oryx.errors import ConfigError
-from oryx.training.sections.checks import at_least
+from oryx.training.sections.checks import at_least, check_finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,7 @@ class DataSection:
     """So many consecutive batches take about the same time; set it to the number of processes."""
 
     def __post_init__(self) -> None:
+        check_finite(self)
         at_least(self, 0, "max_broken")
         at_least(self, 1, "balance")
         if self.max_broken >= 1 and self.max_broken != int(self.max_broken):

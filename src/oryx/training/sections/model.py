@@ -49,7 +49,8 @@ class ModelSection:
     grow: GrowSection | None = None
     """Beside `from`: more layers, words and positions."""
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
-    """Attention backend; the fastest that is installed where left out."""
+    """Attention backend. Where left out, the tower takes the fastest that is installed, and the language
+    model torch's own, one sample of a packed row at a time."""
 
     def __post_init__(self) -> None:
         if sum(way is not None for way in (self.from_, self.new, self.assemble)) != 1:

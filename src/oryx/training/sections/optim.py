@@ -24,7 +24,7 @@ class OptimSection:
     steps: int | None = None
     """Optimiser steps of the whole run. This, or `epochs`."""
     epochs: float | None = None
-    """Passes over `data.files`, instead of `steps`."""
+    """Passes over `data.sources`, instead of `steps`; with weights, as many samples as there are records."""
     learning_rate: float = 2e-5
     """Peak learning rate."""
     lr_multipliers: dict[str, float] = field(default_factory=dict)

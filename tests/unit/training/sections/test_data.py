@@ -1,5 +1,7 @@
 """What a recipe may say about its data."""
 
+import math
+
 import pytest
 
 from oryx.data.sources.settings import SourceSettings
@@ -32,6 +34,7 @@ def synthetic(weight=None):
             {"sources": (source(),), "max_broken": 1.5},
             "max_broken is 1.5; it must be a whole number, or a share",
         ),
+        ({"sources": (source(),), "max_broken": math.nan}, "max_broken is nan; it must be a finite number"),
         ({"sources": (source(),), "balance": 0}, "balance is 0; it must be at least 1"),
         (
             {"sources": (source(1.0),), "synthetic": synthetic(1.0), "balance": 2},
