@@ -10,6 +10,7 @@ from rich.table import Table
 from torch import nn
 
 from oryx.errors import ConfigError
+from oryx.model.vision import PositionTable
 from oryx.processing.geometry import nearest
 from oryx.training.lora import add_lora
 from oryx.training.sections.checks import PARTS
@@ -102,8 +103,5 @@ def parameter_groups(
 
 def _tables(model: nn.Module) -> Iterable[torch.Tensor]:
     for module in model.modules():
-        if isinstance(module, nn.Embedding):
+        if isinstance(module, nn.Embedding | PositionTable):
             yield module.weight
-        # A matrix that a module holds itself, outside any layer, is looked up, such as learned positions.
-        elif not isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
-            yield from module.parameters(recurse=False)

@@ -1,6 +1,7 @@
 """What learns and what does not, and at what rate."""
 
 import pytest
+import torch
 from rich.console import Console
 from torch import nn
 
@@ -65,6 +66,14 @@ def test_parts_have_rates_of_their_own_and_frozen_ones_none(model):
     set_trainable(model, ["vision_tower", "projector"])
     groups = parameter_groups(model, 2.0, 0.1, {"vision_tower": 0.1})
     assert {(group["part"], group["lr"]) for group in groups} == {("vision_tower", 0.2), ("projector", 2.0)}
+
+
+def test_matrices_outside_linear_layers_decay():
+    model = nn.ModuleDict({part: nn.Identity() for part in PARTS})
+    model["language_model"] = nn.ParameterDict({"experts": torch.zeros(2, 3, 4), "conv1d": torch.zeros(3, 4)})
+    (group,) = parameter_groups(model, 1.0, 0.1, {})
+    assert group["weight_decay"] == 0.1
+    assert {p.ndim for p in group["params"]} == {2, 3}
 
 
 def test_convolutions_decay():
