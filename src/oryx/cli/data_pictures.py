@@ -19,7 +19,10 @@ def pictures_command(
         typer.Option("--from", help="Folder of unpacked packages, searched at any depth; may be repeated."),
     ],
     partial: Annotated[
-        bool, typer.Option("--partial", help="Make do without the packages that are not there.")
+        bool,
+        typer.Option(
+            "--partial", help="Make do without the packages that are not there; no store for `eval skills`."
+        ),
     ] = False,
     as_json: opt.Json = False,
 ) -> None:

@@ -45,12 +45,16 @@ def rooms_command(
     from oryx.data.rooms.scannet import export_scannet
     from oryx.data.rooms.scene import RoomSettings
     from oryx.data.rooms.store import RoomStore
+    from oryx.files import check_folder
 
     height, width = parse_pair(size, "size", "x", "HEIGHTxWIDTH such as 96x128")
     settings = RoomSettings(
         rooms, parse_range(views, "views"), parse_range(objects, "objects"), height, width, seed, tinted
     )
     check_settings(settings)
+    for folder in (out, scannet):
+        if folder is not None:
+            check_folder(folder)
     names = [name.strip() for name in catalogues.split(",")] if catalogues else None
     pieces = read_furniture(furniture, names)
     with progress_bar("drawing rooms") as bar:

@@ -58,14 +58,14 @@ def eval_needle_command(
 
     from oryx.evaluation.needle import NeedleTest, evaluate_needle
     from oryx.evaluation.needle_report import (
+        FILES,
         NeedlePage,
-        check_output,
         cost_table,
         describe_model,
         save_page,
         share_table,
     )
-    from oryx.evaluation.report import command_line, hash_weights
+    from oryx.evaluation.report import check_output, command_line, hash_weights
     from oryx.loading import load, resolve_folder
 
     test = NeedleTest(
@@ -81,7 +81,7 @@ def eval_needle_command(
     names = [model] if compare is None else [model, compare]
     folders = [resolve_folder(name) for name in names]
     if output is not None:
-        check_output(output, [hash_weights(folder) for folder in folders])
+        check_output(output, FILES, *(hash_weights(folder) for folder in folders))
     given = {
         "--model": model,
         "--compare": compare,

@@ -56,7 +56,7 @@ def eval_rooms_command(
     open_rooms(str(folder), test)
     weights = resolve_folder(model)
     if output is not None:
-        check_output(output, hash_weights(weights), FILES)
+        check_output(output, FILES, hash_weights(weights))
     loaded, processor = load(model, dtype=dtype, device=device)
     with progress_bar("questions") as bar:
         result = evaluate_rooms(loaded, processor, str(folder), test, batch_size, bar.update)

@@ -52,6 +52,7 @@ def eval_skills_command(
 
     from oryx.evaluation.card import check_card, write_card
     from oryx.evaluation.report import (
+        FILES,
         check_output,
         hash_weights,
         make_report,
@@ -84,7 +85,7 @@ def eval_skills_command(
         check_card(card, [(ratio, cap, detail) for _, ratio, cap in runs], card_page or ())
     folder = resolve_folder(model)
     if output is not None:
-        check_output(output, hash_weights(folder))
+        check_output(output, FILES, hash_weights(folder))
     for names, ratio, _ in runs:
         for name in names:
             make_test_source(name, seed, ratio, detail, font_folder or (), store)

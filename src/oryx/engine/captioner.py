@@ -47,6 +47,8 @@ class ModelCaptioner:
     def describe(self, pictures: Sequence[bytes], prompt: str) -> str:
         """The answer to `prompt` about pictures (the bytes of their files), which stand in front of it.
 
+        Returns: "" for an answer that `max_new_tokens` cut off: half a sentence is no caption.
+
         Raises:
             ConfigError: pictures and answer are longer than the model reads.
         """
@@ -54,4 +56,5 @@ class ModelCaptioner:
         for picture in pictures:
             with Image.open(io.BytesIO(picture)) as image:
                 session.add({"type": "image", "image": image.convert("RGB"), "compression": self.compression})
-        return session.ask(prompt, max_new_tokens=self.max_new_tokens).text
+        answer = session.ask(prompt, max_new_tokens=self.max_new_tokens)
+        return "" if answer.is_cut_off else answer.text

@@ -50,6 +50,8 @@ class Answer:
     """For the whole answer; media were encoded before."""
     first_token_seconds: float
     """Until the first token."""
+    is_cut_off: bool
+    """Whether `max_new_tokens` ended it, and not the model."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +246,8 @@ class Session:
         self.turns = [*turns, {"from": "gpt", "value": said}]
         ended = time.perf_counter()
         first = (streamer.first_token_at or ended) - began
-        return Answer(text, len(new_ids), len(sample), num_kept, ended - began, first)
+        is_cut_off = len(new_ids) == max_new_tokens and int(new_ids[-1]) not in self._end_ids()
+        return Answer(text, len(new_ids), len(sample), num_kept, ended - began, first, is_cut_off)
 
     def prompt(self, question: str, follow_up: bool = True) -> BatchFeature:
         """What `ask` would give the model: `input_ids`, `attention_mask` (1, T) int64, and `visual_embeds`.
@@ -289,6 +292,11 @@ class Session:
         stand_ins = [visual.tokens.stand_in(visual.note) for visual in self._visuals]
         answer = {"from": "gpt", "value": None}
         return self.processor.encode_sample([*turns, answer], stand_ins, None, self.prompt_style)
+
+    def _end_ids(self) -> Sequence[int]:
+        """Tokens that end an answer."""
+        ids = self.model.generation_config.eos_token_id
+        return ids if isinstance(ids, list) else [] if ids is None else [ids]
 
     def _embeds(self) -> Tensor | None:
         """(S, E) of all visuals, in order."""

@@ -14,8 +14,9 @@ from oryx.data.synthetic.fonts import TRAIN_FAMILIES
 from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, plural
 from oryx.data.synthetic.words import DICTIONARY_LENGTHS, word_split_of
 from oryx.errors import ConfigError
-from oryx.evaluation.report import SkillReport, check_writable, results_table, write_text
+from oryx.evaluation.report import SkillReport, results_table, write_text
 from oryx.evaluation.skills import TESTS, SkillResult
+from oryx.files import check_writable
 
 Dial = tuple[int | None, int | None, str | None]
 """Compression, cap on the pixels and detail of a result; all None at the default dial."""

@@ -255,8 +255,8 @@ def _check_room(
     """Refuse, before anything runs, what no prompt of the longest video has room for."""
     view = frame_view(haystack.height, haystack.width, processor.rule, test.compression, test.max_pixels)
     length = max(test.frames)
-    question = test.ask(needles(0), length)
-    num_text = processor.count_text(_turns(question), 1)
+    questions = {test.ask(needles(number), length) for number in range(len(test.depths) * test.trials)}
+    num_text = max(processor.count_text(_turns(question), 1) for question in questions)
     num_tokens = 2 + length * (view.num_tokens + 1)
     check_context(num_tokens + num_text, test.max_new_tokens, context_limit(model.config.text_config))
 

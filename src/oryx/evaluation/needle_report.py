@@ -11,18 +11,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from oryx.errors import ConfigError
 from oryx.evaluation.heat_map import HeatMap, draw_heat_maps
 from oryx.evaluation.needle import NeedleResult, NeedleShare, NeedleTest
 from oryx.evaluation.report import (
-    check_writable,
+    check_output,
     installed_versions,
     model_facts,
     write_picture,
     write_text,
 )
 
-JSON, PAGE, MAP = "needle.json", "needle.md", "needle.png"
+FILES = JSON, PAGE, MAP = "needle.json", "needle.md", "needle.png"
 _WRONG = 10
 
 
@@ -160,34 +159,13 @@ def cost_table(result: NeedleResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-def check_output(folder: Path, shas: Sequence[str]) -> None:
-    """Refuses a folder whose results are other models', or that cannot be written, before anything runs.
-
-    Raises:
-        ConfigError: with the reason.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"the output {folder} is a file; it must be a folder.")
-    for name in (JSON, PAGE, MAP):
-        check_writable(folder / name)
-    path = folder / JSON
-    if not path.exists():
-        return
-    try:
-        found = [model["model_sha256"] for model in json.loads(path.read_text(encoding="utf-8"))["models"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path} cannot be read as results; choose another --output.") from None
-    if found != list(shas):
-        raise ConfigError(f"{path} holds results of other models; choose another --output.")
-
-
 def save_page(page: NeedlePage, folder: Path) -> list[Path]:
     """Writes JSON, Markdown and heat map, each whole or not at all, and returns their paths.
 
     Raises:
         ConfigError: what `check_output` refuses, or a disk that does.
     """
-    check_output(folder, [model.model_sha256 for model in page.models])
+    check_output(folder, FILES, *(model.model_sha256 for model in page.models))
     return [
         write_text(folder / JSON, json.dumps(page.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, page.to_markdown()),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
-import os
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
@@ -22,8 +20,9 @@ from oryx.checkpoints.files import list_shards
 from oryx.data.synthetic.fonts import choose_fonts
 from oryx.errors import ConfigError
 from oryx.evaluation.skills import FIRST_TEST_SEED, SkillResult
+from oryx.files import check_folder, check_writable, write_whole
 
-RESULTS_JSON, RESULTS_TABLE = "skills.json", "skills.md"
+FILES = RESULTS_JSON, RESULTS_TABLE = "skills.json", "skills.md"
 _PACKAGES = ("torch", "transformers", "pillow", "av", "numpy")
 
 
@@ -195,33 +194,32 @@ def report_page(report: SkillReport) -> str:
     return "\n".join([*lines, *(wrong or ["None."])]) + "\n"
 
 
-def check_output(
-    folder: Path, model_sha256: str, names: Sequence[str] = (RESULTS_JSON, RESULTS_TABLE)
-) -> None:
-    """Refuses a folder whose results are another model's, so that they are not lost.
+def check_output(folder: Path, names: Sequence[str], *models_sha256: str) -> None:
+    """Refuses a folder whose results are other models', so that they are not lost.
 
     Args:
-        names: the files to be written; the first is JSON that holds `model_sha256`.
+        names: the files to be written; the first is JSON that holds `model_sha256`, or `models`, each with
+            its own.
+        models_sha256: of the models that are measured, in their order.
 
     Raises:
         ConfigError: such a folder, one whose results cannot be read or that cannot be written, or a file of
             that name.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"the output {folder} is a file; it must be a folder.")
+    check_folder(folder)
     for name in names:
         check_writable(folder / name)
     path = folder / names[0]
     if not path.exists():
         return
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["model_sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = [str(model["model_sha256"]) for model in content.get("models", [content])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(f"{path} cannot be read as results; choose another --output.") from None
-    if found != model_sha256:
-        raise ConfigError(
-            f"{path} holds results of another model (SHA-256 {found[:12]}); choose another --output."
-        )
+    if found != list(models_sha256):
+        told = ", ".join(sha[:12] for sha in found)
+        raise ConfigError(f"{path} holds results of another model (SHA-256 {told}); choose another --output.")
 
 
 def save_report(report: SkillReport, folder: Path) -> list[Path]:
@@ -229,30 +227,12 @@ def save_report(report: SkillReport, folder: Path) -> list[Path]:
 
     Raises `ConfigError` for what `check_output` refuses, and where the folder cannot be written.
     """
-    check_output(folder, report.model_sha256)
+    check_output(folder, FILES, report.model_sha256)
     texts = {
         RESULTS_JSON: json.dumps(report.to_dict(), indent=2) + "\n",
         RESULTS_TABLE: report_page(report),
     }
     return [write_text(folder / name, text) for name, text in texts.items()]
-
-
-def check_writable(path: Path) -> None:
-    """Refuses what `write_text` would refuse, as far as it can be seen without writing anything.
-
-    Raises:
-        ConfigError: a folder of that name, or a place where no file can be made.
-    """
-    nearest = next(folder for folder in path.absolute().parents if os.path.exists(folder))
-    if path.is_dir():
-        reason = "a folder has this name"
-    elif not nearest.is_dir():
-        reason = f"{nearest} is a file"
-    elif not os.access(nearest, os.W_OK | os.X_OK):
-        reason = f"{nearest} does not allow it"
-    else:
-        return
-    raise ConfigError(f"{path} cannot be written ({reason}).")
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -269,16 +249,10 @@ def write_picture(path: Path, picture: Image.Image) -> Path:
 
 def write_bytes(path: Path, data: bytes) -> Path:
     """Writes a file whole or not at all, with its folder. Raises `ConfigError` where the disk refuses."""
-    staged = path.with_name(f"{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_bytes(data)
-        os.replace(staged, path)
+        return write_whole(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            staged.unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be written ({error.strerror}).") from None
-    return path
 
 
 def _families(split: str, font_folders: Sequence[str]) -> list[str]:

@@ -104,7 +104,7 @@ def save_report(report: RoomReport, folder: Path) -> list[Path]:
 
     Raises `ConfigError` for another model's results in the folder, and where the disk refuses.
     """
-    check_output(folder, report.model_sha256, FILES)
+    check_output(folder, FILES, report.model_sha256)
     return [
         write_text(folder / JSON, json.dumps(report.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, report.to_markdown()),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from oryx.data.pictures import PictureStore
 from oryx.data.synthetic import Source, make_source
 from oryx.data.synthetic.settings import did_you_mean
 from oryx.errors import ConfigError
@@ -285,6 +286,8 @@ def make_test_source(
             f"Test {name!r} needs pictures: make a store with `oryx data pictures OUT --from FOLDER` and "
             "give it with --pictures OUT."
         )
+    if pictures is not None and TESTS[name].needs_pictures:
+        _check_whole(PictureStore(pictures))
     skills = {}
     for skill, settings in TESTS[name].skills.items():
         own = {**settings, "marks": False}
@@ -299,3 +302,12 @@ def make_test_source(
         skills[skill] = own
     # A seed of its own, so that tests do not all draw on the same canvases.
     return make_source(skills, seed + zlib.crc32(name.encode()))
+
+
+def _check_whole(store: PictureStore) -> None:
+    """Refuse a store that holds out other pictures than the one that models are trained on."""
+    if store.missing:
+        raise ConfigError(
+            f"{store.path} lacks the pictures of {', '.join(store.missing)}; which ones are held out depends "
+            "on all, so tests need a store made without --partial."
+        )

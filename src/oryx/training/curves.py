@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+
+from oryx.files import staged
 
 PICTURE = "loss.png"
 """The picture's name in a run's folder."""
@@ -73,12 +74,8 @@ def draw_curves(curves: Sequence[Curve], file: Path, title: str = "") -> Path | 
     if not curves:
         return None
     picture = _Plot(curves).draw(title)
-    staged = file.with_name(f".{file.name}.writing")
-    try:
-        picture.save(staged, format="PNG", optimize=True)
-        os.replace(staged, file)
-    finally:
-        staged.unlink(missing_ok=True)
+    with staged(file) as staging:
+        picture.save(staging, format="PNG", optimize=True)
     return file
 
 

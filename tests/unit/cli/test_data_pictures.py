@@ -42,3 +42,9 @@ def test_refusals(packages, tmp_path, capsys):
     assert main(["data", "pictures", out, "--from", str(tmp_path / "gone"), "--partial"]) == 2
     assert "gone is not a folder" in capsys.readouterr().err
     assert main(["data", "pictures", out]) == 2
+
+
+def test_an_output_that_is_a_file(packages, tmp_path, capsys):
+    (tmp_path / "out").write_text("mine")
+    assert main(["data", "pictures", str(tmp_path / "out"), "--from", packages, "--partial"]) == 2
+    assert "is a file; it must be a folder" in capsys.readouterr().err

@@ -82,3 +82,13 @@ def test_a_folder_begun_otherwise(refused, run, catalogue, tmp_path):
     words = ("data", "rooms", tmp_path / "out", "--furniture", catalogue, "--rooms", 1, "--size", "32x40")
     assert run(*words).code == 0
     assert "was begun otherwise (seed)" in refused(*words, "--seed", 3)
+
+
+def test_outputs_that_are_files_are_refused_before_anything_is_drawn(refused, catalogue, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    words = ("--furniture", catalogue, "--rooms", 1, "--size", "32x40")
+    assert "is a file; it must be a folder" in refused("data", "rooms", tmp_path / "file", *words)
+    out = tmp_path / "out"
+    said = refused("data", "rooms", out, *words, "--scannet", tmp_path / "file" / "scans")
+    assert "scans cannot be written" in said
+    assert not out.exists()

@@ -80,7 +80,7 @@ def test_refusals_come_before_the_model(refused, options, sentence):
 def test_results_of_other_models_are_refused_before_the_run(refused, native, tmp_path):
     (tmp_path / "needle.json").write_text(json.dumps({"models": [{"model_sha256": "00"}]}))
     said = refused("eval", "needle", "--model", native, "--output", tmp_path)
-    assert "results of other models" in said
+    assert "results of another model" in said
 
 
 def test_a_ratio_that_is_none(refused, tiny):

@@ -198,3 +198,20 @@ def test_a_haystack_that_is_too_short_is_refused_at_once(model, own_processor, t
 def test_tests_that_cannot_be(change):
     with pytest.raises(ConfigError):
         NeedleTest(**change)
+
+
+def test_the_longest_question_is_what_must_have_room(own_processor):
+    def needles(number):
+        return Needle(Image.new("RGB", SIZE, "red"), "What? " * (60 if number == 3 else 1), "red")
+
+    small = make_model(make_config(max_position_embeddings=160))
+    encoded = []
+    for trials, is_refused in ((1, False), (2, True)):  # needle 3 is the second of the second depth
+        given = NeedleTest(frames=(4,), depths=(0.0, 50.0), trials=trials, max_new_tokens=4)
+        arguments = (small, own_processor, open_haystack("drawn", 0, *SIZE), needles, given)
+        if not is_refused:
+            assert evaluate_needle(*arguments).answers
+            continue
+        with pytest.raises(ConfigError, match="reads at most 160"):
+            evaluate_needle(*arguments, lambda *done: encoded.append(done))
+    assert encoded == []

@@ -10,13 +10,14 @@ from oryx.errors import ConfigError
 from oryx.evaluation import needle_report
 from oryx.evaluation.needle import NeedleAnswer, NeedleCost, NeedleResult, NeedleShare, NeedleTest
 from oryx.evaluation.needle_report import (
+    FILES,
     NeedleModel,
     NeedlePage,
-    check_output,
     cost_table,
     save_page,
     share_table,
 )
+from oryx.evaluation.report import check_output
 
 TEST = NeedleTest(frames=(100, 1600), depths=(0.0, 50.0), trials=2)
 
@@ -94,13 +95,13 @@ def test_files_are_written_and_replaced_by_the_same_models_only(page, tmp_path):
     assert Image.open(paths[2]).format == "PNG"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [path.name for path in paths]
     save_page(page, tmp_path / "out")
-    with pytest.raises(ConfigError, match="results of other models"):
-        check_output(tmp_path / "out", ["ab" * 32])
+    with pytest.raises(ConfigError, match=r"results of another model \(SHA-256 abababababab, cdcdcdcdcdcd"):
+        check_output(tmp_path / "out", FILES, "ab" * 32)
     paths[0].write_text("{}")
     with pytest.raises(ConfigError, match="cannot be read as results"):
-        check_output(tmp_path / "out", ["ab" * 32])
+        check_output(tmp_path / "out", FILES, "ab" * 32)
     with pytest.raises(ConfigError, match="is a file"):
-        check_output(paths[0], [])
+        check_output(paths[0], FILES)
 
 
 def test_a_disk_that_refuses_the_map(page, tmp_path, monkeypatch):

@@ -148,24 +148,6 @@ def test_pages_of_other_evaluations_end_the_card(tmp_path, make_report):
             check_card(tmp_path / "card", [(None, None, None)], [tmp_path / name])
 
 
-def test_a_place_that_cannot_be_written_is_refused_without_writing(tmp_path):
-    (tmp_path / "file").write_text("")
-    (tmp_path / "taken.md").mkdir()
-    reports.check_writable(tmp_path / "new" / "folders" / "card.md")
-    reports.check_writable(tmp_path / "file")
-    with pytest.raises(ConfigError, match=r"below.md cannot be written \(.*file is a file\)"):
-        reports.check_writable(tmp_path / "file" / "below.md")
-    with pytest.raises(ConfigError, match=r"taken.md cannot be written \(a folder has this name\)"):
-        reports.check_writable(tmp_path / "taken.md")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.md"]
-
-
-def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(reports.os, "access", lambda *_: False)  # root may write everywhere
-    with pytest.raises(ConfigError, match=r"cannot be written \(.* does not allow it\)"):
-        reports.check_writable(tmp_path / "card.md")
-
-
 @pytest.mark.parametrize("name", ["nano", str(Path(oryx.__file__).parent / "assets/nano"), "runs/nano/05"])
 def test_the_card_of_nano_says_what_made_it(make_report, name):
     assert is_nano(name)

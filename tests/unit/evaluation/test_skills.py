@@ -1,9 +1,14 @@
 """The suite asks one question per sample, scores exactly, and refuses what it cannot do before it starts."""
 
+import json
+import zipfile
+from pathlib import Path
+
 import pytest
 from PIL import Image
 
 import oryx
+from oryx.data.pictures.store import FILE_NAME, INDEX_NAME
 from oryx.errors import ConfigError
 from oryx.evaluation.skills import (
     FIRST_TEST_SEED,
@@ -170,3 +175,16 @@ def test_answers_of_a_real_model_do_not_depend_on_the_batch():
     answers = [[item.answer for result in run for item in result.wrong] for run in runs]
     assert answers[0] == answers[1]
     assert len(answers[0]) == 6  # random weights: nothing is right
+
+
+def test_a_partial_store_is_no_test(picture_store, tmp_path):
+    """It holds out other pictures than the whole one: a model may have been trained on them."""
+    with zipfile.ZipFile(Path(picture_store) / FILE_NAME) as whole:
+        files = {name: whole.read(name) for name in whole.namelist()}
+    index = {**json.loads(files[INDEX_NAME]), "missing": ["noto", "clipart"]}
+    with zipfile.ZipFile(tmp_path / FILE_NAME, "w") as partial:
+        for name, data in {**files, INDEX_NAME: json.dumps(index)}.items():
+            partial.writestr(name, data)
+    with pytest.raises(ConfigError, match=r"lacks the pictures of noto, clipart; .*without --partial"):
+        make_test_source("things_known", pictures=str(tmp_path))
+    make_test_source("color", pictures=str(tmp_path))

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -23,8 +22,12 @@ from typing import Any, Literal, TypeAlias
 from oryx.data.builders.correspondence.marks import FILE, MarkedScene, read_marks
 from oryx.data.builders.correspondence.scenes import read_json
 from oryx.errors import ConfigError
+from oryx.files import staged
 
 RecordKind: TypeAlias = Literal["train", "eval"]
+
+# Sources of identity whose ids are those of the scene's own files; others number what they found.
+_OWN_IDS = ("masks", "boxes")
 
 # The wording of the published 3D data is not known: these are ours.
 MARKS_NOTE = "The same number marks the same object in every view."
@@ -133,7 +136,8 @@ def build_record(
     """One record in the LLaVA layout, the scene's views as its visual.
 
     An evaluation record is the same with the assistant's turn left open, and `answers` beside it. Both say
-    what the question is about, as far as that is known, and which of it is marked.
+    what the question is about, as far as that is known, and the number of what is marked of it, where the
+    marks are on objects of the scene's files and not on what was tracked.
 
     Args:
         question: what is asked.
@@ -148,7 +152,7 @@ def build_record(
     lines = ["<image>", MARKS_NOTE, situation, question.question, ANSWER_NOTE]
     prompt = "\n".join(line for line in lines if line)
     said = (answer or question.answers[0]) if kind == "train" else None
-    numbers = {entry.id: entry.number for entry in scene.marked}
+    numbers = {entry.id: entry.number for entry in scene.marked} if scene.source in _OWN_IDS else {}
     views = [Path(os.path.relpath(path, root)).as_posix() for path in scene.files]
     record: dict[str, Any] = {
         "id": question.id,
@@ -202,18 +206,14 @@ def write_records(
         mute = next((question for question in answered if not question.answers), None)
         if mute is not None:
             raise ConfigError(f"question {mute.id} has no answer; such a file gives evaluation records only.")
-    staging = path.with_name(f".{path.name}.partial")
     count = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with staging.open("w", encoding="utf-8") as file:
+        with staged(path) as staging, staging.open("w", encoding="utf-8") as file:
             for record in _records(answered, scenes, path.parent, kind, every, compression):
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 count += 1
-        os.replace(staging, path)
     except OSError as error:
-        with suppress(OSError):
-            staging.unlink()
         raise ConfigError(f"'{path}' cannot be written ({error}).") from None
     return RecordsResult(path, count, len(questions) - len(answered), tuple(missing))
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
-import shutil
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +16,7 @@ from oryx.data.pictures.names import ThingName, load_names
 from oryx.data.pictures.sources import STYLES, StyleReader, find_sources
 from oryx.data.pictures.store import FILE_NAME, Picture, mean_ink, write_store
 from oryx.errors import ConfigError
+from oryx.files import make_folder, staged
 
 SIDE = 96
 """Longest side of a stored picture, in pixels; smaller ones keep their size."""
@@ -56,11 +54,13 @@ def build_store(
     Args:
         output: a folder, made if missing; files of these two names in it are replaced together at the end.
         folders: searched, at any depth, for the packages of `STYLES`.
-        partial: make do without the packages that are not there.
+        partial: make do without the packages that are not there. Such a store trains, but holds out other
+            pictures than the whole one, and is no test.
         progress: called after every picture with its name, how many are done and how many there are.
 
     Raises:
-        ConfigError: a folder that does not exist, a package that is missing, or a missing library.
+        ConfigError: a folder that does not exist, a package that is missing, an output that cannot be
+            written, or a missing library.
         MediaError: a picture that cannot be read.
     """
     found_readers = find_sources(folders)
@@ -72,6 +72,7 @@ def build_store(
             f"{', '.join(map(str, folders))} holds no {', '.join(style.package for style in missing)}; fetch "
             f"and unpack them ({wanted}), or use --partial for a store without them."
         )
+    make_folder(output)
     found = [
         Found(thing, name, source)
         for thing in load_names().values()
@@ -90,15 +91,14 @@ def build_store(
         if progress is not None:
             progress(item.thing.name, number + 1, len(found))
     pictures = [picture for picture, _ in entries]
-    output.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=output, prefix=".staging-"))
+    # Which pictures are held out depends on all that were found: a store says what it is made without.
+    about = {"side": SIDE, **({"missing": [style.name for style in missing]} if missing else {})}
     try:
-        write_store(staging / FILE_NAME, entries, {"side": SIDE})
-        (staging / "CREDITS.md").write_text(credits_text(readers, pictures), encoding="utf-8")
-        for name in ("CREDITS.md", FILE_NAME):
-            os.replace(staging / name, output / name)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with staged(output / FILE_NAME) as store, staged(output / "CREDITS.md") as credits:
+            write_store(store, entries, about)
+            credits.write_text(credits_text(readers, pictures), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the store in {output} cannot be written ({error.strerror or error}).") from None
     return pictures
 
 

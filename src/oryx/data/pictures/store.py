@@ -61,6 +61,8 @@ class PictureStore:
             self.pictures = tuple(
                 Picture(**{**entry, "ink": tuple(entry["ink"])}) for entry in index["pictures"]
             )
+            # Styles whose packages were not there when it was made: its split is not that of a whole store.
+            self.missing: tuple[str, ...] = tuple(index.get("missing", ()))
         except FileNotFoundError:
             raise ConfigError(
                 f"No store of pictures at {path}; `oryx data pictures {path} --from FOLDER` makes one."

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from oryx.data.rooms.render import Renderer
 from oryx.data.rooms.scene import RoomSettings, Scene, draw_room, group_by_label
 from oryx.data.rooms.store import CREDITS, SETTINGS, SHARD_ROOMS, missing_shards, view_files, write_shard
 from oryx.errors import ConfigError
+from oryx.files import make_folder, write_whole
 
 SIDE_STEP = 8  # JPEG blocks
 
@@ -56,11 +57,12 @@ def build_rooms(
         progress: called with the rooms that are done and all rooms.
 
     Raises:
-        ConfigError: settings out of range, or other ones than those that the folder was begun with.
+        ConfigError: settings out of range, or other ones than those that the folder was begun with, a folder
+            that cannot be written, or a worker that died.
         MediaError: a furniture model that cannot be read.
     """
     check_settings(settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _claim(folder, furniture, settings, depth)
     shards = missing_shards(folder, settings.num_rooms)
     total = sum(len(_rooms_of(shard, settings)) for shard in shards)
@@ -82,6 +84,11 @@ def build_rooms(
         for future in as_completed(futures):
             try:
                 future.result()
+            except BrokenProcessPool:
+                raise ConfigError(
+                    "a worker process ended at once, most likely for lack of memory; use fewer workers. "
+                    "What was drawn by then is kept."
+                ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -118,14 +125,11 @@ def _claim(folder: Path, furniture: Sequence[Furniture], settings: RoomSettings,
                 f"{folder} holds {found['num_rooms']} rooms, whose last shard of {SHARD_ROOMS} is not full: "
                 "rooms can be added to full shards alone."
             )
-    _write(path, json.dumps(wanted, indent=1))
-    _write(folder / CREDITS, credits_text(furniture))
-
-
-def _write(path: Path, text: str) -> None:
-    staged = path.with_name(f".{path.name}.part")
-    staged.write_text(text, encoding="utf-8")
-    os.replace(staged, path)
+    try:
+        write_whole(path, json.dumps(wanted, indent=1).encode())
+        write_whole(folder / CREDITS, credits_text(furniture).encode())
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}).") from None
 
 
 def _rooms_of(shard: int, settings: RoomSettings) -> range:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from oryx.data.rooms.store import RoomStore
+from oryx.files import make_folder
 
 
 def export_scannet(
@@ -30,9 +31,10 @@ def export_scannet(
     """Writes every room of the store to a folder of its own; those that are there already stay as they are.
 
     Raises:
+        ConfigError: the folder cannot be made.
         MediaError: a picture of the store cannot be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written = []
     for index in range(len(store)):
         scene = folder / f"room{store[index]['room']:06d}"

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from oryx.errors import ConfigError, MediaError
+from oryx.files import staged
 
 SHARD_ROOMS = 100
 SETTINGS = "settings.json"
@@ -41,8 +41,8 @@ def write_shard(
     """Writes one shard from (record, files of (name ending, bytes)) a room; the table comes last."""
     name = shard_name(shard)
     tar_path, table_path = folder / f"{name}.tar", folder / f"{name}.jsonl"
-    staged_tar, staged_table = folder / f".{name}.tar.part", folder / f".{name}.jsonl.part"
-    try:
+    # Left from the inner to the outer: the tar is there before its table.
+    with staged(table_path) as staged_table, staged(tar_path) as staged_tar:
         places = []
         with tarfile.open(staged_tar, "w", format=tarfile.USTAR_FORMAT) as tar:
             for record, files in rooms:
@@ -60,11 +60,6 @@ def write_shard(
             for body, where in places:
                 files_part = json.dumps({"files": where}, separators=(",", ":")).encode()
                 table.write(body[:-1] + b"," + files_part[1:] + b"\n")
-        os.replace(staged_tar, tar_path)
-        os.replace(staged_table, table_path)
-    finally:
-        for staged in (staged_tar, staged_table):
-            staged.unlink(missing_ok=True)
 
 
 def missing_shards(folder: Path, num_rooms: int) -> list[int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from oryx.files import staged
 
 KEPT_FROM = 1000
 """Data of fewer records is looked at anew each time: that is as quick as reading it from here."""
@@ -36,13 +37,7 @@ def read_arrays(name: str) -> dict[str, np.ndarray] | None:
 def write_arrays(name: str, **arrays: Any) -> None:
     """Keep arrays under a name. A full or closed disk only means that they are made again next time."""
     folder = cache_folder()
-    staging = None
-    try:
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as file:
-            staging = file.name
+        with staged(folder / f"{name}.npz") as staging, staging.open("wb") as file:
             np.savez(file, **arrays)
-        os.replace(staging, folder / f"{name}.npz")
-    except OSError:
-        if staging is not None:
-            Path(staging).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import json
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from oryx.data.sources.cache import KEPT_FROM, cache_folder
 from oryx.data.sources.media import Opener
 from oryx.data.sources.settings import SourceSettings
 from oryx.errors import ConfigError
+from oryx.files import write_whole
 
 CHUNK = 256
 """Rows are read, and shuffled, in chunks of so many; the position before each chunk is noted."""
@@ -122,10 +124,5 @@ def reason(error: Exception) -> str:
 
 
 def _keep(file: Path, content: Any) -> None:
-    staging = file.with_suffix(f".{os.getpid()}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        staging.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(staging, file)
-    except OSError:  # it is made again next time
-        staging.unlink(missing_ok=True)
+    with suppress(OSError):  # it is made again next time
+        write_whole(file, json.dumps(content).encode())

@@ -72,6 +72,12 @@ class _Differing(DrawingSettings):
             raise ConfigError(
                 f"Setting 'shapes' is {self.shapes!r}; for a change of shape it must hold 2 or more."
             )
+        most = int(_SIZES["small"][1] * self.canvas[0])
+        if "size" in self.changes and self.min_object > most:
+            raise ConfigError(
+                f"Setting 'min_object' is {self.min_object}; for a change of size it must be at most {most}, "
+                "a small object on the smallest canvas."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

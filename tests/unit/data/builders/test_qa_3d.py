@@ -1,6 +1,7 @@
 """ScanQA and SQA3D files to records. The entries are in the forms that their authors document."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,14 @@ def test_records_that_cannot_be_written(output: Path, scanqa: Path, tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         write_records(read_scanqa(scanqa), read_marked(output), tmp_path / "file" / "a.jsonl")
+
+
+@pytest.mark.parametrize("source", ["features", "sam2", "MySource"])
+def test_ids_of_patches_and_tracks_are_no_objects_of_the_question(
+    output: Path, scanqa: Path, source: str
+) -> None:
+    scene = read_marked(output)["scene0011_00"]
+    question = read_scanqa(scanqa)[0]
+    for name, number in ((source, None), ("boxes", 1)):
+        record = build_record(question, replace(scene, source=name), output)
+        assert record["objects"][0] == {"id": 4, "label": "chair", "number": number}

@@ -113,3 +113,31 @@ def test_a_picture_of_nothing_keeps_its_size():
 
 def test_the_style_of_the_test_is_never_trained_on():
     assert [name for name, style in STYLES.items() if not style.trained] == ["noto"]
+
+
+def test_a_store_says_what_it_lacks(packages, tmp_path):
+    build_store(tmp_path / "part", [packages], partial=True)
+    missing = PictureStore(tmp_path / "part").missing
+    assert missing == ("fluent-flat", "emojione", "fxemoji", "streamline")
+    for name in missing:  # the rest of the packages: of no thing of the list, but there
+        root = tmp_path / "packages" / name
+        root.mkdir()
+        (root / "package.json").write_text(json.dumps({"name": STYLES[name].package}))
+        if STYLES[name].folder:
+            (root / STYLES[name].folder).mkdir()
+        else:
+            (root / "icons.json").write_text('{"icons": {"nothing": {"body": ""}}}')
+    for partial in (True, False):  # asking for less makes no other store
+        build_store(tmp_path / f"{partial}", [packages], partial=partial)
+    assert PictureStore(tmp_path / "True").missing == ()
+    files = [(tmp_path / name / "pictures.zip").read_bytes() for name in ("True", "False")]
+    assert files[0] == files[1]
+
+
+def test_an_output_that_is_a_file_is_refused_before_a_picture_is_read(packages, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    seen = []
+    with pytest.raises(ConfigError, match="out is a file; it must be a folder"):
+        build_store(tmp_path / "out", [packages], partial=True, progress=lambda *args: seen.append(args))
+    assert seen == []
+    assert (tmp_path / "out").read_text() == "mine"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -106,3 +107,20 @@ def test_broken_settings_are_named(tmp_path, furniture, drawn):
 def test_settings_out_of_range_are_named(change, message):
     with pytest.raises(ConfigError, match=message):
         check_settings(dataclasses.replace(SETTINGS, **change))
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path, furniture, drawn):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(ConfigError, match="out is a file; it must be a folder"):
+        build_rooms(tmp_path / "out", furniture, SETTINGS)
+    assert drawn == []
+
+
+def test_a_worker_that_dies(tmp_path, furniture, drawn, monkeypatch):
+    class Dead(build.ProcessPoolExecutor):
+        def submit(self, fn, /, *args, **kwargs):
+            return super().submit(os._exit, 9)
+
+    monkeypatch.setattr(build, "ProcessPoolExecutor", Dead)
+    with pytest.raises(ConfigError, match="fewer workers"):
+        build_rooms(tmp_path, furniture, SETTINGS, workers=2)

@@ -10,7 +10,7 @@ from oryx.data.builders.correspondence.scenes import find_scenes, open_scene
 from oryx.data.builders.correspondence.sources.masks import MaskSource
 from oryx.data.rooms.scannet import export_scannet
 from oryx.data.rooms.store import RoomStore
-from oryx.errors import MediaError
+from oryx.errors import ConfigError, MediaError
 
 VIEWS = [{1: (4, 4, 20, 20), 2: (4, 30, 20, 44)}, {2: (10, 10, 30, 30)}]
 
@@ -68,3 +68,9 @@ def test_a_store_without_depth_is_refused(tmp_path):
     with pytest.raises(MediaError, match=r"without 0\.depth\.png"):
         export_scannet(store, tmp_path / "out")
     assert not (tmp_path / "out" / "room000000").exists()
+
+
+def test_an_output_that_is_a_file_is_refused(store, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(ConfigError, match="out is a file; it must be a folder"):
+        export_scannet(store, tmp_path / "out")

@@ -7,6 +7,7 @@ import pytest
 
 from oryx.data.synthetic import SKILLS, make_source
 from oryx.data.synthetic.differences import CHANGES, SAME, Look, describe_difference
+from oryx.errors import ConfigError
 
 USUAL = Look("red", "circle", "center", "small")
 
@@ -118,3 +119,13 @@ def test_only_the_changes_asked_for():
             if answer.endswith((" is small, then large.", " is large, then small."))
         }
         assert answers - sizes <= ({SAME} if sample.skill == "frame_difference" else set())
+
+
+@pytest.mark.parametrize("skill", ["frame_difference", "picture_difference"])
+def test_small_and_large_must_not_be_one_size(skill):
+    make_source({skill: {"canvas": [32, 48], "min_object": 11}}, seed=0)
+    make_source({skill: {"canvas": [32, 48], "min_object": 12, "changes": ["color"]}}, seed=0)
+    with pytest.raises(ConfigError, match=r"'min_object' is 12; for a change of size it must be at most 11"):
+        make_source({skill: {"canvas": [32, 48], "min_object": 12}}, seed=0)
+    with pytest.raises(ConfigError, match="at most 8"):
+        make_source({skill: {"canvas": [24, 48]}}, seed=0)

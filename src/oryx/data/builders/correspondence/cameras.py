@@ -142,10 +142,14 @@ def find_boxes(scene: Scene, name: str | None = None) -> Path | None:
 def _from_numpy(path: Path) -> list[Box]:
     try:
         rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        if not isinstance(rows, np.ndarray):
+            raise ValueError("an archive of several")
+    except (OSError, ValueError, EOFError) as error:
         raise ConfigError(f"'{path}' cannot be read as a NumPy array ({error}).") from None
-    if rows.ndim != 2 or rows.shape[1] != 8 or not np.isfinite(rows).all():
-        raise ConfigError(f"'{path}' has the shape {rows.shape}; (boxes, 8) finite numbers are needed.")
+    if rows.ndim != 2 or rows.shape[1] != 8 or rows.dtype.kind not in "iuf" or not np.isfinite(rows).all():
+        raise ConfigError(
+            f"'{path}' has the shape {rows.shape} of {rows.dtype}; (boxes, 8) finite numbers are needed."
+        )
     return [Box(int(row[7]), None, row[:3], row[3:6], np.eye(3)) for row in rows.astype(float)]
 
 
@@ -192,7 +196,12 @@ def _read_alignment(scene: Scene) -> np.ndarray:
         numbers = []
     if len(numbers) != 16:
         raise MediaError(f"the boxes of '{scene.folder}' are aligned; '{path}' with axisAlignment is needed.")
-    return np.reshape(numbers, (4, 4))
+    alignment = np.reshape(numbers, (4, 4))
+    if not np.isfinite(alignment).all() or np.linalg.matrix_rank(alignment) < 4:
+        raise MediaError(
+            f"'{path}': axisAlignment is no matrix that can be undone; a rigid motion is needed."
+        )
+    return alignment
 
 
 def _unaligned(box: Box, alignment: np.ndarray) -> Box:

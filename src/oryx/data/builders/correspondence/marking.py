@@ -68,8 +68,8 @@ def mark_scene(
     objects = _objects(found, pictures, small, settings)
     if not any(entry.number for entry in objects):
         raise MediaError(
-            f"scene '{scene.folder}': no object is seen in {min(settings.min_views, len(views))} of the "
-            f"{len(views)} views that were kept, so there is nothing to mark."
+            f"scene '{scene.folder}': no object is seen in {settings.min_views} of the {len(views)} views "
+            "that were kept, so there is nothing to mark."
         )
     size = settings.mark_size or default_size(small)
     written = tuple(

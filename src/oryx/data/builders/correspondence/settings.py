@@ -65,6 +65,11 @@ class MarkSettings:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(f"{name} is {value!r}; a whole number of at least {least} is needed.")
+        if self.views < self.min_views:
+            raise ConfigError(
+                f"views is {self.views} and min_views {self.min_views}; an object cannot be seen in more "
+                "views than are kept."
+            )
         if self.objects > 99:
             raise ConfigError(f"objects is {self.objects}; at most 99 can be numbered.")
         if not 0 <= self.min_share < 1:

@@ -75,7 +75,7 @@ def write_haystacks(
                     "num_frames": length,
                 }
             )
-        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        lines = "".join(json.dumps(record) + "\n" for record in records)
         (staging / RECORDS).write_text(lines, encoding="utf-8")
         if output.exists():
             output.rmdir()

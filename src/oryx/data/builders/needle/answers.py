@@ -1,4 +1,4 @@
-"""What a captioner may not say: nothing, a refusal, a loop, a marker, more than anybody would read."""
+"""What a captioner may not say: nothing, a refusal, a loop, a marker, broken text, more than one reads."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _REFUSAL = re.compile(
 )
 # What the reader of the records would take for a place to fill in, or the chat for the end of a turn.
 _MARKERS = re.compile(r"<(image|video|idx\d?)>|<\|[^|>]{1,40}\|>")
+_HALVES = re.compile("[\ud800-\udfff]")  # of an emoji cut in two: no tokenizer takes them
 _MIN_LETTERS = 0.5
 _MAX_RUN = 5
 _LOOP_WORDS, _LOOP_SHARE = 24, 0.3
@@ -33,6 +34,8 @@ def find_fault(answer: str) -> str | None:
         return "too long"
     if _MARKERS.search(answer):
         return "marker"
+    if _HALVES.search(answer):
+        return "broken text"
     solid = [character for character in answer if not character.isspace()]
     if sum(character.isalpha() for character in solid) < _MIN_LETTERS * len(solid):
         return "no words"

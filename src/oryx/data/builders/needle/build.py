@@ -15,7 +15,7 @@ from oryx.data.builders.frame_store import FrameStore, Place, make_store, read_f
 from oryx.data.builders.needle.captioners import Attempt, Captioner, caption
 from oryx.data.builders.needle.clips import UnsuitableError, VideoFolder
 from oryx.data.builders.needle.contact_sheet import draw_contact_sheet
-from oryx.data.builders.needle.folder import LOG, RECORDS, SHEET, SUMMARY, open_folder, write_whole
+from oryx.data.builders.needle.folder import LOG, RECORDS, SHEET, SUMMARY, open_folder, write_file
 from oryx.data.builders.needle.log import RunLog, disk_error
 from oryx.data.builders.needle.questions import PROMPTS, draw_question
 from oryx.data.builders.needle.report import NeedleReport, make_report
@@ -97,11 +97,12 @@ def build_needles(
             _fill(run, workers, captioner, max_failures, progress)
         finally:
             stop.set()
+            workers.close()
             while (result := _taken(workers)) is not None:
                 run.finish(*result, captioner.name)
             run.write_records()
-        report = make_report(log, source.unusable, time.perf_counter() - began)
-        write_whole(output / SUMMARY, json.dumps(report.to_dict(), indent=1).encode() + b"\n")
+        report = make_report(log, time.perf_counter() - began)
+        write_file(output / SUMMARY, json.dumps(report.to_dict(), indent=1).encode() + b"\n")
         draw_contact_sheet(log.of("record"), log.of("clip"), run.store, output / SHEET)
     return report
 
@@ -209,8 +210,8 @@ class _Run:
     def write_records(self) -> None:
         """The file that the reader takes, in the order of the jobs."""
         records = [record for _, record in sorted(self.records.items())]
-        text = ",\n".join(json.dumps(record, ensure_ascii=False) for record in records)
-        write_whole(self.output / RECORDS, f"[\n{text}\n]\n".encode())
+        text = ",\n".join(json.dumps(record) for record in records)
+        write_file(self.output / RECORDS, f"[\n{text}\n]\n".encode())
 
     def _make_clip(self, number: int) -> dict[str, Any] | None:
         """Clip `number`, its frames kept; None if its video gives none."""
@@ -224,7 +225,8 @@ class _Run:
             if targets is None:
                 raise UnsuitableError("its frames are empty, or too much alike")
         except MediaError as error:
-            self.log.append("unsuitable", clip=number, video=name, reason=str(error))
+            is_unusable = name in self.source.unusable
+            self.log.append("unsuitable", clip=number, video=name, reason=str(error), unusable=is_unusable)
             return None
         try:
             place = self.store.write(number, frames.jpegs)

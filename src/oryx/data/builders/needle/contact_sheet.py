@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from oryx.data.builders.frame_store import FrameStore, read_frame
-from oryx.data.builders.needle.folder import write_whole
+from oryx.data.builders.needle.folder import write_file
 from oryx.data.lettering import own_font, wrap, write
 from oryx.media.sampling import spread
 
@@ -43,7 +43,7 @@ def draw_contact_sheet(
         sheet.paste(row, (0, _GAP + number * (_HEIGHT + _GAP)))
     file = io.BytesIO()
     sheet.save(file, "PNG")
-    write_whole(path, file.getvalue())
+    write_file(path, file.getvalue())
 
 
 def _draw_row(event: Mapping[str, Any], video: str, store: FrameStore) -> Image.Image:

@@ -106,9 +106,9 @@ class OpenAICaptioner:
         """The JSON that the server answers with."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "User-Agent": f"oryx/{__version__}"}
-        if self.key is not None:
-            headers["Authorization"] = f"Bearer {self.key}"
         request = urllib.request.Request(self.base_url + path, data, headers)
+        if self.key is not None:  # for this server alone, wherever it sends us
+            request.add_unredirected_header("Authorization", f"Bearer {self.key}")
         deadline = time.monotonic() + self.timeout
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as response:
@@ -125,7 +125,7 @@ class OpenAICaptioner:
             raise CaptionError(f"{self.base_url} cannot be reached ({reason})", True) from None
         try:
             return json.loads(answer)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CaptionError(f"{self.base_url} answered with something that is no JSON", False) from None
 
     def _refused(self, error: urllib.error.HTTPError) -> OryxError:
@@ -133,14 +133,14 @@ class OpenAICaptioner:
             said = error.read(_BLOCK).decode("utf-8", "replace")
         except (OSError, http.client.HTTPException):
             said = ""
-        with contextlib.suppress(ValueError, KeyError, TypeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             said = json.loads(said)["error"]["message"]
         reason = f"{error.code} {error.reason}" + (f": {' '.join(str(said).split())[:200]}" if said else "")
         if error.code in _REFUSED:
             return ConfigError(f"{self.base_url} refuses ({reason}); check address, key and model.")
         is_outage = error.code in _BUSY or error.code >= 500
         wait = error.headers.get("Retry-After", "") if error.headers else ""
-        seconds = float(wait) if wait.replace(".", "", 1).isdigit() else None
+        seconds = float(wait) if wait.replace(".", "", 1).isdecimal() else None
         return CaptionError(f"{self.base_url} refuses ({reason})", is_outage, seconds)
 
 

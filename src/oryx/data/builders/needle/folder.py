@@ -11,7 +11,6 @@ contact_sheet.png   some records to look at
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 from oryx.data.builders.needle.log import disk_error
 from oryx.data.builders.needle.settings import FREE_SETTINGS
 from oryx.errors import ConfigError
+from oryx.files import make_folder, write_whole
 
 SETTINGS, LOG, RECORDS = "settings.json", "log.jsonl", "needle.json"
 SUMMARY, SHEET = "summary.json", "contact_sheet.png"
@@ -30,28 +30,20 @@ def open_folder(path: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: it is a file, holds something else or a run with other settings, or cannot be written.
     """
-    if path.exists() and not path.is_dir():
-        raise ConfigError(f"the output {path} is a file; it must be a folder.")
     saved = path / SETTINGS
     if saved.is_file():
         _check_same(saved, settings)
     elif path.is_dir() and any(not entry.name.startswith(".") for entry in path.iterdir()):
         raise ConfigError(f"the output {path} is not empty and holds no run; choose another output.")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"the output {path} cannot be written ({error.strerror}).") from None
-    write_whole(saved, json.dumps(settings, indent=1).encode() + b"\n")
+    make_folder(path)
+    write_file(saved, json.dumps(settings, indent=1).encode() + b"\n")
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all. Raises OryxError where the disk refuses."""
-    staged = path.with_name(f".{path.name}.part")
     try:
-        staged.write_bytes(content)
-        os.replace(staged, path)
+        write_whole(path, content)
     except OSError as error:
-        staged.unlink(missing_ok=True)
         raise disk_error(path, error) from None
 
 

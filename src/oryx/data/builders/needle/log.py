@@ -3,7 +3,7 @@
 `event` is one of:
 clip        `clip` (its number), `video`, `times` (seconds of each frame), `place` and `bytes` of its frames,
             and its `jobs`: [number, task, target frames] of each
-unsuitable  `clip`, `video`, `reason`
+unsuitable  `clip`, `video`, `reason`, `unusable` (whether the whole video is, and not this stretch alone)
 record      `job`, `clip`, `record`, `captioner`, `tries`, `faults` (of thrown away answers), `seconds`
 skipped     `job`, `clip`, `video`, `idx`, `reason`, `again` (whether the next run tries), `tries`, ...
 """
@@ -61,7 +61,7 @@ class RunLog:
         """Write one event through to the disk. Raises OryxError where it refuses."""
         assert self._file is not None
         entry = {"event": event, **values}
-        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(entry).encode() + b"\n"
         try:
             while line:
                 line = line[self._file.write(line) :]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,11 +45,12 @@ class NeedleReport:
         return asdict(self)
 
 
-def make_report(log: RunLog, unusable: Mapping[str, str], seconds: float) -> NeedleReport:
+def make_report(log: RunLog, seconds: float) -> NeedleReport:
     """The report of the events in a log."""
     made = {event["job"]: event for event in log.of("record")}
     skipped = {event["job"]: event for event in log.of("skipped") if event["job"] not in made}
-    clips = log.of("clip")
+    clips, unsuitable = log.of("clip"), log.of("unsuitable")
+    videos = {event["video"] for event in clips}
     answers = [event["record"]["answer"] for event in made.values()]
     tasks = Counter(event["record"]["type"] for event in made.values())
     faults: Counter[str] = Counter()
@@ -61,7 +61,7 @@ def make_report(log: RunLog, unusable: Mapping[str, str], seconds: float) -> Nee
         captions=tasks[CAPTION],
         differences=tasks[DIFFERENCE],
         clips=len(clips),
-        videos=len({event["video"] for event in clips}),
+        videos=len(videos),
         frames=sum(len(event["times"]) for event in clips),
         frame_bytes=sum(event["bytes"] for event in clips),
         words=statistics.fmean(len(answer.split()) for answer in answers) if answers else 0.0,
@@ -71,8 +71,12 @@ def make_report(log: RunLog, unusable: Mapping[str, str], seconds: float) -> Nee
             {key: event[key] for key in ("job", "video", "idx", "reason", "again")}
             for event in skipped.values()
         ],
-        unusable=dict(unusable),
-        unsuitable=len(log.of("unsuitable")),
+        unusable={
+            event["video"]: event["reason"]
+            for event in unsuitable
+            if event.get("unusable") and event["video"] not in videos
+        },
+        unsuitable=len(unsuitable),
         captioners=sorted({event["captioner"] for event in made.values()}),
         seconds=round(seconds, 2),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,9 +50,10 @@ def look_at(image: Image.Image, thumbnail: np.ndarray) -> Look:
 def choose_targets(looks: Sequence[Look], tasks: Sequence[str], rng: random.Random) -> list[list[int]] | None:
     """Places of the frames for each task: one for a caption, two, ascending, for a difference.
 
-    From every scene comes its most detailed frame, but those beside a cut, which may be half of both scenes.
-    Captions take scenes in random order; differences take, at random, one of the pairs that are more unlike
-    than most. Where there are fewer scenes than tasks, other informative frames follow.
+    From every scene comes its most detailed frame; in scenes of three frames or more not one beside a cut,
+    which may be half of both scenes. Captions take scenes in random order; differences take, in random order,
+    the pairs that are more unlike than most, each again only when all had their turn. Where there are fewer
+    scenes than captions, or than a difference needs, other informative frames follow, wherever they are.
 
     Returns: None where the clip has too few informative frames, or a difference is asked for and no two of
         them differ.
@@ -71,10 +73,8 @@ def choose_targets(looks: Sequence[Look], tasks: Sequence[str], rng: random.Rand
     if DIFFERENCE in tasks and not pairs:
         return None
     rng.shuffle(pairs)
-    chosen = []
-    for number, task in enumerate(tasks):
-        chosen.append([next(captions)] if task == CAPTION else list(pairs[number % len(pairs)]))
-    return chosen
+    differences = itertools.cycle(pairs)
+    return [[next(captions)] if task == CAPTION else list(next(differences)) for task in tasks]
 
 
 def _best(scene: range, looks: Sequence[Look]) -> int | None:

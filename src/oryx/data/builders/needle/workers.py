@@ -14,14 +14,17 @@ Result = TypeVar("Result")
 class Workers(Generic[Task, Result]):
     """Threads that run `work` on what is given to them.
 
-    They are daemons: a program that is interrupted does not wait for a server that never answers.
+    They end when it is closed, and are daemons: a program that is interrupted does not wait for a server that
+    never answers.
     """
 
     def __init__(self, work: Callable[[Task], Result], num_threads: int) -> None:
         self.num_pending = 0
         """Tasks given whose results were not taken."""
         self._work = work
-        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._num_threads = num_threads
+        self._closed = threading.Event()
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()  # None ends a thread
         self._results: queue.SimpleQueue[tuple[Task, Result | BaseException]] = queue.SimpleQueue()
         for _ in range(num_threads):
             threading.Thread(target=self._run, daemon=True).start()
@@ -42,9 +45,16 @@ class Workers(Generic[Task, Result]):
             raise result
         return task, result
 
+    def close(self) -> None:
+        """End the threads once what they are doing is done. Tasks that wait are never begun."""
+        self._closed.set()
+        for _ in range(self._num_threads):
+            self._tasks.put(None)
+
     def _run(self) -> None:
-        while True:
-            task = self._tasks.get()
+        while (task := self._tasks.get()) is not None:
+            if self._closed.is_set():
+                continue
             try:
                 self._results.put((task, self._work(task)))
             except BaseException as error:  # raised again where results are taken

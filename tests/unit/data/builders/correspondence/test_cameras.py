@@ -118,3 +118,32 @@ def test_a_broken_array_of_boxes_and_none_at_all(scannet: Path) -> None:
     (scannet / "x_aligned_bbox.npy").write_bytes(b"no array")
     with pytest.raises(ConfigError, match="NumPy array"):
         read_boxes(scene)
+
+
+@pytest.mark.parametrize("rows", [np.full((2, 8), "1"), np.full((2, 8), True), np.zeros((2, 8), complex)])
+def test_an_array_of_something_else(scannet: Path, rows: np.ndarray) -> None:
+    (scannet / "boxes.json").unlink()
+    np.save(scannet / "x_aligned_bbox.npy", rows)
+    with pytest.raises(ConfigError, match=r"\(boxes, 8\) finite numbers"):
+        read_boxes(open_scene(scannet))
+
+
+@pytest.mark.parametrize("content", ["empty", "archive"])
+def test_a_file_that_is_no_single_array(scannet: Path, content: str) -> None:
+    (scannet / "boxes.json").unlink()
+    with (scannet / "x_aligned_bbox.npy").open("wb") as file:
+        if content == "archive":
+            np.savez(file, rows=np.zeros((2, 8)))
+    with pytest.raises(ConfigError, match="NumPy array"):
+        read_boxes(open_scene(scannet))
+
+
+@pytest.mark.parametrize("numbers", ["0 " * 16, "nan " * 16, "1 0 0 0 1 0 0 0 0 0 1 0 0 0 0 1"])
+def test_an_alignment_that_cannot_be_undone(scannet: Path, numbers: str) -> None:
+    (scannet / "boxes.json").unlink()
+    np.save(scannet / "scene0001_00_aligned_bbox.npy", np.array([[1, 2, 3, 0.5, 0.6, 0.7, 5, 8]]))
+    (scannet / "scene0001_00.txt").write_text(f"axisAlignment = {numbers}\n")
+    with pytest.raises(
+        MediaError, match=r"scene0001_00\.txt': axisAlignment is no matrix that can be undone"
+    ):
+        read_boxes(open_scene(scannet))

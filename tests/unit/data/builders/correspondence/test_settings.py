@@ -19,6 +19,8 @@ from oryx.errors import ConfigError
         ({"views": True}, "views is True"),
         ({"candidates": 0}, "candidates is 0"),
         ({"min_views": 0}, "min_views is 0"),
+        ({"views": 1}, "views is 1 and min_views 2; an object cannot be seen in more views than are kept"),
+        ({"views": 3, "min_views": 4}, "views is 3 and min_views 4"),
         ({"mark_size": 8}, "at least 9"),
         ({"max_side": 8}, "at least 32"),
         ({"min_share": 1.0}, "min_share is 1.0"),
@@ -35,3 +37,7 @@ def test_what_json_keeps_is_what_the_result_depends_on() -> None:
     assert json.loads(json.dumps(kept)) == kept
     assert kept["exclude"] == ["wall"]
     assert "device" not in kept
+
+
+def test_a_single_view_where_one_is_enough() -> None:
+    assert MarkSettings(views=1, min_views=1).views == 1

@@ -10,7 +10,7 @@ from factories import make_processor
 from PIL import Image
 
 from oryx.data.builders import frame_store
-from oryx.data.builders.haystack.needles import drawn_needles
+from oryx.data.builders.haystack.needles import Needle, drawn_needles
 from oryx.data.builders.haystack.sources import open_haystack
 from oryx.data.builders.haystack.write import write_haystacks
 from oryx.data.sources.opening import open_source
@@ -96,3 +96,9 @@ def test_a_full_disk_leaves_nothing(stand_in, tmp_path, monkeypatch):
 def test_options_that_cannot_be(tmp_path, options):
     with pytest.raises(ConfigError):
         write(tmp_path / "out", **options)
+
+
+def test_half_a_character_in_an_answer(tmp_path):
+    needles = lambda number: Needle(Image.new("RGB", (32, 32)), "What?", "a \ud83d")  # noqa: E731
+    (record,) = write_haystacks(tmp_path / "out", open_haystack("drawn", 0, 32, 32), needles, [3], [0.0], 1)
+    assert json.loads((tmp_path / "out" / "haystacks.jsonl").read_text()) == record

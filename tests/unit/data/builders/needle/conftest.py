@@ -76,6 +76,8 @@ class FakeServer:
                 pass
 
             def do_GET(self) -> None:
+                with owner._lock:
+                    owner.headers.append(dict(self.headers))
                 self.send(200, {}, json.dumps(owner.models).encode())
 
             def do_POST(self) -> None:
@@ -121,6 +123,10 @@ def server() -> Iterator[FakeServer]:
     fake = FakeServer()
     yield fake
     fake.close()
+
+
+other_server = server
+"""Another one."""
 
 
 class SayingCaptioner:

@@ -22,6 +22,7 @@ from oryx.data.builders.needle.answers import MAX_WORDS, find_fault
         ("A man <image> with a hat.", "marker"),
         ("Frame <idx1> shows a man.", "marker"),
         ("A man.<|im_end|>", "marker"),
+        ("A man smiles. \ud83d", "broken text"),
     ],
 )
 def test_nonsense_is_named(answer, fault):

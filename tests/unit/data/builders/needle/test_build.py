@@ -207,6 +207,14 @@ def test_nonsense_is_thrown_away_counted_and_named(videos, out, server):
     assert build(videos, out, captioner, {"count": 3}).skipped == [skip]  # it is not asked for again
 
 
+def test_half_a_character_is_no_caption(videos, out, server):
+    broken = b'{"choices": [{"message": {"content": "A ground \\ud83d."}}]}'
+    server.script = lambda number, _: (200, {}, broken) if number == 0 else "A whole ground."
+    report = build(videos, out, OpenAICaptioner(server.url, "seer", workers=1), {"count": 2})
+    assert report.faults == {"broken text": 1}
+    assert [record["answer"] for record in records_of(out)] == ["A whole ground."] * 2
+
+
 def test_an_endpoint_that_is_away_ends_the_run_and_the_next_goes_on(videos, out, server):
     server.script = lambda number, _: "A ground." if number < 2 else 503
     captioner = OpenAICaptioner(server.url, "seer", workers=1)
@@ -248,6 +256,11 @@ def test_black_videos_and_other_files_are_passed_over_and_named(film, out, sayer
     assert "room for 5 frames" in report.unusable["short.mp4"]
     reasons = {event["video"]: event["reason"] for event in events_of(out, "unsuitable")}
     assert reasons["black.mp4"] == "its frames are empty, or too much alike"
+    again = build(folder, out, sayer(), {"count": 12})  # there is nothing left to do
+    assert again.unusable == report.unusable
+    assert json.loads((out / "summary.json").read_text())["unusable"] == report.unusable
+    film("short.mp4", (60, 60))
+    assert set(build(folder, out, sayer(), {"count": 40}).unusable) == {"notes.txt"}
 
 
 @pytest.mark.parametrize("kind", ["black", "text"])
@@ -357,3 +370,19 @@ def test_an_oryx_model_is_a_captioner(videos, out):
     assert report.records == 4
     assert report.captioners == ["nano"]
     assert all(record["answer"] for record in records_of(out))
+
+
+def test_no_thread_is_left_behind(videos, out, sayer):
+    threads = []
+    captioner = sayer(workers=3)
+    said = captioner.describe
+
+    def describe(pictures, prompt):
+        threads.append(threading.current_thread())
+        return said(pictures, prompt)
+
+    captioner.describe = describe
+    build(videos, out, captioner, {"count": 4})
+    for thread in threads:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in threads)

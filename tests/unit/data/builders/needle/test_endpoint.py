@@ -35,6 +35,15 @@ def test_no_key_is_sent_where_there_is_none_and_it_is_never_shown(server):
     assert "secret" not in repr(OpenAICaptioner(server.url, key="secret"))
 
 
+def test_the_key_does_not_follow_a_server_that_sends_elsewhere(server, other_server):
+    server.script = lambda *_: (302, {"Location": other_server.url}, b"")
+    with pytest.raises(CaptionError, match="without choices"):
+        ask(server, key="secret")
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+    (headers,) = other_server.headers
+    assert "Authorization" not in headers
+
+
 def test_the_full_address_will_do_too(server):
     assert OpenAICaptioner(server.url + "/chat/completions", "seer").describe([], "?").startswith("A picture")
 
@@ -97,6 +106,8 @@ def test_what_will_never_work_is_a_config_error(server, code):
         (429, True, "refuses .429"),
         (400, False, "refuses .400"),
         ((200, {}, b"<html>hello"), False, "no JSON"),
+        pytest.param((200, {}, b"[" * 200_000), False, "no JSON", id="deep"),
+        pytest.param((400, {}, b"[" * 200_000), False, "refuses .400", id="deep refusal"),
         ({"choices": []}, False, "without choices"),
         ({"error": "odd"}, False, "without choices"),
         ({"choices": [{"message": {"content": "A"}, "finish_reason": "length"}]}, False, "cut off"),
@@ -118,6 +129,14 @@ def test_how_long_to_wait_is_read(server):
     with pytest.raises(CaptionError, match="slow down") as caught:
         ask(server)
     assert caught.value.wait == 2.5
+
+
+@pytest.mark.parametrize("said", ["soon", "\xb2", "1.2.3", "."])
+def test_a_time_to_wait_that_is_none(server, said):
+    server.script = lambda *_: (429, {"Retry-After": said}, b"slow down")
+    with pytest.raises(CaptionError, match="slow down") as caught:
+        ask(server)
+    assert caught.value.wait is None
 
 
 def test_a_server_that_does_not_answer_is_left(server):

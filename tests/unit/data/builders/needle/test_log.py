@@ -68,3 +68,12 @@ def test_a_disk_that_is_really_full():
     log._file = open("/dev/full", "ab", buffering=0)  # noqa: SIM115
     with log._file, pytest.raises(OryxError, match="No space left"):
         log.append("record")
+
+
+def test_halves_of_characters_are_kept(tmp_path):
+    """A file's name may hold bytes that are no UTF-8, a server's message half of an emoji."""
+    video = os.fsdecode(b"caf\xe9.mp4")
+    with RunLog(tmp_path / "log.jsonl") as log:
+        log.append("skipped", video=video, reason="said \ud83d")
+    with RunLog(tmp_path / "log.jsonl") as log:
+        assert log.events == [{"event": "skipped", "video": video, "reason": "said \ud83d"}]

@@ -82,3 +82,11 @@ def test_what_is_informative():
     assert not look_at(flat, thumbnail(flat)).is_informative
     assert not look_at(noise_free_fade, thumbnail(noise_free_fade)).is_informative
     assert look_at(door, thumbnail(door)).is_informative
+
+
+def test_differences_of_a_clip_take_its_pairs_in_turn():
+    looks = looks_of(scenes(6, 6, 6))
+    for seed in range(5):
+        tasks = ["caption", "diff", "caption", "diff"]
+        _, first, _, second = choose_targets(looks, tasks, random.Random(seed))
+        assert first != second  # two of the three pairs of three scenes are asked about

@@ -1,0 +1,90 @@
+"""Files that appear whole or not at all, and places that can be written to, told before any work is done."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from oryx.errors import ConfigError
+
+
+@contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """A hidden path beside `path` to write to, which takes its place when the block ends well.
+
+    It is removed when the block does not. The folder must be there; others may write the same file at this
+    moment, and the last one stays.
+
+    Raises:
+        OSError: the disk refuses, or the block wrote nothing.
+    """
+    staging = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        yield staging
+        os.replace(staging, path)
+    except BaseException:
+        with suppress(OSError):
+            staging.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, data: bytes) -> Path:
+    """Write a file whole or not at all, with its folder, and return its path. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with staged(path) as staging:
+        staging.write_bytes(data)
+    return path
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder to write to, unless it is there.
+
+    Raises:
+        ConfigError: a file of that name, or a place where none can be made.
+    """
+    _refuse_file(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the output {path} cannot be written ({error.strerror}).") from None
+
+
+def check_folder(path: Path) -> None:
+    """Refuse what `make_folder` would refuse, or what nothing could be written to, without making anything.
+
+    Raises:
+        ConfigError: a file of that name, or a place where nothing can be made.
+    """
+    _refuse_file(path)
+    _check_place(path, [path, *path.absolute().parents])
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written, as far as it can be seen without writing anything.
+
+    Raises:
+        ConfigError: a folder of that name, or a place where no file can be made.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} cannot be written (a folder has this name).")
+    _check_place(path, path.absolute().parents)
+
+
+def _check_place(path: Path, folders: Sequence[Path]) -> None:
+    """Whether things can be made in the first of the folders that is there."""
+    nearest = next(folder for folder in folders if os.path.exists(folder))
+    if not nearest.is_dir():
+        reason = f"{nearest} is a file"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        reason = f"{nearest} does not allow it"
+    else:
+        return
+    raise ConfigError(f"{path} cannot be written ({reason}).")
+
+
+def _refuse_file(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"the output {path} is a file; it must be a folder.")

@@ -1,0 +1,101 @@
+"""Files appear whole or not at all; what cannot be written is refused before any work."""
+
+import os
+import threading
+
+import pytest
+
+from oryx import files
+from oryx.errors import ConfigError
+from oryx.files import check_folder, check_writable, make_folder, staged, write_whole
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_written_with_its_folder(tmp_path):
+    path = tmp_path / "new" / "file.bin"
+    assert write_whole(path, b"one") == path
+    write_whole(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert names_in(path.parent) == ["file.bin"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_was_there_stays_when_the_writing_ends_badly(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write_half():
+        with staged(path) as staging:
+            staging.write_text("half")
+            assert names_in(tmp_path) == [staging.name, "file"]  # hidden, beside it
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert path.read_text() == "old"
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_a_disk_that_refuses_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "file", b"new")
+    assert names_in(tmp_path) == []
+
+
+def test_nothing_written_is_an_error_and_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError), staged(tmp_path / "file"):
+        pass
+    assert names_in(tmp_path) == []
+
+
+def test_many_may_write_the_same_file(tmp_path):
+    path, contents = tmp_path / "file", [bytes([number]) * 100_000 for number in range(8)]
+    threads = [threading.Thread(target=write_whole, args=(path, content)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_bytes() in contents
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_a_place_that_cannot_be_written_is_refused_without_writing(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "taken.md").mkdir()
+    check_writable(tmp_path / "new" / "folders" / "card.md")
+    check_writable(tmp_path / "file")
+    with pytest.raises(ConfigError, match=r"below.md cannot be written \(.*file is a file\)"):
+        check_writable(tmp_path / "file" / "below.md")
+    with pytest.raises(ConfigError, match=r"taken.md cannot be written \(a folder has this name\)"):
+        check_writable(tmp_path / "taken.md")
+    assert names_in(tmp_path) == ["file", "taken.md"]
+
+
+def test_a_folder_without_permission_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "access", lambda *_: False)  # root may write everywhere
+    for check in (check_writable, check_folder):
+        with pytest.raises(ConfigError, match=r"new cannot be written \(.* does not allow it\)"):
+            check(tmp_path / "new")
+    with pytest.raises(ConfigError, match="does not allow it"):
+        check_folder(tmp_path)
+
+
+def test_folders(tmp_path):
+    (tmp_path / "file").write_text("")
+    for check in (check_folder, make_folder):
+        with pytest.raises(ConfigError, match="file is a file; it must be a folder"):
+            check(tmp_path / "file")
+        with pytest.raises(ConfigError, match=r"below cannot be written \(.*\)"):
+            check(tmp_path / "file" / "below")
+    check_folder(tmp_path / "new" / "inner")
+    assert names_in(tmp_path) == ["file"]
+    make_folder(tmp_path / "new" / "inner")
+    make_folder(tmp_path / "new" / "inner")
+    assert (tmp_path / "new" / "inner").is_dir()
