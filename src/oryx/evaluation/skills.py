@@ -16,12 +16,10 @@ from typing import Any
 
 from oryx.data.pictures import PictureStore
 from oryx.data.synthetic import Source, make_source
-from oryx.data.synthetic.settings import did_you_mean
+from oryx.data.synthetic.settings import FIRST_TEST_SEED, did_you_mean
 from oryx.errors import ConfigError
 from oryx.evaluation.answers import answer_samples, question_of
 from oryx.evaluation.metrics import events_named, exact_score, is_exact, token_f1, wilson_interval
-
-FIRST_TEST_SEED = 10_000_000
 
 _KEPT_WRONG = 5
 _VIDEO_SKILLS = ("video_order", "video_direction", "needle", "frame_at", "frame_difference")

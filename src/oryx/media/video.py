@@ -1,6 +1,7 @@
 """Videos: which frames to take is decided first, and only what is needed for them is decoded."""
 
 import logging
+import os
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -98,7 +99,7 @@ def open_clip(
     """
     check_dials(max_frames, fps)
     is_path = isinstance(source, str | Path)
-    is_file = isinstance(source, bytes) or (is_path and not Path(source).is_dir())  # type: ignore[arg-type]
+    is_file = isinstance(source, bytes) or (is_path and not os.path.isdir(source))  # type: ignore[arg-type]
     info = probe_video(source) if is_file else None  # type: ignore[arg-type]
     return choose_clip(source, info, max_frames, fps, focus, keyframes)
 

@@ -1,5 +1,6 @@
 """What the files of a visual say before a pixel is decoded, read once however many plans are tried."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,14 @@ from oryx.media.image import image_size
 from oryx.media.sampling import VideoInfo
 from oryx.media.video import Clip, choose_clip, probe_video
 from oryx.media.views import list_views
-from oryx.processing.visuals import FEW_FRAMES, check_numbers, check_switch, visual_source, visual_type
+from oryx.processing.visuals import (
+    FEW_FRAMES,
+    check_numbers,
+    check_switch,
+    is_list,
+    visual_source,
+    visual_type,
+)
 
 
 @dataclass(frozen=True)
@@ -67,14 +75,14 @@ def read_header(visual: Mapping[str, Any]) -> Header:
         source, name = list(source), ""
     else:
         name = _name(source, "")
-    if isinstance(source, list | tuple):
+    if is_list(source):
         if keyframes:
             raise ConfigError("keyframes need a video file: a list of pictures has none.")
         if not source:
             raise MediaError("the list of frames is empty; it needs at least one.")
         name = name or f"{len(source)} {'views' if kind == 'views' else 'frames'}"
         return Header(kind, name, source, tuple(map(_size, source)), len(source), is_list=True)
-    if isinstance(source, str | Path) and Path(source).is_dir():
+    if isinstance(source, str | Path) and os.path.isdir(source):
         pictures: Sequence[Any] = list_views(source)
         return Header(kind, name, source, (image_size(pictures[0]),), len(pictures))
     info = probe_video(source)

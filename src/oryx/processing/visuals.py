@@ -98,9 +98,11 @@ def visual_type(visual: Any) -> str:
         raise ConfigError(
             f'a visual must be a dict such as {{"type": "image", "image": ...}}, not {type(visual).__name__}.'
         )
-    name = visual.get("type") or next((name for name in _SOURCES if name in visual), None)
+    name = visual.get("type")
+    if name is None:
+        name = next((name for name in _SOURCES if name in visual), None)
     kind = _ALIASES.get(name, name) if isinstance(name, str) else name
-    if kind not in _SOURCES:
+    if not isinstance(kind, str) or kind not in _SOURCES:
         raise ConfigError(f"a visual's type cannot be {name!r}; {nearest(name, list(_SOURCES))}.")
     known = (*_COMMON, *_SOURCES[kind], *_DIALS[kind], *([str(name)] if name != kind else []))
     for key in visual:
@@ -253,7 +255,7 @@ def _open_frames(
         source = list_views(source)
     elif isinstance(source, np.ndarray) and source.ndim == 4:
         source = [Image.fromarray(frame) for frame in source]
-    if kind == "views" or isinstance(source, list | tuple):
+    if kind == "views" or is_list(source):
         if not source:
             raise MediaError(
                 f"the list of {'views' if kind == 'views' else 'frames'} is empty; it needs at least one."
@@ -266,6 +268,11 @@ def _open_frames(
 
     clip = open_clip(source, max_frames, fps, visual.get("focus"), keyframes)
     return _images(clip), clip.num_frames, clip.times, (clip.height, clip.width)
+
+
+def is_list(source: Any) -> bool:
+    """Whether frames are given one by one, not as a file or a folder; they may be made as they are read."""
+    return isinstance(source, Sequence) and not isinstance(source, str | bytes)
 
 
 def _images(clip: "Clip") -> Frames:

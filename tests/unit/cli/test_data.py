@@ -8,6 +8,7 @@ from made_records import png, turns
 
 from oryx.cli.data_pack import parse_size
 from oryx.errors import ConfigError
+from oryx.media.video import read_frames
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,75 @@ def test_frames_that_training_would_not_choose_are_decoded_too(run, data):
     result = run("data", "check", data, "--json", "--workers", 0)
     (source,) = json.loads(result.out)["checked"][0]["sources"]
     assert [problem.partition(": ")[2][:8] for problem in source["broken"]] == ["frame 1:"] * 2
+
+
+NEEDLE = {"video_long": "v.mp4", "idx": 0, "type": "caption", "question": "<idx>?", "answer": "It."}
+DEEP = json.loads("[" * 600 + "]" * 600)
+ODD = [
+    {"conversations": turns("What \ud83d?")},
+    {"conversations": turns(answer="\ud83d")},
+    {"messages": [{"role": "user", "content": 5}]},
+    {"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}]},
+    {"messages": [{"role": ["user"], "content": "What?"}]},
+    {"messages": [{"role": "user", "content": [{"type": ["text"], "text": "hi"}]}]},
+    {"conversations": turns(), "visuals": 5},
+    {"conversations": turns("<image>"), "visuals": [{"type": ["image"], "image": "0.png"}]},
+    {"conversations": turns("<image>"), "image": DEEP},
+    {"conversations": turns("<image>"), "image": "\ud83d.png"},
+    {"conversations": turns("<image>"), "video": "v" * 5000},
+    {"conversations": turns("<image>"), "image": {"patch": "0.png", "start_num": 0, "size": 10**14}},
+    {"conversations": turns("<image>"), "image": {"patch": "0.png", "start_num": 10**30, "size": 1}},
+    {"conversations": turns("<image>"), "image": {"patch": "0.png", "start_num": 0, "size": float("inf")}},
+    {"conversations": turns("<image>"), "visuals": [{"type": [], "image": "0.png"}]},
+    {**NEEDLE, "type": ["caption"]},
+    {"conversations": turns(answer=None)},
+    {"conversations": turns()[:1]},
+]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_odd_record_is_named_and_ends_nothing(run, data, quick):
+    data.write_text(json.dumps([*ODD, {"conversations": turns()}]))
+    result = run("data", "check", data, "--json", "--workers", 0, *(["--quick"] if quick else []))
+    assert result.code == 2, result
+    (source,) = json.loads(result.out)["checked"][0]["sources"]
+    places = [problem.partition(": ")[0] for problem in source["broken"]]
+    assert places == [f"{data} record {number}" for number in range(len(ODD))]
+
+
+def test_odd_records_are_left_out_of_packs(run, data):
+    data.write_text(json.dumps([*ODD[:-2], {"conversations": turns()}]))
+    result = run("data", "pack", data, data.parent / "packed", "--skip-broken", "--json")
+    assert result.code == 0, result
+    assert json.loads(result.out)["records"] == 1
+
+
+@pytest.mark.parametrize("kind", ["film", "folder"])
+def test_frames_that_other_passes_show_are_decoded_too(run, data, video, kind, monkeypatch):
+    """Of a long video that is a file or a folder too."""
+    seen = []
+    if kind == "film":
+
+        def read(source, indices):
+            seen.extend(indices)
+            return read_frames(source, indices)
+
+        monkeypatch.setattr("oryx.data.sources.checking.read_frames", read)
+        long_video = video("v.mp4", num_frames=300)
+    else:
+        long_video = data.parent / "folder"
+        long_video.mkdir()
+        for number in range(300):
+            (long_video / f"{number}.png").write_bytes(png(number, 8, 8)[: 40 if number == 7 else None])
+    data.write_text(json.dumps([{**NEEDLE, "video_long": str(long_video), "idx": [298]}]))
+    result = run("data", "check", data, "--json", "--workers", 0)
+    if kind == "film":
+        assert result.code == 0, result
+        assert {0, 298, 299} < set(seen)
+        assert len(seen) > 192
+    else:
+        (problem,) = json.loads(result.out)["checked"][0]["sources"][0]["broken"]
+        assert problem.startswith(f"{data} record 0: frame 7: ")
 
 
 def test_workers_find_the_same(run, data):

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import av
@@ -31,6 +31,33 @@ def test_patchify_is_channel_major_and_row_major(picture: Picture) -> None:
     assert rows.dtype == np.uint8
     pixels = np.asarray(image)
     assert np.array_equal(rows[4].reshape(3, 4, 4), pixels[4:8, 4:8].transpose(2, 0, 1))
+
+
+class Drawn(Sequence):
+    """Frames that are made as they are read."""
+
+    def __init__(self, draw: Picture) -> None:
+        self.draw = draw
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, place: int) -> Image.Image:
+        if place >= 3:
+            raise IndexError
+        return self.draw(64, 96, place)
+
+
+def test_frames_that_are_made_as_they_are_read_are_those_of_a_list(picture: Picture) -> None:
+    drawn, listed = ({"type": "video", "video": frames} for frames in (Drawn(picture), list(Drawn(picture))))
+    assert np.array_equal(encode_visual(drawn, RULE).patches, encode_visual(listed, RULE).patches)
+    assert forecast_visual(drawn, RULE).views == encode_visual(listed, RULE).views
+
+
+@pytest.mark.parametrize("name", [["image"], {}, "", 0])
+def test_a_type_that_is_no_text_is_refused(picture: Picture, name: object) -> None:
+    with pytest.raises(ConfigError, match="a visual's type cannot be"):
+        visual_type({"type": name, "image": picture()})
 
 
 def test_image_views_hold_the_resized_pixels(picture: Picture) -> None:

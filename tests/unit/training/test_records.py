@@ -161,7 +161,7 @@ def test_batches_of_a_group_cost_the_same(tmp_path, with_sources, processor):
         (tmp_path / f"{number}.png").write_bytes(png(number, 32, 32))
         # A picture, or a text that takes many more positions.
         picture = {"conversations": turns("<image>\nA?", "b"), "image": f"{number}.png"}
-        entries.append(picture if number % 3 else {"conversations": turns("A?", "a b " * (number % 50))})
+        entries.append(picture if number % 3 else {"conversations": turns("A?", "a b " * (1 + number % 50))})
     (tmp_path / "a.json").write_text(json.dumps(entries))
     spreads = {}
     for group in (1, 4):

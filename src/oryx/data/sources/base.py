@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from oryx.data.sources.entries import as_record
 from oryx.data.sources.media import Opener
 from oryx.data.sources.record import Record
 from oryx.data.sources.settings import SourceSettings
-from oryx.errors import OryxError
+from oryx.errors import ConfigError, OryxError
 
 
 class Source(ABC):
@@ -61,6 +61,9 @@ class Source(ABC):
             return as_record(entry, place, opener, self.settings)
         except OryxError as error:
             raise type(error)(f"{place}: {error}") from None
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:
+            # A file may hold anything anywhere, and no list of checks is complete.
+            raise ConfigError(f"{place}: it has another form ({error}).") from None
 
     def fingerprint(self) -> str:
         """A text that changes when its records may have."""
@@ -113,3 +116,16 @@ def file_identity(path: Path) -> list[Any]:
     """Changes when a file does."""
     state = path.stat()
     return [str(path.resolve()), state.st_size, state.st_mtime_ns]
+
+
+def folder_identity(folder: Path, files: Iterable[Path]) -> list[Any]:
+    """Changes when one of a folder's files does, or comes, or goes; short, however many they are."""
+
+    def state(file: Path) -> list[Any]:
+        try:
+            found = file.stat()
+        except OSError:  # not there
+            return [str(file)]
+        return [str(file), found.st_size, found.st_mtime_ns]
+
+    return [str(folder.resolve()), digest([state(file) for file in files])]

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from oryx.data.sources.base import Source
 from oryx.data.sources.counting import Finding, Measuring, look_at
-from oryx.data.sources.media import Frames, open_picture, open_video
+from oryx.data.sources.media import Frames, is_folder, open_picture, open_video
 from oryx.data.sources.needle import Needle
 from oryx.data.sources.record import MEDIA_KEYS, Record
 from oryx.errors import ConfigError, OryxError
 from oryx.media.image import open_image
 from oryx.media.probe import probe_video
 from oryx.media.video import read_frames
+from oryx.media.views import list_views
 
 if TYPE_CHECKING:
     from oryx.processing.processor import OryxProcessor
@@ -112,11 +113,15 @@ def _encode(record: Record, processor: OryxProcessor) -> Any:
 
 
 def _decode_long_video(needle: Needle) -> None:
+    """All frames that are stored; of a film, those that some pass shows."""
     if isinstance(needle.video, Frames | list):
         _decode_frames(needle.video)
-    elif not isinstance(needle.video, str):
+    elif is_folder(needle.video):
+        _decode_frames(list_views(needle.video))
+    else:
         source = open_video(needle.video)
-        with closing(read_frames(source, range(probe_video(source).num_frames))) as frames:
+        shown = needle.spread(probe_video(source).num_frames)
+        with closing(read_frames(source, sorted({*shown, *needle.targets}))) as frames:
             for _ in frames:
                 pass
 

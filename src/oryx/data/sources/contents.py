@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from oryx.data.sources.media import Frames, Slice
+from oryx.data.sources.media import Frames, Slice, is_folder
 from oryx.data.sources.record import Record
 from oryx.errors import MediaError
 from oryx.media.image import open_file
@@ -78,7 +78,7 @@ def _read_visual(visual: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_video(source: Any) -> Any:
     """A file, a row of frames of which some are chosen, or a list of frames that is used as it is."""
-    if isinstance(source, str) and Path(source).is_dir():
+    if is_folder(source):
         return Row(_read(frame) for frame in list_views(source))
     if isinstance(source, Frames):
         return Row(_read(frame) for frame in source)

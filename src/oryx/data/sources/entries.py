@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from oryx.data.marks import Mark
@@ -43,6 +43,7 @@ def as_record(entry: Any, place: str, opener: Opener, settings: SourceSettings) 
     if "video_long" in entry:
         video = opener.resolve(entry["video_long"])
         needle = read_needle(entry, video, settings.needle_frames, settings.dials)
+        _check_characters([needle.question, needle.answer, entry.get("id")])
         return Record(place, [], [], entry.get("id"), settings.channel_order, needle)
     waiting = _named_visuals(entry)
     if "conversations" in entry:
@@ -54,14 +55,18 @@ def as_record(entry: Any, place: str, opener: Opener, settings: SourceSettings) 
     else:
         turns, visuals = _read_caption(entry, waiting, settings.prompt), waiting
     resolved = [with_dials(_as_visual(visual, opener), settings.dials) for visual in visuals]
+    # Media are left out: the path of a file may hold bytes that are no UTF-8.
+    dials = [{key: visual[key] for key in visual if key not in MEDIA_KEYS} for visual in resolved]
+    _check_characters([turns, dials, entry.get("id")])
     return Record(place, resolved, turns, entry.get("id"), settings.channel_order)
 
 
 def _named_visuals(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Visual dicts of everything that stands beside the conversation, media unresolved."""
-    visuals = list(entry.get("visuals") or [])
-    if not all(isinstance(visual, Mapping) for visual in visuals):
+    given = entry.get("visuals", [])
+    if not isinstance(given, list | tuple) or not all(isinstance(visual, Mapping) for visual in given):
         raise ConfigError('"visuals" must be a list of objects.')
+    visuals = list(given)
     for column, kind in _COLUMNS.items():
         value = entry.get(column)
         if value is None:
@@ -148,3 +153,26 @@ def _as_subtitles(entries: Any) -> list[str | Subtitle]:
         entry if isinstance(entry, str) else build(Subtitle, entry, lambda key: key, f"subtitles[{number}]")
         for number, entry in enumerate(entries)
     ]
+
+
+def _check_characters(said: Any) -> None:
+    """Raises ConfigError for half a character, which neither a tokenizer nor a file takes."""
+    for text in _texts(said):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = ascii(text[error.start])
+            raise ConfigError(f"it holds {half}, half a character, as is left of a cut-off emoji.") from None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in plain values, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mark | Subtitle):
+        yield value.text
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from oryx.data.sources.base import Source, digest, file_identity
+from oryx.data.sources.base import Source, file_identity, folder_identity
 from oryx.data.sources.llava import find_lines, read_line
 from oryx.data.sources.media import Opener
 from oryx.data.sources.settings import SourceSettings
@@ -49,7 +50,13 @@ class CaptionFolder(Source):
         return str(self.path / self.names[index])
 
     def identity(self) -> Any:
-        return [str(self.path.resolve()), digest(self.names)]
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> Any:
+        media = [self.path / name for name in self.names]
+        captions = [file.with_suffix(CAPTION_SUFFIX) for file in media]
+        return folder_identity(self.path, [*media, *captions])
 
 
 class MetadataFolder(Source):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,13 +65,13 @@ class Slice:
     def _read(self, size: int) -> bytes:
         try:
             with open(self.file, "rb") as file:
-                file.seek(self.start)
-                data = file.read(size)
+                # Asked first: a size that is a slip of the pen may be more than memory, or any number, holds.
+                if self.start + size <= os.fstat(file.fileno()).st_size:
+                    file.seek(self.start)
+                    return file.read(size)
         except (OSError, ValueError) as error:  # ValueError: a null byte in the path
             raise MediaError(f"{self.file} cannot be read ({error})") from None
-        if len(data) < size:
-            raise MediaError(f"{self}: {self.size:,} bytes are needed, but the file ends before")
-        return data
+        raise MediaError(f"{self}: {self.size:,} bytes are needed, but the file ends before")
 
 
 class Frames(tuple[Any, ...]):
@@ -127,7 +128,7 @@ class Opener:
         try:
             start, file = int(given["start_num"]), str(self.root / given["patch"])
             numbers = [int(size) for size in (sizes if isinstance(sizes, list | tuple) else [sizes])]  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, OverflowError, TypeError, ValueError):
             numbers = []
         if not numbers or start < 0 or min(numbers) < 1:
             raise MediaError(
@@ -159,6 +160,11 @@ def picture_head(picture: Any) -> Any:
 def open_video(video: Any) -> Any:
     """A video file as a visual dict takes it."""
     return video.read() if isinstance(video, Slice) else video
+
+
+def is_folder(medium: Any) -> bool:
+    """Whether a medium is the path of a folder, whose pictures are views or frames."""
+    return isinstance(medium, str) and os.path.isdir(medium)  # False, not OSError, for a path that cannot be
 
 
 def is_patch_list(value: Any) -> bool:

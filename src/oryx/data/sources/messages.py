@@ -38,11 +38,14 @@ def read_chat(
     left = list(beside)
     texts: list[tuple[str, list[str | Mapping[str, Any]]]] = []
     for index, message in enumerate(messages):
-        speaker = _SPEAKERS.get(message.get("role")) if isinstance(message, Mapping) else None  # type: ignore[arg-type]
+        role = message.get("role") if isinstance(message, Mapping) else None
+        speaker = _SPEAKERS.get(role) if isinstance(role, str) else None
         if speaker is None:
             raise ConfigError(f"message {index} must have the role user, assistant or system, and a content.")
         content = message.get("content")
-        parts = [content] if isinstance(content, str) else list(content or [])
+        if content is not None and not isinstance(content, str | list | tuple):
+            raise ConfigError(f"the content of message {index} must be a text or a list of parts.")
+        parts = [content] if isinstance(content, str) else content or []
         texts.append(
             (
                 speaker,
@@ -63,7 +66,7 @@ def _read_part(part: Any, where: str, left: list[Mapping[str, Any]]) -> str | Ma
         if not isinstance(given.get("text"), str):
             raise ConfigError(f"{where} is text, but has none.")
         return given["text"]
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise ConfigError(f"{where} must be text, image, video or views, not {kind!r}.")
     given.pop("text", None)  # tables give every part all keys; an empty text is no dial
     if any(key in given for key in (*MEDIA_KEYS, "base64")):

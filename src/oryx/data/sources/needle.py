@@ -7,15 +7,14 @@ that are asked about at other places of the video and writes these places into t
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from oryx.data.sources.media import Frames, Slice, open_video, picture_head
+from oryx.data.sources.media import Frames, Slice, is_folder, open_video, picture_head
 from oryx.errors import ConfigError, MediaError
 from oryx.media.image import image_size
 from oryx.media.probe import probe_video
@@ -68,19 +67,22 @@ class Needle:
         frames = _open(self.video)
         shown = self.num_shown(len(frames))
         self.check(len(frames))
-        indices, places = list(range(len(frames))), list(self.targets)
+        indices, places = self.spread(len(frames)), list(self.targets)
+        moved: dict[int, int] = {}
         if shown < len(frames):
-            indices = spread(len(frames), shown)
             places = sorted(random.Random(f"{key} pass {turn}").sample(range(shown), len(self.targets)))
-            for place, target in zip(places, self.targets):
-                indices[place] = target
-        visual = {"type": "video", "video": frames.pick(indices), **self._dials()}
+            moved = dict(zip(places, self.targets))
+        visual = {"type": "video", "video": frames.pick(indices, moved), **self._dials()}
         return [visual], self._converse(shown, places)
 
     def num_shown(self, num_frames: int) -> int:
         """Frames that are shown of a video of so many."""
         rng = random.Random(f"{self.targets} {self.question} {self.answer}")
         return min(num_frames, rng.randint(*self.bounds))
+
+    def spread(self, num_frames: int) -> list[int]:
+        """Indices of the frames that are shown of a video of so many, but for those that are asked about."""
+        return spread(num_frames, self.num_shown(num_frames))
 
     def check(self, num_frames: int) -> None:
         """Raises ConfigError where a frame that is asked about does not exist."""
@@ -125,7 +127,7 @@ def read_needle(
         ConfigError: a key that is missing or holds something else.
     """
     task, idx = entry.get("type"), entry.get("idx")
-    if task not in PLACEHOLDERS:
+    if not isinstance(task, str) or task not in PLACEHOLDERS:
         raise ConfigError(f"type is {task!r}; a needle record's is {CAPTION} or {DIFFERENCE}.")
     names = PLACEHOLDERS[task]
     idx = [idx] if isinstance(idx, int) else idx
@@ -156,8 +158,9 @@ class _Stored:
     def size(self) -> tuple[int, int]:
         return image_size(picture_head(self.pictures[0]))
 
-    def pick(self, indices: Sequence[int]) -> list[Any]:
-        return [self.pictures[index] for index in indices]
+    def pick(self, indices: Sequence[int], moved: Mapping[int, int]) -> list[Any]:
+        """The frames of `indices`, with frame `moved[place]` at each place of `moved`."""
+        return [self.pictures[moved.get(place, index)] for place, index in enumerate(indices)]
 
 
 @dataclass(frozen=True)
@@ -175,15 +178,49 @@ class _Film:
     def size(self) -> tuple[int, int]:
         return self.height, self.width
 
-    def pick(self, indices: Sequence[int]) -> list[Image.Image]:
-        wanted = sorted(set(indices))
-        with closing(read_frames(self.source, wanted)) as frames:
-            images = dict(zip(wanted, (frame.image for frame in frames)))
-        return [images[index] for index in indices]
+    def pick(self, indices: Sequence[int], moved: Mapping[int, int]) -> FilmFrames:
+        """The same, undecoded."""
+        return FilmFrames(self.source, tuple(indices), dict(moved))
+
+
+@dataclass(frozen=True)
+class FilmFrames(Sequence[Image.Image]):
+    """Chosen frames of a video file, decoded anew whenever they are gone through, and not kept."""
+
+    source: Any
+    indices: tuple[int, ...]
+    """Ascending."""
+    moved: Mapping[int, int]
+    """Place -> index of the frame that stands there instead."""
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[inner] for inner in range(len(self))[place]]
+        index = self.moved.get(range(len(self))[place], self.indices[place])
+        return next(self._decode([index]))
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        # Frames come in the order of the film; the few that stand elsewhere are decoded before.
+        early = sorted(set(self.moved.values()))
+        kept = dict(zip(early, list(self._decode(early))))
+        others = self._decode([i for place, i in enumerate(self.indices) if place not in self.moved])
+        with closing(others):
+            for place in range(len(self.indices)):
+                yield kept[self.moved[place]] if place in self.moved else next(others)
+
+    def _decode(self, indices: list[int]) -> Generator[Image.Image, None, None]:
+        if not indices:
+            return
+        with closing(read_frames(self.source, indices)) as frames:
+            for frame in frames:
+                yield frame.image
 
 
 def _open(video: Any) -> _Stored | _Film:
-    if isinstance(video, str) and Path(video).is_dir():
+    if is_folder(video):
         return _Stored(list_views(video))
     if isinstance(video, str | bytes | Slice):
         source = open_video(video)

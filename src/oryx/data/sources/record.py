@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from oryx.data.sources.media import Frames, open_picture, open_video, picture_head
+from oryx.data.sources.media import Frames, is_folder, open_picture, open_video, picture_head
 from oryx.data.sources.needle import Needle
 from oryx.errors import ConfigError
 from oryx.media.sampling import spread
@@ -65,14 +65,13 @@ class Record:
             return picture_head(item) if heads else open_picture(item, self.channel_order)
 
         kind = visual_type(visual)
-        swaps = self.channel_order != "rgb" and not heads
         opened = dict(visual)
         for key in MEDIA_KEYS:
             source = visual.get(key)
             if source is None:
                 continue
-            if kind == "views" and isinstance(source, str) and swaps:
-                source = list_views(source)
+            if kind != "image" and self.channel_order != "rgb" and is_folder(source):
+                source = Frames(list_views(source))  # whose pictures are swapped one by one
             if isinstance(source, Frames):
                 chosen = source if kind == "views" else _choose(source, visual)
                 opened[key] = [picture(item) for item in chosen]

@@ -46,7 +46,7 @@ class Shard(Source):
         if not any(key in entry for key in _MEDIA_COLUMNS):
             names = sorted((name for name in members if media_kind(f"x{name}")), key=_order)
             entry = {**entry, "visuals": [_visual(name) for name in names]}
-        return entry, Opener(self._root, {**_by_short_name(members), **members})
+        return entry, Opener(self._root, _by_names(members))
 
     def place(self, index: int) -> str:
         if index == len(self._index.keys):
@@ -74,16 +74,17 @@ class Shard(Source):
         }
 
     def _read_entry(self, members: dict[str, Slice]) -> dict[str, Any]:
-        if _RECORD_SUFFIX in members:
+        texts = {suffix.lower(): member for suffix, member in members.items()}
+        if _RECORD_SUFFIX in texts:
             try:
-                entry = json.loads(members[_RECORD_SUFFIX].read())
+                entry = json.loads(texts[_RECORD_SUFFIX].read())
             except (ValueError, RecursionError):
                 raise ConfigError("its .json is not valid JSON.") from None
             if not isinstance(entry, dict):
                 raise ConfigError("its .json must hold an object.")
             return entry
-        if CAPTION_SUFFIX in members:
-            return {"caption": members[CAPTION_SUFFIX].read().decode("utf-8", errors="replace")}
+        if CAPTION_SUFFIX in texts:
+            return {"caption": texts[CAPTION_SUFFIX].read().decode("utf-8", errors="replace")}
         raise ConfigError("it has no .json with a conversation, and no .txt with a caption.")
 
 
@@ -105,7 +106,7 @@ class _Members:
 
 @lru_cache(maxsize=4096)
 def _cached_members(path: str, identity: tuple[Any, ...]) -> _Members:
-    name = f"shard-{digest(identity)}"
+    name = f"members-{digest(identity)}"
     stored = read_arrays(name)
     if stored is not None:
         return _Members(**{**stored, "problem": str(stored["problem"])})  # type: ignore[arg-type]
@@ -127,7 +128,8 @@ def _scan(path: Path) -> _Members:
     suffixes: dict[str, int] = {}
     problem = ""
     try:
-        with tarfile.open(path, "r:") as archive:
+        # Names are UTF-8 in any locale; bytes that are none become "\xe9", which can be stored and shown.
+        with tarfile.open(path, "r:", encoding="utf-8", errors="backslashreplace") as archive:
             for member in archive:
                 folder, slash, file = member.name.rpartition("/")
                 if not member.isfile() or file.startswith("."):
@@ -136,7 +138,7 @@ def _scan(path: Path) -> _Members:
                 if (key := f"{folder}{slash}{stem}") != (keys[-1] if keys else None):
                     keys.append(key)
                     starts.append(len(rows))
-                kind = suffixes.setdefault(f"{dot}{suffix}".lower(), len(suffixes))
+                kind = suffixes.setdefault(f"{dot}{suffix}", len(suffixes))
                 rows.append((member.offset_data, member.size, kind))
     except tarfile.TarError as error:
         if not rows:
@@ -164,13 +166,22 @@ def _visual(name: str) -> dict[str, Any]:
     return {"type": kind, kind: name}
 
 
-def _by_short_name(members: dict[str, Slice]) -> dict[str, Slice]:
-    """A record may name its members with or without the first point, or by their whole name."""
-    return {
+def _by_names(members: dict[str, Slice]) -> dict[str, Slice]:
+    """A record may name its members with or without the first point, or by their whole name.
+
+    It may also write the ending in small letters, as `webdataset` does; a member so named goes first.
+    """
+    exact = {
         name: member
         for suffix, member in members.items()
-        for name in (suffix.removeprefix("."), member.name, member.name.rpartition("/")[2])
+        for name in (suffix.removeprefix("."), member.name, member.name.rpartition("/")[2], suffix)
     }
+    small = {
+        name: member
+        for suffix, member in members.items()
+        for name in (suffix.lower().removeprefix("."), suffix.lower())
+    }
+    return {**small, **exact}
 
 
 def _order(suffix: str) -> Any:

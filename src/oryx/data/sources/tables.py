@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from oryx.data.sources.base import Source, file_identity
+from oryx.data.sources.base import Source, file_identity, folder_identity
 from oryx.data.sources.media import Opener
 from oryx.data.sources.settings import SourceSettings
 from oryx.data.sources.streams import Stream, reason
@@ -61,8 +61,10 @@ def open_dataset(settings: SourceSettings, name: str) -> Source:
         "revision": settings.revision,
         "streaming": settings.streaming,
     }
-    root = folder if folder.is_dir() else Path()
-    return _open(settings, arguments, name, root, [arguments])
+    if not folder.is_dir():
+        return _open(settings, arguments, name, Path(), [arguments])
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    return _open(settings, arguments, name, folder, [arguments, folder_identity(folder, files)])
 
 
 def _open(

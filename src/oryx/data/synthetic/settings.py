@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from oryx.errors import ConfigError
 
 RATIOS = (1, 2, 4, 8, 16)
+FIRST_TEST_SEED = 10_000_000
+"""Training draws from seeds below this, tests from this and above, so that no sample is in both."""
 
 S = TypeVar("S", bound="SkillSettings")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from oryx.data.sources.settings import SourceSettings
+from oryx.data.synthetic.settings import FIRST_TEST_SEED
 from oryx.errors import ConfigError
 from oryx.training.sections.checks import at_least, check_finite
 
@@ -19,11 +20,16 @@ class SyntheticSection:
     skills: dict[str, Any]
     """Skill -> its `weight` and settings. Weight 0 leaves out a skill of the recipe that this one extends."""
     seed: int = 0
-    """Sample i depends on this and on i alone. Give every recipe of a chain a seed of its own."""
+    """Sample i depends on this and on i alone. Give every recipe of a chain a seed of its own, from 0 to
+    9,999,999: those above are for tests."""
     weight: float | None = None
     """Share of the samples beside those of `data.sources`; needed where there are any. 0 draws none."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < FIRST_TEST_SEED:
+            raise ConfigError(
+                f"seed is {self.seed}; it must be from 0 to {FIRST_TEST_SEED - 1}: those above are for tests."
+            )
         for name, settings in self.skills.items():
             if settings is not None and not isinstance(settings, Mapping):
                 raise ConfigError(f"skills.{name} is {settings!r}; it must be a section of keys and values.")

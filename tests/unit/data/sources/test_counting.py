@@ -17,7 +17,7 @@ from oryx.data.sources.settings import SourceSettings
 @pytest.fixture
 def source(tmp_path):
     """Three hundred texts, of which two are broken."""
-    entries = [{"conversations": turns(answer="a " * (number % 7))} for number in range(300)]
+    entries = [{"conversations": turns(answer="a " * (1 + number % 7))} for number in range(300)]
     entries[10] = entries[250] = {}
     (tmp_path / "data.json").write_text(json.dumps(entries))
     return open_source(SourceSettings(path=str(tmp_path / "data.json")))

@@ -211,12 +211,26 @@ def test_a_prompt_asks_for_captions():
         ({"conversations": []}, '"conversations" must be a list of turns, each with "from" and "value"'),
         ({"conversations": [{"from": "human"}]}, 'each with "from" and "value"'),
         ({"conversations": turns(), "visuals": ["a.png"]}, '"visuals" must be a list of objects'),
+        ({"conversations": turns(), "visuals": 5}, '"visuals" must be a list of objects'),
         (
             {"conversations": turns(), "visuals": [{"type": "views", "views": [1]}]},
             "a medium is 1; it must be a path",
         ),
         ({"messages": []}, '"messages" must be a list of at least one message'),
         ({"messages": [{"role": "narrator", "content": "x"}]}, "message 0 must have the role user"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, "message 0 must have the role user"),
+        (
+            {"messages": [{"role": "user", "content": 5}]},
+            "the content of message 0 must be a text or a list of parts",
+        ),
+        (
+            {"messages": [{"role": "user", "content": TEXT}]},
+            "the content of message 0 must be a text or a list of parts",
+        ),
+        (
+            {"messages": chat({"type": ["text"]})},
+            "part 0 of message 0 must be text, image, video or views, not ['text']",
+        ),
         (
             {"messages": chat({"type": "audio"})},
             "part 0 of message 0 must be text, image, video or views, not 'audio'",
@@ -232,3 +246,32 @@ def test_other_forms_are_refused(entry, said):
     with pytest.raises(OryxError) as error:
         read_entry(entry)
     assert said in str(error.value)
+
+
+HALF = "\ud83d"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"conversations": turns(f"What {HALF}?")},
+        {"conversations": turns(answer=HALF)},
+        {"conversations": turns(), "id": [HALF]},
+        {"messages": chat({"type": "text", "text": HALF})},
+        {"texts": [{"user": "What?", "assistant": HALF}]},
+        {"caption": f"It {HALF}", "image": "a.png"},
+        {"conversations": turns("<image>"), "visuals": [{**VIDEO, "subtitles": [HALF]}]},
+        {
+            "conversations": turns("<image>"),
+            "visuals": [{**IMAGE_A, "marks": [{"view": 0, "y": 0, "x": 0, "text": HALF}]}],
+        },
+        {"video_long": "v.mp4", "idx": 0, "type": "caption", "question": "<idx>?", "answer": HALF},
+    ],
+)
+def test_half_a_character_is_refused(entry):
+    with pytest.raises(ConfigError, match=r"it holds '\\ud83d', half a character"):
+        read_entry(entry)
+
+
+def test_a_path_may_hold_bytes_that_are_no_utf_8():
+    assert read_entry({"caption": "It.", "image": "caf\udce9.png"}).visuals[0]["image"].endswith("\udce9.png")

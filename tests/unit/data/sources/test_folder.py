@@ -77,3 +77,21 @@ def test_an_empty_folder_is_one_sentence(folder):
     (folder / "metadata.jsonl").write_text("\n")
     with pytest.raises(ConfigError, match=r"metadata.jsonl holds no records"):
         open_source(SourceSettings(path=str(folder)))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.txt"])
+def test_a_changed_medium_or_caption_is_seen(folder, name):
+    """Counts are kept by the fingerprint."""
+    (folder / "a.png").write_bytes(png(0))
+    (folder / "a.txt").write_text("A.")
+
+    def fingerprint():
+        return open_source(SourceSettings(path=str(folder))).fingerprint()
+
+    first = fingerprint()
+    assert fingerprint() == first
+    (folder / name).write_bytes(png(1, 48, 40) if name == "a.png" else b"Another caption.")
+    second = fingerprint()
+    assert second != first
+    (folder / "a.txt").unlink()
+    assert fingerprint() not in (first, second)

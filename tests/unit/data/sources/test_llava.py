@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from factories import make_processor
 from made_records import png, turns
+from PIL import Image
 
+from oryx.data.sources.measuring import measure
 from oryx.data.sources.opening import open_source
 from oryx.data.sources.settings import SourceSettings
 from oryx.errors import ConfigError, OryxError
@@ -156,6 +159,22 @@ def test_blue_first_is_swapped_where_the_source_says_so(tmp_path, patches, recor
     assert before["patches"] != after["patches"]
 
 
+@pytest.mark.parametrize("kind", ["video", "views"])
+def test_blue_first_is_swapped_in_folders_too(tmp_path, records, kind):
+    (tmp_path / "folder").mkdir()
+    for number in range(5):
+        Image.new("RGB", (8, 8), (number, 0, 200)).save(tmp_path / "folder" / f"{number}.png")
+    dials = {"max_frames": 3} if kind == "video" else {}
+    visual = {"type": kind, kind: "folder", **dials}
+    path = write(tmp_path, [{"conversations": turns("<image>A"), "visuals": [visual]}])
+    (record,) = records(path, channel_order="bgr")
+    numbers = [0, 2, 4] if kind == "video" else [0, 1, 2, 3, 4]
+    assert [frame.getpixel((0, 0)) for frame in record.opened()[0][kind]] == [(200, 0, n) for n in numbers]
+    processor = make_processor()
+    counted, _ = measure(record, processor)
+    assert counted == len(processor.encode_sample(record.conversations, record.opened()))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -169,10 +188,6 @@ def test_blue_first_is_swapped_where_the_source_says_so(tmp_path, patches, recor
 )
 def test_a_broken_patch_is_named(tmp_path, patches, records, change, said):
     path = write(tmp_path, [{"conversations": turns("<image>A"), "image": {**patches[0], **change}}])
-    from factories import make_processor
-
-    from oryx.data.sources.measuring import measure
-
     with pytest.raises(OryxError) as error:
         measure(records(path)[0], make_processor())
     assert said in str(error.value)

@@ -6,7 +6,8 @@ import pytest
 from factories import make_processor
 from PIL import Image
 
-from oryx.data.sources.measuring import measured_visual
+from oryx.data.sources.measuring import measure, measured_visual
+from oryx.data.sources.record import Record
 from oryx.errors import ConfigError
 from oryx.processing.geometry import ResizeRule
 from oryx.processing.visuals import encode_visual
@@ -96,3 +97,25 @@ def test_what_is_measured_is_what_is_encoded(dials):
     whole = processor.encode_sample(turns, [visual])
     measured = processor.encode_sample(turns, [measured_visual(visual, processor.rule)])
     assert len(measured) == len(whole)
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [{"from": "human", "value": "What?"}, {"from": "gpt", "value": None}],
+        [{"from": "human", "value": "What?"}, {"from": "assistant", "value": " "}],
+        [{"from": "human", "value": "What?"}],
+    ],
+)
+def test_a_record_of_which_nothing_is_learned_is_broken(turns):
+    """Files for evaluation leave the answers open."""
+    with pytest.raises(ConfigError, match=r"here: the assistant says nothing in it.*records for evaluation"):
+        measure(Record("here", [], turns), make_processor())
+
+
+def test_one_answer_of_several_is_enough():
+    turns = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "It."}]
+    length, _ = measure(
+        Record("here", [], [*turns, turns[0], {"from": "gpt", "value": None}]), make_processor()
+    )
+    assert length > 0

@@ -12,6 +12,7 @@ from oryx.data.sources.measuring import measure
 from oryx.data.sources.needle import long_video_prompt
 from oryx.errors import OryxError
 from oryx.media.image import open_image
+from oryx.media.video import read_frames
 
 
 def grey(value):
@@ -120,10 +121,48 @@ def test_videos_and_folders_are_long_videos_too(tmp_path, video, records):
             assert abs(values(frames)[place] - 200) < 5
 
 
+def test_frames_of_a_film_are_decoded_as_they_are_asked_for(tmp_path, video, records, monkeypatch):
+    """Kept as a row of pictures, 256 frames of a film fill a gigabyte in every worker."""
+    decoded = []
+
+    def read(source, indices):
+        for frame in read_frames(source, indices):
+            decoded.append(frame.index)
+            yield frame
+
+    monkeypatch.setattr("oryx.data.sources.needle.read_frames", read)
+    video("v.mp4", num_frames=24)
+    entry = {"idx": [20, 3], "type": "diff", "question": "<idx1> <idx2>?", "answer": "It."}
+    (tmp_path / "data.json").write_text(json.dumps([{**entry, "video_long": "v.mp4"}]))
+    (record,) = records(tmp_path / "data.json", needle_frames=(8, 8))
+    for turn in range(5):
+        frames = record.draw("key", turn).opened()[0]["video"]
+        assert (len(frames), decoded) == (8, [])
+        first = values([next(iter(frames))])
+        assert len(decoded) <= 3  # those that are asked about, and the first
+        whole = values(frames)
+        assert whole[:1] == first
+        assert [values([frames[place]])[0] for place in range(8)] == whole
+        assert values(frames[6:]) == whole[6:]
+        decoded.clear()
+
+
+def test_a_film_has_red_first_whatever_stored_pictures_have(tmp_path, records):
+    frames = [Image.new("RGB", (32, 24), (200, 10 * number, 0)) for number in range(4)]
+    frames[0].save(tmp_path / "v.webp", save_all=True, append_images=frames[1:], lossless=True)
+    entry = {"idx": [1], "type": "caption", "question": "<idx>?", "answer": "It.", "video_long": "v.webp"}
+    (tmp_path / "data.json").write_text(json.dumps([entry]))
+    (record,) = records(tmp_path / "data.json", channel_order="bgr")
+    shown = record.draw("key", 0).opened()[0]["video"]
+    assert [frame.getpixel((0, 0)) for frame in shown] == [(200, 10 * number, 0) for number in range(4)]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"type": "count"}, "type is 'count'; a needle record's is caption or diff"),
+        ({"type": ["diff"]}, "type is ['diff']; a needle record's is caption or diff"),
+        ({"answer": " "}, "the assistant says nothing in it"),
         ({"idx": []}, "idx is []; type caption needs a list of 1 numbers of frames"),
         ({"idx": [-1]}, "type caption needs a list of 1 numbers"),
         ({"idx": ["a"]}, "type caption needs a list of 1 numbers"),

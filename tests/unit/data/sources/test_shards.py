@@ -76,7 +76,33 @@ def test_where_members_lie_is_kept(tmp_path, monkeypatch, cache):
     monkeypatch.setattr("oryx.data.sources.shards._scan", None)
     again = open_source(SourceSettings(path=str(path)))
     assert [again.read(index) for index in range(4)] == expected
-    assert len(list(cache.glob("shard-*.npz"))) == 1
+    assert len(list(cache.glob("members-*.npz"))) == 1
+
+
+def test_names_that_are_no_utf_8_can_be_read_and_shown(tmp_path, records):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT, encoding="latin-1") as archive:
+        for name, data in (("caf\xe9.txt", b"A cup."), ("caf\xe9.\xe9.png", png(0))):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    (record,) = records(path)
+    assert record.place == f"{path} key caf\\xe9"
+    assert record.opened() == [{"type": "image", "image": png(0)}]
+
+
+@pytest.mark.parametrize("name", ["A.JPG", "0.A.JPG", "a.jpg"])
+def test_members_are_named_as_they_are_or_in_small_letters(tmp_path, records, name):
+    members = [("0.JSON", {"conversations": turns("<image>A"), "image": name}), ("0.A.JPG", png(0))]
+    (record,) = records(write_shard(tmp_path / "a.tar", members))
+    assert record.opened() == [{"type": "image", "image": png(0)}]
+
+
+def test_of_two_cases_the_one_that_was_named_is_taken(tmp_path, records):
+    entry = {"conversations": turns("<image><image>A"), "image": ["A.png", "a.png"]}
+    members = [("0.json", entry), ("0.a.png", png(0)), ("0.A.png", png(1))]
+    (record,) = records(write_shard(tmp_path / "a.tar", members))
+    assert [visual["image"] for visual in record.opened()] == [png(1), png(0)]
 
 
 @pytest.mark.parametrize(

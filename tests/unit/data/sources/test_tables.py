@@ -177,3 +177,13 @@ def test_a_stream_that_became_shorter_is_told(stream, table, tmp_path, monkeypat
     assert source.read(5).conversations[1]["value"] == "A 5"
     with pytest.raises(ConfigError, match="row 7: the stream ends earlier than when it was first read"):
         source.read(7)
+
+
+def test_a_changed_file_of_a_streamed_folder_is_seen(tmp_path, table):
+    (tmp_path / "rows").mkdir()
+    settings = SourceSettings(path=str(tmp_path / "rows"), format="datasets", streaming=True)
+    table.to_parquet(tmp_path / "rows" / "a.parquet")
+    first = open_source(settings).fingerprint()
+    assert open_source(settings).fingerprint() == first
+    table.select(range(5)).to_parquet(tmp_path / "rows" / "a.parquet")
+    assert open_source(settings).fingerprint() != first

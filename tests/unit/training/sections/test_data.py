@@ -5,6 +5,7 @@ import math
 import pytest
 
 from oryx.data.sources.settings import SourceSettings
+from oryx.data.synthetic.settings import FIRST_TEST_SEED
 from oryx.errors import ConfigError
 from oryx.training.sections.data import DataSection, SyntheticSection
 
@@ -46,6 +47,13 @@ def test_data_that_cannot_be_is_refused(settings, said):
     with pytest.raises(ConfigError) as error:
         DataSection(**settings)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("seed", [-1, FIRST_TEST_SEED])
+def test_seeds_of_tests_are_not_trained_on(seed):
+    SyntheticSection(skills={"words": {}}, seed=FIRST_TEST_SEED - 1)
+    with pytest.raises(ConfigError, match=f"seed is {seed}; it must be from 0 to 9999999: those above are"):
+        SyntheticSection(skills={"words": {}}, seed=seed)
 
 
 def test_a_weight_of_zero_leaves_a_source_out():
