@@ -86,7 +86,9 @@ def measure_waiting(file: Path, overrides: Sequence[str], steps: int) -> float:
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--recipes", nargs="*", default=["02_variety", "03_everything", "07_search"])
+    arguments.add_argument(
+        "--recipes", nargs="*", default=["vit/02_variety", "vit/03_everything", "vit/07_search"]
+    )
     arguments.add_argument("--batches", type=int, default=40, help="batches of which the fill is measured")
     arguments.add_argument(
         "--steps", type=int, default=40, help="training steps of which waiting is measured"
