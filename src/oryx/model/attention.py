@@ -39,10 +39,11 @@ def attend_eager(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
 
 def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, packing: Packing) -> Tensor:
     """`scaled_dot_product_attention`, one call for each group of equal lengths. CPU, MPS and CUDA."""
+    # Splits, not slices, each of whose gradients would be as long as all patches.
+    sizes = [count * length for _, count, length in packing.groups]
     pieces = []
-    for first, count, length in packing.groups:
-        stop = first + count * length
-        qg, kg, vg = (x[first:stop].unflatten(0, (count, length)).transpose(1, 2) for x in (q, k, v))
+    for (_, count, length), *qkv in zip(packing.groups, *(x.split(sizes) for x in (q, k, v)), strict=True):
+        qg, kg, vg = (x.unflatten(0, (count, length)).transpose(1, 2) for x in qkv)
         pieces.append(F.scaled_dot_product_attention(qg, kg, vg).transpose(1, 2).flatten(0, 1))
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 

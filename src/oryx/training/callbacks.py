@@ -9,22 +9,23 @@ from torch import nn
 from transformers import TrainerCallback
 
 from oryx.training.distributed import World
+from oryx.training.stopping import Stopper
 
 
 class StopAndSave(TrainerCallback):
-    """Stops after a time, logs with every checkpoint, and keeps the epoch right in resumed runs."""
+    """Stops after a time or when asked, logs with every checkpoint, keeps the epoch right in resumed runs."""
 
-    def __init__(self, max_minutes: float | None, world: World) -> None:
+    def __init__(self, max_minutes: float | None, stopper: Stopper, world: World) -> None:
         self.max_minutes = max_minutes
+        self.stopper = stopper
         self.world = world
         self.began = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         state.epoch = state.global_step / state.max_steps
-        # By rank 0's clock: processes that stopped at different steps would wait for each other.
-        if self.max_minutes is not None and self.world.from_main(
-            time.monotonic() - self.began >= 60 * self.max_minutes
-        ):
+        is_late = self.max_minutes is not None and time.monotonic() - self.began >= 60 * self.max_minutes
+        # All together: processes that stopped at different steps would wait for each other.
+        if any(self.world.sums([is_late or self.stopper.signal is not None])):
             control.should_save = control.should_training_stop = True
         if control.should_save:
             # A resumed run begins a new mean of the loss here, so the first one must end here too.

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from oryx.errors import OryxError
 from oryx.training.batch import STATS, Batches
+from oryx.training.stopping import leave_signals
 
 
 class ResumingSampler(Sampler[int]):
@@ -58,6 +59,7 @@ class BatchLoader(DataLoader):
             num_workers=num_workers,
             pin_memory=pin_memory,
             prefetch_factor=4 if num_workers else None,
+            worker_init_fn=leave_signals,
             # Its own generator: starting workers must not move the generator that a resumed run restores.
             generator=torch.Generator(),
         )

@@ -36,6 +36,7 @@ from oryx.training.recipe import Recipe, check_sharing, load_recipe
 from oryx.training.saving import WholeCheckpoints
 from oryx.training.sections.parallel import ParallelSection
 from oryx.training.stages import parameter_groups, set_trainable
+from oryx.training.stopping import Stopper
 from oryx.training.strategy import settle
 
 
@@ -63,6 +64,7 @@ def train(
         ConfigError: the recipe or its data is wrong, or `output` holds something that would be lost.
         OryxError: the loss is not a number any more, the disk is full, or another process of the run ended.
             The last checkpoint stays.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came; a checkpoint was written first.
     """
     _check_installed()
     world = join_world()
@@ -100,8 +102,11 @@ def train(
         console.print(f"going on from {checkpoint}", soft_wrap=True)
     trainer = OryxTrainer(model, processor, recipe, batches, folder, console, parallel)
     try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        trainer.export()
+        with trainer.stopper:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            # Whoever sends signals does not wait long, and the checkpoint has all of it.
+            if trainer.stopper.signal is None or trainer.is_finished:
+                trainer.export()
     except Exception as error:
         if world.size > 1 and is_lost_process(error):
             raise OryxError(
@@ -111,9 +116,10 @@ def train(
         raise
     finally:
         trainer.reporter.close()
-    if trainer.state.global_step < trainer.num_steps:
+    if not trainer.is_finished:
         done = f"stopped after {trainer.state.global_step} of {trainer.num_steps} steps"
         console.print(f"{done}; the same command goes on", soft_wrap=True)
+    trainer.stopper.raise_signal()
     return folder.path
 
 
@@ -164,6 +170,7 @@ class OryxTrainer(WholeCheckpoints):
         self.meter = Meter(self.world)
         self.reporter = Reporter(folder.path / "log.jsonl", console)
         self.unused = LeaveUnused(model)
+        self.stopper = Stopper(is_alone=self.world.size == 1)
         args = _arguments(recipe, folder.path, parallel, _has_experts(model))
         self.num_steps = count_steps(recipe, batches, args.world_size)
         args.max_steps = self.num_steps
@@ -187,11 +194,19 @@ class OryxTrainer(WholeCheckpoints):
             args=args,
             train_dataset=batches,
             processing_class=processor,
-            callbacks=[StopAndSave(recipe.optim.max_minutes, self.world), self.unused, self.reporter],
+            callbacks=[
+                StopAndSave(recipe.optim.max_minutes, self.stopper, self.world),
+                self.unused,
+                self.reporter,
+            ],
         )
         self.remove_callback(PrinterCallback)
         self._clip = self.accelerator.clip_grad_norm_
         self.accelerator.clip_grad_norm_ = self._clip_checked
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state.global_step >= self.num_steps
 
     # --- data ---------------------------------------------------------------------------------------------
 

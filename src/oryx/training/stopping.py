@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM, by which clusters announce a job's end, leave a checkpoint behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopper:
+    """Within its `with`, the first signal only asks the run to stop after the step that is under way.
+
+    A second one ends a run of one process at once. Launchers send signals again that the processes have had
+    already, so of several processes none does. Signals that were ignored before stay ignored.
+    """
+
+    def __init__(self, is_alone: bool = True) -> None:
+        self.signal: int | None = None
+        """What asked to stop."""
+        self._is_alone = is_alone
+        self._former: dict[int, Any] = {}
+
+    def __enter__(self) -> Stopper:
+        if threading.current_thread() is threading.main_thread():  # no other can
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._former[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def raise_signal(self) -> None:
+        """End as the signal would have ended the process, had nothing to be saved; nothing without one."""
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal is not None:
+            raise SystemExit(128 + self.signal)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None and self._is_alone:
+            self._restore()
+            signal.raise_signal(number)
+        self.signal = number
+
+    def _restore(self) -> None:
+        while self._former:
+            signal.signal(*self._former.popitem())
+
+
+def leave_signals(worker: int) -> None:
+    """In a process that makes batches: Ctrl-C is for the run alone, which may need another batch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,125 @@
+"""A run that is asked to stop ends after its step, with a checkpoint, and goes on to the same bits."""
+
+import os
+import signal
+import threading
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from ranks import RankFailed, run_ranks
+from rich.console import Console
+from safetensors.torch import load_file
+
+from oryx.cli.main import main
+from oryx.training.stopping import SIGNALS, Stopper, leave_signals
+from oryx.training.trainer import OryxTrainer, train
+
+
+def handlers() -> list:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+def signal_in_step(monkeypatch, step: int, *numbers: int) -> None:
+    """The process gets signals in the middle of a step."""
+    original = OryxTrainer.compute_loss
+
+    def compute_loss(self, *args, **kwargs):
+        if self.state.global_step + 1 == step:
+            for number in numbers:
+                signal.raise_signal(number)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(OryxTrainer, "compute_loss", compute_loss)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_leaves_a_checkpoint(recipe_file, tmp_path, silent, monkeypatch, number, error):
+    before = handlers()
+    whole = train(recipe_file, tmp_path / "whole", console=silent)
+    parts = tmp_path / "parts"
+    with monkeypatch.context() as context:
+        signal_in_step(context, 4, number)
+        with pytest.raises(error):
+            train(recipe_file, parts, ["num_workers=1", "save_every=100"], console=silent)
+    assert [path.name for path in parts.glob("checkpoint-*")] == ["checkpoint-4"]
+    assert not (parts / "model.safetensors").exists()
+    assert "stopped after 4 of 6 steps; the same command goes on" in silent.file.getvalue()
+    assert handlers() == before
+    train(recipe_file, parts, console=silent)
+    expected, found = (load_file(folder / "model.safetensors") for folder in (whole, parts))
+    assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+def test_a_second_signal_ends_the_run_at_once(recipe_file, tmp_path, silent, monkeypatch):
+    before = handlers()
+    signal_in_step(monkeypatch, 4, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe_file, tmp_path / "run", ["save_every=100"], console=silent)
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+    assert handlers() == before
+
+
+def test_a_signal_in_the_last_step_loses_nothing(recipe_file, tmp_path, silent, monkeypatch):
+    signal_in_step(monkeypatch, 6, signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        train(recipe_file, tmp_path / "run", console=silent)
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_the_exit_code_tells_the_signal(recipe_file, tmp_path, monkeypatch, capsys):
+    signal_in_step(monkeypatch, 2, signal.SIGTERM)
+    assert main(["train", str(recipe_file), "--output", str(tmp_path / "run")]) == 143
+    assert "stopped after 2 of 6 steps" in capsys.readouterr().out
+
+
+def signalled_run(recipe: Path, output: Path) -> None:
+    """One process of two gets a signal, twice, as launchers send it."""
+    with pytest.MonkeyPatch.context() as context:
+        if os.environ["RANK"] == "1":
+            signal_in_step(context, 3, signal.SIGTERM, signal.SIGTERM)
+        train(recipe, output, ["save_every=100"], console=Console(file=StringIO()))
+
+
+def test_all_processes_stop_at_one_step(recipe_file, tmp_path):
+    with pytest.raises(RankFailed):
+        run_ranks(2, signalled_run, recipe_file, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-3"]
+
+
+def test_what_was_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stopper() as stopper:
+            signal.raise_signal(signal.SIGINT)
+        assert stopper.signal is None
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_another_thread_cannot_listen_and_need_not():
+    before, found = handlers(), []
+
+    def enter() -> None:
+        with Stopper():
+            found.append(handlers())
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert found == [before]
+
+
+def test_workers_leave_ctrl_c_to_the_run():
+    before = handlers()
+    try:
+        with Stopper():
+            leave_signals(0)
+            assert handlers() == [signal.SIG_IGN, signal.SIG_DFL]
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
