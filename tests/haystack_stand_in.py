@@ -4,6 +4,8 @@ import random
 
 from PIL import Image
 
+import oryx.data.synthetic.needles  # noqa: F401  the skill keeps the true haystack, whichever test is first
+
 COLORS = {"red": (230, 20, 20), "green": (20, 160, 20), "blue": (20, 20, 230), "yellow": (240, 230, 20)}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oryx.cli.options import Json
 from oryx.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def check_command(
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that read; as many as there are processors.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Read all records and decode all media; name every broken one. Exit code 2 if there is one."""
     from oryx.cli.display import progress_bar

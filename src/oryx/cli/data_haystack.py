@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from oryx.cli.options import Json
+
 Source = Annotated[
     str,
     typer.Option(metavar="drawn|PATH", help="drawn by seed, a video, a folder of frames, or one of videos."),
@@ -36,7 +38,7 @@ def haystack_command(
         str, typer.Option(metavar="patch|folder", help="Published patch files, or a folder for each video.")
     ] = "patch",
     seed: Annotated[int, typer.Option(help="Same seed, same haystack and needles.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Put a needle into a long video, at each depth of each length, with its question and answer."""
     from oryx.cli.display import progress_bar

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from oryx.cli.noise import complain
+from oryx.cli.options import Json
 from oryx.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def needle_command(
     seed: Annotated[int, typer.Option(help="Same seed, same clips, frames and questions.")] = 0,
     device: Annotated[str, typer.Option(help="Of an Oryx model: auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Of an Oryx model: auto, float32, bfloat16, float16.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make needle records: what frame i of a long video shows, and how frames i and j differ.
 

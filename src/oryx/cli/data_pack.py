@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from oryx.cli.options import Json
 from oryx.errors import ConfigError
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -31,7 +32,7 @@ def pack_command(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out what cannot be read, and say so.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write records and their media as published patch files, or as webdataset shards."""
     from oryx.cli.display import progress_bar

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from oryx.cli.options import parse_pair, parse_range
+from oryx.cli.options import Json, parse_pair, parse_range
 
 
 def rooms_command(
@@ -36,7 +36,7 @@ def rooms_command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same rooms.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Furnish rooms with named furniture models and draw them from several views, with exact instance ids."""
     from oryx.cli.display import progress_bar

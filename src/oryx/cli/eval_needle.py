@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from oryx.cli.data_haystack import Depths, FrameSize, Lengths, NeedleFile, Source, Trials
+from oryx.cli.options import Device, Dtype, Json, MaxNewTokens, MaxPixels, Model, Ratio
 
 
 def eval_needle_command(
-    model: Annotated[str, typer.Option(metavar="NAME", help="nano, a folder or a hub id.")] = "nano",
+    model: Model = "nano",
     compare: Annotated[
         str | None, typer.Option(metavar="NAME", help="A second model, shown beside the first.")
     ] = None,
@@ -21,8 +22,8 @@ def eval_needle_command(
     frames: Lengths = "100,400,1600",
     depths: Depths = "10",
     trials: Trials = 10,
-    compression: Annotated[int, typer.Option(metavar="RATIO", help="1, 2, 4, 8 or 16.")] = 16,
-    max_pixels: Annotated[int | None, typer.Option(min=1, help="Cap on the pixels of a frame.")] = None,
+    compression: Ratio = 16,
+    max_pixels: MaxPixels = None,
     frame_size: FrameSize = "32x32",
     prompt: Annotated[
         str, typer.Option(metavar="TEXT", help="What is asked; holds {question}, and may hold {frames}.")
@@ -30,14 +31,14 @@ def eval_needle_command(
     score: Annotated[
         str, typer.Option(metavar="exact|contains", help="What counts as right; both are in the JSON.")
     ] = "exact",
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="End an answer after so many tokens.")] = 24,
+    max_new_tokens: MaxNewTokens = 24,
     seed: Annotated[int, typer.Option(help="Same seed, same haystack and needles.")] = 0,
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for needle.json, needle.md and needle.png.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: Json = False,
 ) -> None:
     """Put a needle at every depth of long videos and ask about it. Frames are encoded once a length."""
     from oryx.cli.display import progress_bar

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from oryx.cli.options import Device, Dtype, Json, Model, parse_pair, parse_range
+from oryx.cli.options import Device, Dtype, Json, Model, Ratio, parse_pair, parse_range
 
 
 def eval_rooms_command(
@@ -22,7 +22,7 @@ def eval_rooms_command(
     questions_per_room: Annotated[
         int, typer.Option(min=1, help="At most; those about numbers come on top.")
     ] = 15,
-    compression: Annotated[int, typer.Option(metavar="RATIO", help="1, 2, 4, 8 or 16.")] = 4,
+    compression: Ratio = 4,
     mark_size: Annotated[int, typer.Option(help="Diameter of a number's dot in pixels.")] = 11,
     seed: Annotated[int, typer.Option(help="Same seed, same questions.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at once.")] = 32,

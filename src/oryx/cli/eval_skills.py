@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from oryx.cli.options import Device, Dtype, Json
+
 
 def eval_skills_command(
     model: Annotated[str, typer.Option(help="nano, a folder or a hub id.")] = "nano",
@@ -42,9 +44,9 @@ def eval_skills_command(
         list[Path] | None,
         typer.Option(help="Markdown that ends the card, such as needle.md or rooms.md; may be repeated."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16, float16.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: Json = False,
 ) -> None:
     """Ask about fresh pictures and videos of everything nano is trained for."""
     from rich.console import Console

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from oryx.engine.prefix import Prefix, can_cut, depends_on_length, keep
+from oryx.model.cache_name import CACHE
 from oryx.processing.context import check_context, context_limit
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Reader:
             input_ids=input_ids,
             attention_mask=torch.ones_like(input_ids),
             visual_embeds=visual_embeds,
-            past_key_values=cache,
+            cache=cache,
             max_new_tokens=max_new_tokens,
             do_sample=False,
             num_beams=1,
@@ -75,7 +76,7 @@ class Reader:
         )
         new_ids = output.sequences[0, length:].cpu().numpy()
         if cache is not None:
-            self._prefix = keep(output.get("past_key_values"), np.concatenate([columns, new_ids]))
+            self._prefix = keep(output.get(CACHE), np.concatenate([columns, new_ids]))
         return self.processor.tokenizer.decode(new_ids, skip_special_tokens=True).strip()
 
     def _read(self, input_ids: Tensor, columns: np.ndarray, visual_embeds: Tensor) -> Any:
@@ -96,7 +97,7 @@ class Reader:
             self.model(
                 input_ids=input_ids[:, start:end],
                 visual_embeds=embeds if len(embeds) else None,
-                past_key_values=cache,
+                cache=cache,
                 use_cache=True,
                 logits_to_keep=1,
             )

@@ -19,6 +19,7 @@ from oryx.engine.encode import VisualTokens, encode_tokens
 from oryx.engine.prefix import Prefix, column_keys, depends_on_length, keep
 from oryx.engine.streamer import AnswerStreamer
 from oryx.errors import ConfigError
+from oryx.model.cache_name import CACHE
 from oryx.processing.chat import check_prompt_style
 from oryx.processing.collate import EncodedSample
 from oryx.processing.context import check_context, check_sampling, context_limit
@@ -230,7 +231,7 @@ class Session:
             input_ids=input_ids,
             attention_mask=torch.ones_like(input_ids),
             visual_embeds=self._embeds(),
-            past_key_values=cache,
+            cache=cache,
             max_new_tokens=max_new_tokens,
             do_sample=temperature > 0,
             temperature=temperature or None,
@@ -239,7 +240,7 @@ class Session:
         )
         new_ids = output.sequences[0, len(sample) :].cpu().numpy()
         if not depends_on_length(self.model.config.text_config):
-            self._prefix = keep(output.get("past_key_values"), np.concatenate([columns, new_ids]))
+            self._prefix = keep(output.get(CACHE), np.concatenate([columns, new_ids]))
         text = self.processor.tokenizer.decode(new_ids, skip_special_tokens=True).strip()
         # A marker that the model writes is no visual of the next prompt.
         said = text.replace(IMAGE_MARKER, IMAGE_MARKER.strip("<>"))

@@ -24,6 +24,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from oryx.config import OryxConfig, OryxVisionConfig
 from oryx.errors import AlignmentError, ConfigError, raise_mismatch
+from oryx.model.cache_name import CACHE, CACHE_NAMES
 from oryx.model.compressor import DynamicCompressor, is_distributed
 from oryx.model.layout import span_index
 from oryx.model.loss import IGNORE_INDEX, cross_entropy, supervised_outputs
@@ -52,7 +53,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
     _supports_flash_attn = True
     _supports_attention_backend = True
     _no_split_modules = ["Block", "DynamicCompressor", "Projector"]  # noqa: RUF012
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _skip_keys_device_placement = [CACHE]  # noqa: RUF012
 
     def __init__(self, config: OryxConfig) -> None:
         super().__init__(config)
@@ -167,7 +168,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Any = None,
+        cache: Any = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         patches: Tensor | None = None,
@@ -178,6 +179,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         visual_embeds: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         num_items_in_batch: Tensor | int | None = None,
+        past_key_values: Any = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """One step of the language model over text and visuals.
@@ -185,6 +187,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Args:
             input_ids: (B, T), with `config.image_token_id` at every visual position.
             attention_mask: (B, T). Packed rows carry restarting `position_ids` (B, T) instead.
+            cache: keys and values of earlier columns; `past_key_values` is its name in older programs.
             labels: (B, T), -100 where unsupervised; shifted here. While training, logits exist at supervised
                 positions only and `out.logits` is None; otherwise they are (B, T, vocab).
             patches: (P, 3 p p) uint8, all views of the batch packed, with `grids` (G, 2) in patches,
@@ -216,10 +219,12 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "inputs_embeds": inputs_embeds,
             "attention_mask": attention_mask,
             "position_ids": position_ids,
-            "past_key_values": past_key_values,
             **kwargs,
         }
-        is_packed = attention_mask is None and position_ids is not None and past_key_values is None
+        kept = past_key_values if cache is None else cache
+        if kept is not None:
+            inputs[CACHE] = kept
+        is_packed = attention_mask is None and position_ids is not None and kept is None
         if is_packed and getattr(self.language_model, "_is_stateful", False):
             assert position_ids is not None
             self._check_unpacked(position_ids)
@@ -269,6 +274,9 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             raise ConfigError("prefill_chunk_size is not supported: visuals are placed in one prefill.")
         if "cache_params" in signature(self.language_model.forward).parameters:
             kwargs["use_cache"] = False  # Mamba would take the steps after the first without its state
+        for name in CACHE_NAMES:
+            if name in kwargs:
+                kwargs[CACHE] = kwargs.pop(name)
         if kwargs.get("patches") is not None:
             visuals = all_given(tuple(kwargs.pop(key, None) for key in VISUAL_KEYS))
             kwargs["visual_embeds"], _ = self.get_visual_embeds(**visuals)

@@ -18,6 +18,7 @@ from factories import (
 from transformers import GenerationConfig, TextIteratorStreamer
 
 from oryx.errors import ConfigError
+from oryx.model.cache_name import CACHE, CACHE_NAMES
 from oryx.model.modeling import VISUAL_KEYS
 
 NUM_NEW = 6
@@ -143,7 +144,8 @@ def test_given_embeddings_equal_patches(qwen, processor, samples):
     assert torch.equal(generate(qwen, {**text, "visual_embeds": embeds}), generate(qwen, batch))
 
 
-def test_a_conversation_goes_on_from_its_cache(qwen, processor):
+@pytest.mark.parametrize("name", CACHE_NAMES)
+def test_a_conversation_goes_on_from_its_cache(qwen, processor, name):
     """A second turn with a second picture: only what the cache lacks is run, with its own visuals."""
     first = make_conversation("<image>\nWhat?")
     batch = encode_open(processor, [(first, [make_visual(seed=1)])])
@@ -152,8 +154,8 @@ def test_a_conversation_goes_on_from_its_cache(qwen, processor):
     ids = torch.cat([out.sequences, more["input_ids"]], 1)
     visuals = {key: torch.cat([batch[key], more[key]]) for key in VISUAL_KEYS}
     expected = generate(qwen, {"input_ids": ids, **visuals})
-    assert out.past_key_values.get_seq_length() == out.sequences.shape[1] - 1
-    actual = generate(qwen, {"input_ids": ids, **visuals}, past_key_values=out.past_key_values)
+    assert out[CACHE].get_seq_length() == out.sequences.shape[1] - 1
+    actual = generate(qwen, {"input_ids": ids, **visuals}, **{name: out[CACHE]})
     assert torch.equal(actual, expected)
 
 

@@ -16,6 +16,7 @@ from factories import (
 )
 
 from oryx.errors import AlignmentError, ConfigError
+from oryx.model.cache_name import CACHE, CACHE_NAMES
 from oryx.model.modeling import VISUAL_KEYS, check_alignment
 from oryx.processing.collate import pack_rows
 
@@ -128,7 +129,8 @@ def test_every_part_of_a_visual_reaches_the_logits(qwen, processor):
 
 
 @torch.no_grad()
-def test_cached_decoding_equals_the_full_forward(model, processor, samples):
+@pytest.mark.parametrize("name", CACHE_NAMES)
+def test_cached_decoding_equals_the_full_forward(model, processor, samples, name):
     sample = samples[2]
     batch = encode(processor, [sample])
     full = model(**batch).logits
@@ -145,7 +147,7 @@ def test_cached_decoding_equals_the_full_forward(model, processor, samples):
         out = model(
             input_ids=batch["input_ids"][:, position : position + 1],
             attention_mask=batch["attention_mask"][:, : position + 1],
-            past_key_values=out.past_key_values,
+            **{name: out[CACHE]},
             use_cache=True,
         )
         pieces.append(out.logits)

@@ -160,7 +160,7 @@ def test_prefill_flops_and_cache_are_what_the_model_needs(model, sizes):
     cache = DynamicCache(config=model.config.text_config)
     ids = torch.arange(50)[None]
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(input_ids=ids, past_key_values=cache, logits_to_keep=1, use_cache=True)
+        model(input_ids=ids, cache=cache, logits_to_keep=1, use_cache=True)
     # Some releases make the rotary angles by a product of positions and frequencies, which is not counted.
     angles = 2 * 50 * (sizes.text.head_dim // 2)
     assert counter.get_total_flops() - lm_prefill_flops(50, sizes.text) in (0, angles)
