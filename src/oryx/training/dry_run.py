@@ -106,7 +106,7 @@ def dry_run_file(
     found = []
     planned: dict[str, ModelPlan] = {}
     for number, part in enumerate(chain.parts, start=1):
-        result = dry_run(part.recipe, part.folder, ModelPlanner(None, planned))
+        result = dry_run(part.recipe, part.folder, ModelPlanner(Path(path), planned))
         if result.plan is not None:
             planned[os.path.normpath(part.folder)] = result.plan
         console.rule(f"part {number} of {len(chain.parts)}: {part.name}")
