@@ -274,9 +274,9 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
             raise ConfigError("prefill_chunk_size is not supported: visuals are placed in one prefill.")
         if "cache_params" in signature(self.language_model.forward).parameters:
             kwargs["use_cache"] = False  # Mamba would take the steps after the first without its state
-        for name in CACHE_NAMES:
-            if name in kwargs:
-                kwargs[CACHE] = kwargs.pop(name)
+        given = [kept for name in CACHE_NAMES if (kept := kwargs.pop(name, None)) is not None]
+        if given:
+            kwargs[CACHE] = given[0]
         if kwargs.get("patches") is not None:
             visuals = all_given(tuple(kwargs.pop(key, None) for key in VISUAL_KEYS))
             kwargs["visual_embeds"], _ = self.get_visual_embeds(**visuals)
