@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, cast
 
 import typer
 
 from oryx.cli import options as opt
 
 if TYPE_CHECKING:
-    from oryx.data.builders.qa_3d import RecordKind
+    from oryx.data.builders.qa_3d import RecordKind, SceneQuestion
 
 
 def correspondence_command(
@@ -80,7 +82,7 @@ def correspondence_command(
         str,
         typer.Option(
             metavar="auto|train|eval",
-            help="Kind of records. auto: train or eval, as the file's name has train, val or test.",
+            help="Kind of records. auto: train or eval, as the file's name has the word train, val or test.",
         ),
     ] = "auto",
     every: Annotated[
@@ -102,7 +104,7 @@ def correspondence_command(
 
     if not (scenes or scanqa or sqa3d):
         raise ConfigError("there is nothing to do; scenes to mark or files of questions are needed.")
-    kinds = {path: _kind(path, records) for path in (*(scanqa or []), *(sqa3d or []))}
+    questions = _question_files(scanqa or [], sqa3d or [], output, records)
     settings = MarkSettings(
         source=cast(Any, source),
         objects=objects,
@@ -135,7 +137,7 @@ def correspondence_command(
             )
     for name, problem in done.broken.items():
         complain(f"{name} is skipped: {problem}")
-    written = _write_records(scanqa or [], sqa3d or [], output, kinds, every)
+    written = _write_records(questions, output, every)
     if as_json:
         counts: dict[str, Any] = {"marked": done.marked, "kept": done.kept, "broken": done.broken}
         print(json.dumps({"output": str(output), **counts, "records": written}))
@@ -150,23 +152,47 @@ def correspondence_command(
         print(f"{entry['records']} {entry['kind']} records: {entry['file']}{left}")
 
 
-def _write_records(
-    scanqa: list[Path], sqa3d: list[Path], output: Path, kinds: dict[Path, RecordKind], every: bool
-) -> list[dict[str, Any]]:
-    if not kinds:
+class _QuestionFile(NamedTuple):
+    path: Path
+    read: Callable[[Path], list[SceneQuestion]]
+    kind: RecordKind
+    records: Path
+    """What is written."""
+
+
+def _question_files(scanqa: list[Path], sqa3d: list[Path], output: Path, asked: str) -> list[_QuestionFile]:
+    from oryx.data.builders.qa_3d import read_scanqa, read_sqa3d
+    from oryx.errors import ConfigError
+
+    given: list[tuple[Path, Callable[[Path], list[SceneQuestion]]]] = [
+        *((path, read_scanqa) for path in scanqa),
+        *((path, read_sqa3d) for path in sqa3d),
+    ]
+    files: dict[Path, _QuestionFile] = {}
+    for path, read in given:
+        kind = _kind(path, asked)
+        records = output / f"{path.stem}.{kind}.jsonl"
+        if records in files:
+            raise ConfigError(
+                f"'{files[records].path}' and '{path}' would both be written to '{records}'; rename one."
+            )
+        files[records] = _QuestionFile(path, read, kind, records)
+    return list(files.values())
+
+
+def _write_records(files: list[_QuestionFile], output: Path, every: bool) -> list[dict[str, Any]]:
+    if not files:
         return []
-    from oryx.data.builders.qa_3d import read_marked, read_scanqa, read_sqa3d, write_records
+    from oryx.data.builders.qa_3d import read_marked, write_records
 
     marked = read_marked(output)
     written = []
-    for path in (*scanqa, *sqa3d):
-        questions = read_scanqa(path) if path in scanqa else read_sqa3d(path)
-        kind = kinds[path]
-        result = write_records(questions, marked, output / f"{path.stem}.{kind}.jsonl", kind, every=every)
+    for file in files:
+        result = write_records(file.read(file.path), marked, file.records, file.kind, every=every)
         written.append(
             {
                 "file": str(result.path),
-                "kind": kind,
+                "kind": file.kind,
                 "records": result.records,
                 "left_out": result.left_out,
                 "missing_scenes": len(result.missing),
@@ -183,9 +209,11 @@ def _kind(path: Path, asked: str) -> RecordKind:
         return cast("RecordKind", asked)
     if asked != "auto":
         raise ConfigError(f"--records is {asked!r}; allowed: auto, train, eval.")
-    for word, kind in kinds.items():
-        if word in path.stem.lower():
-            return kind
-    raise ConfigError(
-        f"'{path.name}' says neither train nor val nor test; --records train or eval is needed."
-    )
+    words = re.findall("[a-z]+", path.stem.lower())
+    found = {kinds[word] for word in words if word in kinds}
+    if len(found) != 1:
+        raise ConfigError(
+            f"'{path.name}' does not say whether it is for train, val or test; --records train or eval is "
+            "needed."
+        )
+    return found.pop()

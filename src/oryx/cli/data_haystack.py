@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from oryx.cli.options import Json
+from oryx.cli.options import Json, parse_size
 
 Source = Annotated[
     str,
@@ -46,14 +46,13 @@ def haystack_command(
         drawn_needles,
         parse_depths,
         parse_lengths,
-        parse_size,
         read_needles,
     )
     from oryx.data.builders.haystack.sources import open_haystack
     from oryx.data.builders.haystack.write import RECORDS, write_haystacks
 
     lengths, places = parse_lengths(frames), parse_depths(depths)
-    stack = open_haystack(haystack, seed, *parse_size(frame_size))
+    stack = open_haystack(haystack, seed, *parse_size(frame_size, "frame-size"))
     size = stack.height, stack.width
     chosen = drawn_needles(seed, *size) if needles is None else read_needles(needles, seed, *size)
     with progress_bar("haystacks") as bar:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from oryx.cli.noise import complain
-from oryx.cli.options import Json
+from oryx.cli.options import Json, parse_range
 from oryx.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,12 +73,11 @@ def needle_command(
     from oryx.cli.display import progress_bar
     from oryx.data.builders.needle import NeedleSettings, build_needles
     from oryx.data.builders.needle.questions import PROMPTS
-    from oryx.data.builders.needle.settings import parse_frames
     from oryx.data.sources.needle import CAPTION, DIFFERENCE
 
     settings = NeedleSettings(
         count=count,
-        frames=parse_frames(frames),
+        frames=parse_range(frames, "frames"),
         per_clip=per_clip,
         min_step=min_step,
         layout=layout,

@@ -40,7 +40,7 @@ def pack_command(
     from oryx.data.sources.settings import make_settings
     from oryx.data.sources.writing import pack_source
 
-    size = parse_size(shard_size)
+    size = parse_bytes(shard_size)
     opened = open_source(make_settings(source, source_format, media_root, limit))
     with progress_bar("packing") as bar:
         done = 0
@@ -62,7 +62,7 @@ def pack_command(
     )
 
 
-def parse_size(text: str) -> int:
+def parse_bytes(text: str) -> int:
     """Bytes of a text like 500MB.
 
     Raises:

@@ -40,11 +40,11 @@ def rooms_command(
 ) -> None:
     """Furnish rooms with named furniture models and draw them from several views, with exact instance ids."""
     from oryx.cli.display import progress_bar
-    from oryx.data.rooms.build import build_rooms, check_settings
+    from oryx.data.rooms.build import build_rooms, check_settings, store_settings
     from oryx.data.rooms.catalogue import read_furniture
     from oryx.data.rooms.scannet import export_scannet
     from oryx.data.rooms.scene import RoomSettings
-    from oryx.data.rooms.store import RoomStore
+    from oryx.data.rooms.store import RoomStore, check_same
     from oryx.files import check_folder
 
     height, width = parse_pair(size, "size", "x", "HEIGHTxWIDTH such as 96x128")
@@ -57,8 +57,11 @@ def rooms_command(
             check_folder(folder)
     names = [name.strip() for name in catalogues.split(",")] if catalogues else None
     pieces = read_furniture(furniture, names)
+    depth = depth or scannet is not None
+    if scannet is not None:
+        check_same(scannet, store_settings(pieces, settings, depth))
     with progress_bar("drawing rooms") as bar:
-        drawn = build_rooms(out, pieces, settings, depth or scannet is not None, workers, bar.update)
+        drawn = build_rooms(out, pieces, settings, depth, workers, bar.update)
     if scannet is not None:
         with progress_bar("writing folders") as bar:
             export_scannet(RoomStore(out), scannet, bar.update)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from oryx.cli.data_haystack import Depths, FrameSize, Lengths, NeedleFile, Source, Trials
-from oryx.cli.options import Device, Dtype, Json, MaxNewTokens, MaxPixels, Model, Ratio
+from oryx.cli.options import Device, Dtype, Json, MaxNewTokens, MaxPixels, Model, Ratio, parse_size
 
 
 def eval_needle_command(
@@ -46,13 +46,12 @@ def eval_needle_command(
         drawn_needles,
         parse_depths,
         parse_lengths,
-        parse_size,
         read_needles,
     )
     from oryx.data.builders.haystack.sources import open_haystack
 
     lengths, places = parse_lengths(frames), parse_depths(depths)
-    stack = open_haystack(haystack, seed, *parse_size(frame_size))
+    stack = open_haystack(haystack, seed, *parse_size(frame_size, "frame-size"))
     stack.check(lengths[-1] - 1)
     size = stack.height, stack.width
     chosen = drawn_needles(seed, *size) if needles is None else read_needles(needles, seed, *size)

@@ -137,3 +137,9 @@ def parse_range(text: str, what: str) -> tuple[int, int]:
     """ "4-8", or "6" for 6 to 6. Raises ConfigError for anything else."""
     doubled = f"{text}-{text}" if text.strip().isdigit() else text
     return parse_pair(doubled, what, "-", "MIN-MAX or one number")
+
+
+def parse_size(text: str, what: str) -> tuple[int, int]:
+    """ "32x48": height and width, or "32" for a square. Raises ConfigError for anything else."""
+    doubled = f"{text}x{text}" if text.strip().isdigit() else text
+    return parse_pair(doubled, what, "[xX]", "HEIGHTxWIDTH or one number")

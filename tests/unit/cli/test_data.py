@@ -6,7 +6,7 @@ import pytest
 import yaml
 from made_records import png, turns
 
-from oryx.cli.data_pack import parse_size
+from oryx.cli.data_pack import parse_bytes
 from oryx.errors import ConfigError
 from oryx.media.video import read_frames
 
@@ -228,10 +228,10 @@ def test_broken_records_are_left_out_where_that_is_wanted(run, refused, data):
 
 @pytest.mark.parametrize(("text", "size"), [("5", 5), ("2kB", 2000), ("1.5 MB", 1500000), ("1gb", 10**9)])
 def test_sizes(text, size):
-    assert parse_size(text) == size
+    assert parse_bytes(text) == size
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1 XB", "", "GB"])
 def test_other_sizes_are_refused(text):
     with pytest.raises(ConfigError, match="is no size; allowed: a number with kB, MB, GB or TB"):
-        parse_size(text)
+        parse_bytes(text)

@@ -71,6 +71,32 @@ def test_records_alone_of_what_is_marked(run, scans, tmp_path):
     assert "1 questions left out, of scenes without marks" in told
 
 
+def test_a_file_is_read_as_the_option_says_and_a_word_is_a_whole_one(run, scans, tmp_path):
+    out = tmp_path / "out"
+    assert run("data", "correspondence", scans / "scene0011_00", "-o", out).code == 0
+    first, second = (_questions(tmp_path / name) for name in ("constrained_val.json", "x_train2.json"))
+    result = run("data", "correspondence", "-o", out, "--scanqa", first, "--scanqa", second, "--json")
+    written = json.loads(result.out)["records"]
+    assert [(Path(entry["file"]).name, entry["kind"]) for entry in written] == [
+        ("constrained_val.eval.jsonl", "eval"),
+        ("x_train2.train.jsonl", "train"),
+    ]
+
+
+def test_files_that_would_be_written_to_one_are_refused(refused, tmp_path):
+    paths = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        paths.append(_questions(tmp_path / folder / "train.json"))
+    out = ("-o", tmp_path / "out")
+    for first, second in (("--scanqa", "--scanqa"), ("--scanqa", "--sqa3d")):
+        said = refused("data", "correspondence", *out, first, paths[0], second, paths[1])
+        assert "b/train.json' would both be written to" in said
+    said = refused("data", "correspondence", *out, "--scanqa", paths[0], "--sqa3d", paths[0])
+    assert "would both be written to" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_broken_scene_is_named_and_skipped(run, tmp_path):
     made = furnished(3)
     for name in ("a", "b"):
@@ -97,6 +123,9 @@ def test_what_is_refused(refused, scans, tmp_path):
     )
     unnamed = _questions(tmp_path / "mine.json")
     assert "train or eval is needed" in refused("data", "correspondence", *out, "--scanqa", unnamed)
+    for name in ("constrained_val_and_train.json", "constrained.json"):
+        unclear = _questions(tmp_path / name)
+        assert "train or eval is needed" in refused("data", "correspondence", *out, "--scanqa", unclear)
     assert "allowed: auto, train, eval" in refused(
         "data", "correspondence", *out, "--scanqa", unnamed, "--records", "both"
     )

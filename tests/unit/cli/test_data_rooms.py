@@ -84,6 +84,16 @@ def test_a_folder_begun_otherwise(refused, run, catalogue, tmp_path):
     assert "was begun otherwise (seed)" in refused(*words, "--seed", 3)
 
 
+def test_folders_of_another_stores_rooms_are_refused_before_anything_is_drawn(
+    refused, run, catalogue, tmp_path
+):
+    words = ("--furniture", catalogue, "--rooms", 1, "--size", "32x40", "--scannet", tmp_path / "scans")
+    assert run("data", "rooms", tmp_path / "one", *words, "--seed", 1).code == 0
+    other = tmp_path / "other"
+    assert "scans was begun otherwise (seed)" in refused("data", "rooms", other, *words, "--seed", 2)
+    assert not other.exists()
+
+
 def test_outputs_that_are_files_are_refused_before_anything_is_drawn(refused, catalogue, tmp_path):
     (tmp_path / "file").write_text("mine")
     words = ("--furniture", catalogue, "--rooms", 1, "--size", "32x40")

@@ -22,7 +22,12 @@ class FrameStore(Protocol):
     """Keeps the frames of clips below one folder; places are relative to it."""
 
     def write(self, number: int, frames: Iterable[bytes]) -> Place:
-        """Keep the frames of clip `number`. Raises OSError where the disk refuses; nothing is kept then."""
+        """Keep the frames of clip `number`.
+
+        Raises:
+            OSError: the disk refuses; nothing is kept then.
+            ConfigError: frames kept before are gone.
+        """
         ...
 
     def read(self, place: Place, index: int) -> bytes:
@@ -66,6 +71,9 @@ class PatchStore:
             self._number, self._end = self._number + 1, 0
         name = f"{self.FOLDER}/patch_{self._number:05d}"
         path = self.folder / name
+        # A shorter file would be filled up with zeros, into which the records of before would point.
+        if (path.stat().st_size if path.exists() else 0) < self._end:
+            raise ConfigError(f"frames of an earlier run are gone ({path}); choose another output.")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.truncate(self._end)  # the rest of a clip that was cut off

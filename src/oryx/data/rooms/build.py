@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from oryx.data.processes import run_in_processes
 from oryx.data.rooms.catalogue import Furniture, credits_text
 from oryx.data.rooms.render import Renderer
 from oryx.data.rooms.scene import RoomSettings, Scene, draw_room, group_by_label
-from oryx.data.rooms.store import CREDITS, SETTINGS, SHARD_ROOMS, missing_shards, view_files, write_shard
+from oryx.data.rooms.store import (
+    CREDITS,
+    SETTINGS,
+    SHARD_ROOMS,
+    check_same,
+    last_room,
+    missing_shards,
+    view_files,
+    write_shard,
+)
 from oryx.errors import ConfigError
 from oryx.files import make_folder, write_whole
 
@@ -57,8 +64,8 @@ def build_rooms(
         progress: called with the rooms that are done and all rooms.
 
     Raises:
-        ConfigError: settings out of range, or other ones than those that the folder was begun with, a folder
-            that cannot be written, or a worker that died.
+        ConfigError: settings out of range, or other ones than those that the folder was begun with, fewer
+            rooms than it holds, a folder that cannot be written, or a worker that died.
         MediaError: a furniture model that cannot be read.
     """
     check_settings(settings)
@@ -70,63 +77,50 @@ def build_rooms(
     if progress is not None:
         progress(done, settings.num_rooms)
     jobs = [(folder, shard, furniture, settings, depth) for shard in shards]
-    if workers <= 1:
+    if min(workers, len(jobs)) <= 1:
         for job in jobs:
             for _ in _shard_steps(*job):
                 done += 1
                 if progress is not None:
                     progress(done, settings.num_rooms)
         return total
-    # Spawned, for a forked process would share the parent's graphics context.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, max(1, len(jobs))), mp_context=context) as pool:
-        futures = {pool.submit(_draw_shard, *job): job[1] for job in jobs}
-        for future in as_completed(futures):
-            try:
-                future.result()
-            except BrokenProcessPool:
-                raise ConfigError(
-                    "a worker process ended at once, most likely for lack of memory; use fewer workers. "
-                    "What was drawn by then is kept."
-                ) from None
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-            done += len(_rooms_of(futures[future], settings))
-            if progress is not None:
-                progress(done, settings.num_rooms)
+    for drawn in run_in_processes(_draw_shard, jobs, workers, "drawn"):
+        done += drawn
+        if progress is not None:
+            progress(done, settings.num_rooms)
     return total
+
+
+def store_settings(furniture: Sequence[Furniture], settings: RoomSettings, depth: bool) -> dict[str, Any]:
+    """What a store of such rooms keeps as its settings, as plain JSON values."""
+    order = list(dict.fromkeys(piece.catalogue for piece in furniture))
+    kept = {
+        **dataclasses.asdict(settings),
+        "depth": depth,
+        "catalogues": sorted(order),
+        "catalogue_order": order,  # which models a room draws depends on it
+        "models": len(furniture),
+        "labels": sorted({piece.label for piece in furniture}),
+    }
+    return json.loads(json.dumps(kept))
 
 
 def _claim(folder: Path, furniture: Sequence[Furniture], settings: RoomSettings, depth: bool) -> None:
     """Writes settings and credits, or checks that the folder was begun with the same."""
-    wanted: dict[str, Any] = {
-        **dataclasses.asdict(settings),
-        "depth": depth,
-        "catalogues": sorted({piece.catalogue for piece in furniture}),
-        "models": len(furniture),
-        "labels": sorted({piece.label for piece in furniture}),
-    }
-    wanted = json.loads(json.dumps(wanted))
-    path = folder / SETTINGS
-    if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path} cannot be read ({error}).") from None
-        # More rooms of the same kind may be added, for a room depends on its own index alone.
-        other = sorted(key for key in wanted if key != "num_rooms" and found.get(key) != wanted[key])
-        if other:
-            raise ConfigError(
-                f"{folder} was begun otherwise ({', '.join(other)}); give the same, or a new folder."
-            )
-        if found["num_rooms"] % SHARD_ROOMS and found["num_rooms"] != wanted["num_rooms"]:
-            raise ConfigError(
-                f"{folder} holds {found['num_rooms']} rooms, whose last shard of {SHARD_ROOMS} is not full: "
-                "rooms can be added to full shards alone."
-            )
+    wanted = store_settings(furniture, settings, depth)
+    check_same(folder, wanted)
+    last = last_room(folder)
+    if settings.num_rooms < last:
+        raise ConfigError(
+            f"{folder} is drawn up to room {last}; ask for as many rooms or more, or give a new folder."
+        )
+    if last % SHARD_ROOMS and settings.num_rooms != last:
+        raise ConfigError(
+            f"{folder} holds {last} rooms, whose last shard of {SHARD_ROOMS} is not full: "
+            "rooms can be added to full shards alone."
+        )
     try:
-        write_whole(path, json.dumps(wanted, indent=1).encode())
+        write_whole(folder / SETTINGS, json.dumps(wanted, indent=1).encode())
         write_whole(folder / CREDITS, credits_text(furniture).encode())
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written ({error.strerror}).") from None
@@ -138,9 +132,9 @@ def _rooms_of(shard: int, settings: RoomSettings) -> range:
 
 def _draw_shard(
     folder: Path, shard: int, furniture: Sequence[Furniture], settings: RoomSettings, depth: bool
-) -> None:
-    for _ in _shard_steps(folder, shard, furniture, settings, depth):
-        pass
+) -> int:
+    """How many rooms it drew."""
+    return sum(1 for _ in _shard_steps(folder, shard, furniture, settings, depth))
 
 
 _renderers: dict[tuple[int, int], Renderer] = {}

@@ -1,5 +1,6 @@
 """Rooms as folders in ScanNet's layout, which `oryx data correspondence` and other programs read.
 
+    OUT/settings.json       of the store that they were taken from
     OUT/room000012/
       color/0.jpg  masks/0.png  depth/0.png  pose/0.txt  ...
       intrinsic/intrinsic_color.txt  intrinsic_depth.txt
@@ -21,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from oryx.data.rooms.store import RoomStore
-from oryx.files import make_folder
+from oryx.data.rooms.store import SETTINGS, RoomStore, check_same
+from oryx.errors import ConfigError
+from oryx.files import make_folder, write_whole
 
 
 def export_scannet(
@@ -31,10 +33,16 @@ def export_scannet(
     """Writes every room of the store to a folder of its own; those that are there already stay as they are.
 
     Raises:
-        ConfigError: the folder cannot be made.
+        ConfigError: the folder cannot be written, or was begun with rooms of another store.
         MediaError: a picture of the store cannot be read.
     """
     make_folder(folder)
+    settings = {key: value for key, value in store.settings.items() if key != "num_rooms"}
+    check_same(folder, settings)
+    try:
+        write_whole(folder / SETTINGS, json.dumps(settings, indent=1).encode())
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}).") from None
     written = []
     for index in range(len(store)):
         scene = folder / f"room{store[index]['room']:06d}"

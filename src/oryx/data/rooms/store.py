@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,38 @@ def missing_shards(folder: Path, num_rooms: int) -> list[int]:
     """Shards that are not there yet."""
     wanted = range(-(-num_rooms // SHARD_ROOMS))
     return [shard for shard in wanted if not (folder / f"{shard_name(shard)}.jsonl").exists()]
+
+
+def last_room(folder: Path) -> int:
+    """The last room that is there, counted from 1, though others before it may be missing; 0 for none."""
+    tables = sorted(folder.glob(f"rooms-{'[0-9]' * 5}.jsonl"))
+    if not tables:
+        return 0
+    shard = int(tables[-1].stem.rpartition("-")[2])
+    return shard * SHARD_ROOMS + tables[-1].read_bytes().count(b"\n")
+
+
+def check_same(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Compares a store's settings with those that a folder was begun with, if there are any.
+
+    The number of rooms may be another: a room depends on its own index alone.
+
+    Raises:
+        ConfigError: they differ, or those of the folder cannot be read.
+    """
+    path = folder / SETTINGS
+    if not path.exists():
+        return
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}).") from None
+    # A setting that is not among those found is younger than the folder.
+    shared = (found.keys() & settings.keys()) - {"num_rooms"}
+    other = sorted(key for key in shared if found[key] != settings[key])
+    if other:
+        named = ", ".join(other)
+        raise ConfigError(f"{folder} was begun otherwise ({named}); give the same, or a new folder.")
 
 
 class RoomStore:

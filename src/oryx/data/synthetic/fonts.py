@@ -18,11 +18,11 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from PIL import ImageFont
 
-from oryx.data.synthetic.settings import did_you_mean
 from oryx.errors import ConfigError
 
 DEFAULT_FONT = "default"
@@ -135,9 +135,11 @@ def choose_fonts(
         for family in fonts:
             styles = _styles_of(found, family)
             if not styles:
-                known = sorted({font.family for font in found})
-                nearest = did_you_mean(family, [DEFAULT_FONT, *known]).split(" (known")[0].rstrip(";")
-                raise ConfigError(f"Font family {family!r} is not installed{nearest or '.'}")
+                # All that are installed would be too long a list.
+                known = [DEFAULT_FONT, *sorted({font.family for font in found})]
+                close = get_close_matches(family, known, n=1, cutoff=0.5)
+                hint = f"; did you mean {close[0]!r}?" if close else "."
+                raise ConfigError(f"Font family {family!r} is not installed{hint}")
             chosen += styles
         if not chosen:
             raise ConfigError("Setting 'fonts' is an empty list; it must be train, test or family names.")

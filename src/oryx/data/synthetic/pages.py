@@ -108,7 +108,6 @@ class Pages:
         for attempt in range(16):  # a page may be too short for all of the asked kinds
             lines = self._lines(rng, full=attempt >= 8)
             layout = self._fit(rng, lines)
-            lines = lines[: len(layout.masks)]
             turns = choose_turns(rng, self._candidates(lines), whole_between(rng, s.turns), s.wordings)
             if turns:
                 break

@@ -37,6 +37,19 @@ def test_a_torn_clip_is_overwritten(tmp_path):
     assert (tmp_path / "patches/patch_00000").read_bytes() == b"abbcccx"
 
 
+@pytest.mark.parametrize("left", [None, b"abb"])
+def test_a_patch_that_is_gone_is_not_filled_up_with_zeros(tmp_path, left):
+    place = PatchStore(tmp_path, []).write(0, CLIPS[0])
+    patch = tmp_path / place["patch"]
+    patch.unlink()
+    if left is not None:
+        patch.write_bytes(left)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"frames of an earlier run are gone .*patch_00000"):
+            PatchStore(tmp_path, [place]).write(1, CLIPS[1])
+    assert (patch.read_bytes() if patch.exists() else None) == left
+
+
 def test_a_folder_for_each_clip(tmp_path):
     store = FolderStore(tmp_path)
     place = store.write(12, CLIPS[0])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oryx.data import processes
 from oryx.data.rooms import build, store
 from oryx.data.rooms.build import build_rooms, check_settings
 from oryx.data.rooms.render import Render
@@ -65,6 +66,23 @@ def test_full_shards_can_be_added_to(tmp_path, furniture, drawn):
         build_rooms(tmp_path, furniture, dataclasses.replace(SETTINGS, num_rooms=9))
 
 
+def test_fewer_rooms_than_there_are_are_refused(tmp_path, furniture, drawn):
+    build_rooms(tmp_path, furniture, dataclasses.replace(SETTINGS, num_rooms=6))
+    before = files_of(tmp_path)
+    with pytest.raises(ConfigError, match="is drawn up to room 6; ask for as many rooms or more"):
+        build_rooms(tmp_path, furniture, dataclasses.replace(SETTINGS, num_rooms=3))
+    assert files_of(tmp_path) == before
+
+
+def test_a_run_that_was_cut_at_a_full_shard_may_go_on_for_more_rooms(tmp_path, furniture, drawn):
+    build_rooms(tmp_path, furniture, SETTINGS)
+    for shard in (1, 2):
+        (tmp_path / f"rooms-0000{shard}.jsonl").unlink()
+    drawn.clear()
+    assert build_rooms(tmp_path, furniture, dataclasses.replace(SETTINGS, num_rooms=7)) == 5
+    assert drawn == [2, 3, 4, 5, 6]
+
+
 def test_depth_is_kept_where_asked(tmp_path, furniture, drawn):
     build_rooms(tmp_path / "with", furniture, SETTINGS, depth=True)
     build_rooms(tmp_path / "without", furniture, SETTINGS)
@@ -78,6 +96,18 @@ def test_credits_are_beside_the_rooms(tmp_path, furniture, drawn):
     assert json.loads((tmp_path / "settings.json").read_text())["catalogues"] == ["Boxes"]
 
 
+def test_the_order_of_catalogues_counts(tmp_path, furniture, drawn):
+    both = [*furniture, *(dataclasses.replace(piece, catalogue="Another") for piece in furniture)]
+    build_rooms(tmp_path, both, SETTINGS)
+    kept = json.loads((tmp_path / "settings.json").read_text())
+    assert (kept["catalogues"], kept["catalogue_order"]) == (["Another", "Boxes"], ["Boxes", "Another"])
+    with pytest.raises(ConfigError, match=r"was begun otherwise \(catalogue_order\)"):
+        build_rooms(tmp_path, both[::-1], SETTINGS)
+    del kept["catalogue_order"]  # as stores were kept before
+    (tmp_path / "settings.json").write_text(json.dumps(kept))
+    assert build_rooms(tmp_path, both, SETTINGS) == 0
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"height": 40}, {"tinted": 0.0}, {"num_views": (2, 2)}])
 def test_a_folder_that_was_begun_otherwise_is_refused(tmp_path, furniture, drawn, change):
     build_rooms(tmp_path, furniture, SETTINGS)
@@ -88,9 +118,10 @@ def test_a_folder_that_was_begun_otherwise_is_refused(tmp_path, furniture, drawn
 
 
 def test_broken_settings_are_named(tmp_path, furniture, drawn):
-    (tmp_path / "settings.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"settings\.json cannot be read"):
-        build_rooms(tmp_path, furniture, SETTINGS)
+    for text in ("{", "[1]"):
+        (tmp_path / "settings.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"settings\.json cannot be read"):
+            build_rooms(tmp_path, furniture, SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +148,10 @@ def test_an_output_that_is_a_file_is_refused(tmp_path, furniture, drawn):
 
 
 def test_a_worker_that_dies(tmp_path, furniture, drawn, monkeypatch):
-    class Dead(build.ProcessPoolExecutor):
+    class Dead(processes.ProcessPoolExecutor):
         def submit(self, fn, /, *args, **kwargs):
             return super().submit(os._exit, 9)
 
-    monkeypatch.setattr(build, "ProcessPoolExecutor", Dead)
-    with pytest.raises(ConfigError, match="fewer workers"):
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Dead)
+    with pytest.raises(ConfigError, match="What was drawn by then is kept"):
         build_rooms(tmp_path, furniture, SETTINGS, workers=2)

@@ -61,6 +61,24 @@ def test_rooms_that_are_there_stay_and_cut_ones_are_written_again(store, tmp_pat
     assert not list(out.glob(".*"))
 
 
+def test_a_folder_with_rooms_of_another_store_is_refused(store, tmp_path):
+    out = tmp_path / "out"
+    (first, _) = export_scannet(store, out)
+    before = (first / "labels.json").read_text()
+    other = RoomStore(write_rooms(tmp_path / "other", [make_room(7, ["sofa"], [{}])], labels=["sofa"]))
+    with pytest.raises(ConfigError, match=r"out was begun otherwise \(labels\)"):
+        export_scannet(other, out)
+    assert (first / "labels.json").read_text() == before
+
+
+def test_more_rooms_of_the_same_store_are_added(store, tmp_path):
+    export_scannet(store, tmp_path / "out")
+    rooms = [make_room(7, ["bed", "chair"], VIEWS), *(make_room(number, ["bed"], [{}]) for number in (8, 9))]
+    more = RoomStore(write_rooms(tmp_path / "more", rooms))
+    assert len(export_scannet(more, tmp_path / "out")) == 3
+    assert (tmp_path / "out" / "room000009").exists()
+
+
 def test_a_store_without_depth_is_refused(tmp_path):
     record, files = make_room(0, ["bed"], [{}])
     files = [(name, data) for name, data in files if "depth" not in name]

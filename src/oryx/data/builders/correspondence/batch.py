@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 from oryx.data.builders.correspondence.marking import OutputError, load_sam2, mark_scene
 from oryx.data.builders.correspondence.marks import FILE, read_marks
 from oryx.data.builders.correspondence.settings import MarkSettings
+from oryx.data.processes import run_in_processes
 from oryx.errors import ConfigError, MediaError
 
 Report = Callable[[int, int, str], None]
@@ -115,21 +113,8 @@ def _outcomes(
         for scene in scenes:
             yield _mark(scene, output, settings)
         return
-    # Not forked: a process with threads (a progress bar, torch) must not be copied as it stands.
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
-    try:
-        futures: list[Future[tuple[str, str | None]]] = [
-            pool.submit(_mark, scene, output, settings) for scene in scenes
-        ]
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool:
-        raise ConfigError(
-            "a worker process ended at once, most likely for lack of memory; use fewer workers. "
-            "What was marked by then is kept."
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    jobs = [(scene, output, settings) for scene in scenes]
+    yield from run_in_processes(_mark, jobs, count, "marked")
 
 
 def _mark(scene: Path, output: Path, settings: MarkSettings) -> tuple[str, str | None]:

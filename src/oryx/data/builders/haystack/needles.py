@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from oryx.data.sources.llava import find_lines, read_line
 from oryx.errors import ConfigError, MediaError
 from oryx.media.image import image_size, open_image
 
@@ -51,26 +51,26 @@ def read_needles(path: Path, seed: int, height: int, width: int) -> Needles:
         MediaError: a picture that cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = find_lines(path)
+    except OSError as error:
         raise ConfigError(f"the needles {path} cannot be read ({error}).") from None
     entries = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for line in lines:
+        place = f"{path} line {line[2]}"
         try:
-            entry = json.loads(line)
+            entry = read_line(path, line)
             texts = [entry[key] for key in ("image", "question", "answer")]
-        except (ValueError, KeyError, TypeError):
+        except (ConfigError, KeyError, TypeError):
             texts = []
         if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-            raise ConfigError(
-                f"{path} line {number} must be an object with image, question and answer, all texts."
-            )
+            raise ConfigError(f"{place} must be an object with image, question and answer, all texts.")
         try:
+            "".join(texts).encode()
             image_size(path.parent / texts[0])
+        except UnicodeEncodeError:
+            raise ConfigError(f"{place} holds half a character, as is left of a cut-off emoji.") from None
         except MediaError as error:
-            raise MediaError(f"{path} line {number}: {error}") from None
+            raise MediaError(f"{place}: {error}") from None
         entries.append((path.parent / texts[0], *texts[1:]))
     if not entries:
         raise ConfigError(f"the needles {path} hold no line.")
@@ -115,15 +115,6 @@ def parse_lengths(text: str) -> tuple[int, ...]:
     if lengths[0] < 2:
         raise ConfigError(f"frames are {text}; at least 2 are needed, the needle's among them.")
     return tuple(lengths)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """`32x48`: height and width. Raises ConfigError for anything else."""
-    height, _, width = text.lower().partition("x")
-    try:
-        return int(height), int(width or height)
-    except ValueError:
-        raise ConfigError(f"frame-size is {text!r}; height x width is needed, such as 32x48.") from None
 
 
 def needle_index(depth: float, num_frames: int) -> int:

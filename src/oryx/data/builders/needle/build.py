@@ -136,12 +136,17 @@ def _fill(
 
 
 def _taken(workers: Workers[Job, tuple[Attempt, float]]) -> tuple[Job, tuple[Attempt, float]] | None:
-    """An answer that came meanwhile; one error ends the run, and that of another thread adds nothing."""
+    """An answer that came meanwhile; none that the end of the run cut short, for the next run tries again.
+
+    One error ends the run, and that of another thread adds nothing.
+    """
     while True:
         try:
-            return workers.take(wait=False)
+            result = workers.take(wait=False)
         except Exception:
             continue
+        if result is None or not result[1][0].was_stopped:
+            return result
 
 
 class _Run:

@@ -92,14 +92,15 @@ class OpenAICaptioner:
         ]
         content.append({"type": "text", "text": prompt})
         request = {"model": self.model, "messages": [{"role": "user", "content": content}]}
+        limit = self._limit_name  # which another thread may change meanwhile
         try:
-            answer = self._call("/chat/completions", {**request, self._limit_name: self.max_tokens})
+            answer = self._call("/chat/completions", {**request, limit: self.max_tokens})
         except CaptionError as error:
             # Newer models of OpenAI know the limit by another name only.
-            if "max_completion_tokens" not in str(error) or self._limit_name == "max_completion_tokens":
+            if "max_completion_tokens" not in str(error) or limit == "max_completion_tokens":
                 raise
             self._limit_name = "max_completion_tokens"
-            answer = self._call("/chat/completions", {**request, self._limit_name: self.max_tokens})
+            answer = self._call("/chat/completions", {**request, "max_completion_tokens": self.max_tokens})
         return _text_of(answer, self.base_url)
 
     def _call(self, path: str, body: dict[str, Any] | None) -> Any:

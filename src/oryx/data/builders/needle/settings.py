@@ -54,12 +54,3 @@ class NeedleSettings:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {**asdict(self), "frames": list(self.frames)}
-
-
-def parse_frames(text: str) -> tuple[int, int]:
-    """`192-256`, or one number for both ends. Raises ConfigError for anything else."""
-    low, _, high = text.partition("-")
-    try:
-        return int(low), int(high or low)
-    except ValueError:
-        raise ConfigError(f"frames are {text!r}; give the fewest and the most, such as 192-256.") from None

@@ -1,7 +1,7 @@
 """Questions about a room, each with exactly one right short answer that what is clearly seen decides.
 
 Views are counted from 1. Where a question can be answered by yes or no, or by one of two names or sides, both
-answers are equally likely, whatever the room.
+answers are equally likely, whatever the room; only the sides of `find` are those that the room has.
 """
 
 import random

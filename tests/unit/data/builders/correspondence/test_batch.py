@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_scenes import MadeScene, write_plain
 
-from oryx.data.builders.correspondence import batch
+from oryx.data import processes
 from oryx.data.builders.correspondence.batch import mark_scenes
 from oryx.data.builders.correspondence.marking import OutputError, load_sam2
 from oryx.data.builders.correspondence.marks import read_marks
@@ -87,14 +87,14 @@ def test_output_that_cannot_be_written_is_no_scenes_fault(scenes: list[Path], tm
 
 
 def test_a_worker_that_dies(scenes: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Dead(batch.ProcessPoolExecutor):
+    class Dead(processes.ProcessPoolExecutor):
         def submit(self, fn, /, *args, **kwargs):
             import os
 
             return super().submit(os._exit, 9)
 
-    monkeypatch.setattr(batch, "ProcessPoolExecutor", Dead)
-    with pytest.raises(ConfigError, match="fewer workers"):
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Dead)
+    with pytest.raises(ConfigError, match="What was marked by then is kept"):
         mark_scenes(scenes, tmp_path / "out", workers=2)
 
 

@@ -1,4 +1,4 @@
-"""Needles by number, from a file too; depths, lengths and sizes as they are written."""
+"""Needles by number, from a file too; depths and lengths as they are written."""
 
 import json
 
@@ -11,7 +11,6 @@ from oryx.data.builders.haystack.needles import (
     needle_index,
     parse_depths,
     parse_lengths,
-    parse_size,
     read_needles,
 )
 from oryx.data.builders.haystack.sources import open_haystack
@@ -78,6 +77,19 @@ def test_files_that_cannot_be(file, lines, error, sentence):
         read_needles(file(*lines), 0, 32, 32)
 
 
+def test_a_line_ends_where_the_file_says(file):
+    """And not at other characters that stand for a new line."""
+    lines = [json.dumps(entry(k, answer=f"{k}\u2028\x85on"), ensure_ascii=False) for k in range(2)]
+    needles = read_needles(file(*lines), 0, 32, 32)
+    assert {needles(number).answer for number in range(2)} == {"0\u2028\x85on", "1\u2028\x85on"}
+
+
+@pytest.mark.parametrize("key", ["image", "question", "answer"])
+def test_half_a_character_is_refused(file, key):
+    with pytest.raises(ConfigError, match="line 2 holds half a character"):
+        read_needles(file(entry(0), entry(1, **{key: "half \ud83d"})), 0, 32, 32)
+
+
 def test_a_file_that_is_missing(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_needles(tmp_path / "no.jsonl", 0, 32, 32)
@@ -92,15 +104,11 @@ def test_depths():
             parse_depths(text)
 
 
-def test_lengths_and_sizes():
+def test_lengths():
     assert parse_lengths("400,100,400") == (100, 400)
-    assert parse_size("32x48") == (32, 48)
-    assert parse_size("64") == (64, 64)
     for text in ("1,5", "x", ""):
         with pytest.raises(ConfigError):
             parse_lengths(text)
-    with pytest.raises(ConfigError):
-        parse_size("big")
 
 
 @pytest.mark.parametrize(("depth", "index"), [(0, 0), (100, 9), (50, 4), (25, 2), (99, 9)])

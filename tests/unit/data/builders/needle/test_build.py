@@ -6,12 +6,15 @@ import itertools
 import json
 import re
 import threading
+import time
 
 import pytest
 from PIL import Image
 
 from oryx.data.builders.needle import NeedleSettings, OpenAICaptioner, build_needles
+from oryx.data.builders.needle.captioners import CaptionError
 from oryx.data.builders.needle.questions import PROMPTS
+from oryx.data.builders.needle.workers import Workers
 from oryx.data.sources.opening import open_source
 from oryx.data.sources.settings import SourceSettings
 from oryx.errors import ConfigError, MediaError, OryxError
@@ -191,6 +194,32 @@ def test_answers_that_came_meanwhile_are_kept_when_the_run_ends(videos, out, say
         build(videos, out, captioner, {"count": 2})
     answers = [record["answer"] for record in records_of(out)]
     assert answers in (["A single frame."], [])  # it may have come a moment too late
+
+
+def test_what_the_end_of_a_run_cuts_short_is_tried_again(videos, out, sayer, monkeypatch):
+    class Patient(Workers):
+        def close(self):
+            super().close()
+            deadline = time.monotonic() + 5
+            while self._results.empty() and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+    monkeypatch.setattr("oryx.data.builders.needle.build.Workers", Patient)
+    both_asked = threading.Barrier(2)
+    captioner = sayer(workers=2)
+
+    def describe(pictures, prompt):
+        both_asked.wait(5)
+        if len(pictures) == 1:
+            raise CaptionError("the answer was cut off", False)  # and waits to ask again
+        raise ConfigError("the key is wrong")
+
+    captioner.describe = describe
+    with pytest.raises(ConfigError, match="the key is wrong"):
+        build_needles(videos, out, captioner, settings(count=2), backoff=60)
+    assert events_of(out, "skipped") == []
+    build(videos, out, sayer(), {"count": 2})
+    assert [event["job"] for event in events_of(out, "record")] == [0, 1]
 
 
 def test_nonsense_is_thrown_away_counted_and_named(videos, out, server):

@@ -92,6 +92,22 @@ def test_newer_models_know_the_limit_by_another_name(server):
     assert server.bodies[1]["max_completion_tokens"] == 400
 
 
+def test_the_other_name_is_found_by_several_threads_at_once(server):
+    captioner = OpenAICaptioner(server.url, "seer", timeout=5)
+
+    def script(number, body):
+        if number == 0:
+            captioner.describe([], "What?")  # another thread's question, refused and asked again meanwhile
+        if "max_tokens" in body:
+            said = {"error": {"message": "Use 'max_completion_tokens' instead."}}
+            return 400, {}, json.dumps(said).encode()
+        return "A door."
+
+    server.script = script
+    assert captioner.describe([], "What?") == "A door."
+    assert ["max_tokens" in body for body in server.bodies] == [True, True, False, False]
+
+
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_what_will_never_work_is_a_config_error(server, code):
     server.script = lambda *_: code
