@@ -71,7 +71,9 @@ def _named_visuals(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         value = entry.get(column)
         if value is None:
             continue
-        is_several = isinstance(value, list | tuple) and not (kind == "video" and is_patch_list(value))
+        if kind == "video" and is_patch_list(value):
+            value = {"frames": value}
+        is_several = isinstance(value, list | tuple)
         visuals += [{"type": kind, kind: item} for item in (value if is_several else [value])]
     return visuals
 

@@ -48,6 +48,7 @@ def test_the_format_is_guessed(tmp_path, names, path, format_):
         ("none.json", {}, "none.json does not exist."),
         ("*.json", {}, "*.json matches no file."),
         ("*.json", {"format": "llava"}, "*.json matches no file."),
+        ("*.json", {"format": "datasets"}, "*.json matches no file."),
         (
             "a.csv",
             {},
@@ -65,6 +66,10 @@ def test_what_is_not_there_is_one_sentence(tmp_path, path, settings, said):
     with pytest.raises(ConfigError) as error:
         open_path(str(tmp_path / path), **settings)
     assert said.format(root=tmp_path) in str(error.value)
+
+
+def test_a_glob_may_be_the_name_of_a_file(tmp_path):
+    assert len(open_path(str(write(tmp_path / "a[1].json")))) == 1
 
 
 def test_a_hub_id_needs_its_format():
