@@ -97,7 +97,7 @@ class MetadataFolder(Source):
         return f"{self.file} line {self._lines[index, 2]}"
 
     def identity(self) -> Any:
-        return self._identity
+        return [self._identity, self.opener.place]
 
 
 def open_folder(settings: SourceSettings, path: Path) -> Source:

@@ -54,7 +54,7 @@ class Shard(Source):
         return f"{self.path} key {self._key(index)}"
 
     def identity(self) -> Any:
-        return self._identity
+        return [self._identity, Opener(self._root).place]
 
     def _key(self, index: int) -> str:
         return bytes(self._index.keys[index]).decode()
