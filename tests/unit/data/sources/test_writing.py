@@ -3,6 +3,7 @@
 import errno
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 from made_records import png, turns
@@ -55,6 +56,13 @@ def test_shards_hold_a_json_and_media_for_each_key(source, tmp_path):
     with tarfile.open(tmp_path / "packed" / "000001.tar") as archive:
         assert archive.getnames() == ["00000001.json", "00000001.0.png"]
         assert archive.extractfile("00000001.0.png").read() == png(1)
+
+
+def test_the_folder_where_one_stands_is_filled(source, tmp_path, monkeypatch):
+    (tmp_path / "packed").mkdir()
+    monkeypatch.chdir(tmp_path / "packed")
+    pack_source(source, Path(), "patches", skip_broken=True)
+    assert names(Path()) == names(tmp_path / "packed") == ["patch_00000", "records.jsonl"]
 
 
 def test_a_full_file_is_followed_by_another(source, tmp_path):
