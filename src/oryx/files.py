@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +30,28 @@ def staged(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             staging.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder with all that it holds; `path` is new, or an empty folder.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    path = path.resolve()  # "." has no name that another could stand beside
+    staging = path.with_name(f".{path.name}.part")
+    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+    try:
+        staging.mkdir(parents=True)
+        yield staging
+        if path.exists():  # filled and not replaced: a shell may stand in it
+            for part in staging.iterdir():
+                part.rename(path / part.name)
+        else:
+            os.replace(staging, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def write_whole(path: Path, data: bytes) -> Path:

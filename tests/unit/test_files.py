@@ -2,12 +2,13 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
 from oryx import files
 from oryx.errors import ConfigError
-from oryx.files import check_folder, check_writable, make_folder, staged, write_whole
+from oryx.files import check_folder, check_writable, make_folder, staged, staged_folder, write_whole
 
 
 def names_in(folder):
@@ -64,6 +65,35 @@ def test_many_may_write_the_same_file(tmp_path):
         thread.join()
     assert path.read_bytes() in contents
     assert names_in(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["new", "empty"])
+def test_a_folder_appears_with_all_that_it_holds(tmp_path, monkeypatch, is_there):
+    folder = tmp_path / "folder"
+    (tmp_path / ".folder.part" / "left").mkdir(parents=True)
+    if is_there:
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+    with staged_folder(Path() if is_there else folder) as staging:
+        (staging / "inner").mkdir()
+        (staging / "inner" / "file").write_text("x")
+        (staging / "file").write_text("x")
+        assert not folder.exists() or names_in(folder) == []
+    assert names_in(tmp_path) == ["folder"]
+    assert names_in(Path() if is_there else folder) == ["file", "inner"]
+    assert names_in(folder / "inner") == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_of_a_folder_that_ends_badly_nothing_is_left(tmp_path, error):
+    def write_half():
+        with staged_folder(tmp_path / "folder") as staging:
+            (staging / "file").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert names_in(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_refused_without_writing(tmp_path):

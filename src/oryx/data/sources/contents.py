@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,8 +33,9 @@ class Row(tuple[Stored, ...]):
 
 
 def read_media(record: Record) -> dict[str, Any]:
-    """The record as an entry of LLaVA's layout, its media read."""
+    """The record as an entry of LLaVA's layout, its media read; what else it says is kept as it is."""
     entry: dict[str, Any] = {} if record.id is None else {"id": record.id}
+    entry |= {key: value for key, value in record.beside.items() if _is_json(key, value)}
     needle = record.needle
     if needle is not None:
         return {
@@ -56,6 +58,15 @@ def read_media(record: Record) -> dict[str, Any]:
     elif visuals:
         entry["visuals"] = visuals
     return {**entry, "conversations": record.conversations}
+
+
+def _is_json(*values: Any) -> bool:
+    """Whether a JSON file can hold them; tables also know dates and bytes."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError):  # ValueError: half a character
+        return False
+    return True
 
 
 def _read_visual(visual: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from oryx.processing.visuals import with_dials
 
 CAPTION_KEYS = ("caption", "text")
 _COLUMNS = {"image": "image", "images": "image", "video": "video", "videos": "video"}
+_FORMS = ("conversations", "messages", "texts")
+_KNOWN = {"id", "visuals", *_COLUMNS, *_FORMS}
+_KNOWN_OF_NEEDLES = {*_KNOWN, "video_long", "idx", "type", "question", "answer"}
 
 
 def as_record(entry: Any, place: str, opener: Opener, settings: SourceSettings) -> Record:
@@ -44,7 +47,8 @@ def as_record(entry: Any, place: str, opener: Opener, settings: SourceSettings) 
         video = opener.resolve(entry["video_long"])
         needle = read_needle(entry, video, settings.needle_frames, settings.dials)
         _check_characters([needle.question, needle.answer, entry.get("id")])
-        return Record(place, [], [], entry.get("id"), settings.channel_order, needle)
+        beside = {key: value for key, value in entry.items() if key not in _KNOWN_OF_NEEDLES}
+        return Record(place, [], [], entry.get("id"), settings.channel_order, needle, beside)
     waiting = _named_visuals(entry)
     if "conversations" in entry:
         turns, visuals = _check_turns(entry["conversations"]), waiting
@@ -58,7 +62,9 @@ def as_record(entry: Any, place: str, opener: Opener, settings: SourceSettings) 
     # Media are left out: the path of a file may hold bytes that are no UTF-8.
     dials = [{key: visual[key] for key in visual if key not in MEDIA_KEYS} for visual in resolved]
     _check_characters([turns, dials, entry.get("id")])
-    return Record(place, resolved, turns, entry.get("id"), settings.channel_order)
+    known = _KNOWN if any(key in entry for key in _FORMS) else {*_KNOWN, *CAPTION_KEYS}
+    beside = {key: value for key, value in entry.items() if key not in known}
+    return Record(place, resolved, turns, entry.get("id"), settings.channel_order, beside=beside)
 
 
 def _named_visuals(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -71,7 +77,9 @@ def _named_visuals(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         value = entry.get(column)
         if value is None:
             continue
-        is_several = isinstance(value, list | tuple) and not (kind == "video" and is_patch_list(value))
+        if kind == "video" and is_patch_list(value):
+            value = {"frames": value}
+        is_several = isinstance(value, list | tuple)
         visuals += [{"type": kind, kind: item} for item in (value if is_several else [value])]
     return visuals
 

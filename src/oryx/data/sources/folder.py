@@ -26,6 +26,10 @@ class CaptionFolder(Source):
 
     def __init__(self, settings: SourceSettings, path: Path) -> None:
         super().__init__(settings)
+        if settings.media_root is not None:
+            raise ConfigError(
+                f"media_root is for records that name their media; those of the folder {path} lie in it."
+            )
         self.path = path
         files = [file for file in path.rglob("*") if media_kind(file.name) and file.is_file()]
         self.names = [str(file.relative_to(path)) for file in sorted(files, key=_order)]
@@ -93,7 +97,7 @@ class MetadataFolder(Source):
         return f"{self.file} line {self._lines[index, 2]}"
 
     def identity(self) -> Any:
-        return self._identity
+        return [self._identity, self.opener.place]
 
 
 def open_folder(settings: SourceSettings, path: Path) -> Source:

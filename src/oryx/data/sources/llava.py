@@ -50,7 +50,7 @@ class LlavaFile(Source):
         return f"{self.path} line {self._lines[index, 2]}"
 
     def identity(self) -> Any:
-        return self._identity
+        return [self._identity, self.opener.place]
 
 
 def find_lines(path: Path) -> np.ndarray:

@@ -90,6 +90,11 @@ class Opener:
     members: Mapping[str, Slice] = field(default_factory=dict)
     """Media that come with the record, by name."""
 
+    @property
+    def place(self) -> str:
+        """The root as every process finds it, wherever it was started."""
+        return str(self.root.absolute())
+
     def resolve(self, value: Any) -> Any:
         """A path, bytes, a picture or a `Slice`, or a list or `Frames` of these.
 

@@ -55,6 +55,18 @@ def read_chat(
     return _place(texts, left)
 
 
+def names_media(messages: Any) -> bool:
+    """Whether a part of the messages, of whatever form they are, names a medium."""
+    messages = messages if isinstance(messages, list) else []
+    contents = [message.get("content") for message in messages if isinstance(message, Mapping)]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return any(isinstance(part, Mapping) and _names_medium(part) for part in parts)
+
+
+def _names_medium(part: Mapping[str, Any]) -> bool:
+    return any(part.get(key) is not None for key in (*MEDIA_KEYS, "base64"))
+
+
 def _read_part(part: Any, where: str, left: list[Mapping[str, Any]]) -> str | Mapping[str, Any]:
     if isinstance(part, str):
         return part
@@ -69,7 +81,7 @@ def _read_part(part: Any, where: str, left: list[Mapping[str, Any]]) -> str | Ma
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ConfigError(f"{where} must be text, image, video or views, not {kind!r}.")
     given.pop("text", None)  # tables give every part all keys; an empty text is no dial
-    if any(key in given for key in (*MEDIA_KEYS, "base64")):
+    if _names_medium(given):
         return given
     place = next(
         (n for n, visual in enumerate(left) if _KINDS.get(str(visual.get("type"))) == _KINDS[kind]), None

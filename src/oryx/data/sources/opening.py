@@ -41,7 +41,7 @@ def open_source(settings: SourceSettings) -> Source:
     """
     format_ = settings.format or guess_format(settings.path[0])
     if format_ == "datasets":
-        parts = [open_dataset(settings, name) for name in settings.path]
+        parts = [open_dataset(settings, name) for path in settings.path for name in _expand(path)]
     else:
         files = [file for path in settings.path for file in _find_files(path, format_)]
         if format_ == "parquet":
@@ -57,10 +57,7 @@ def guess_format(path: str) -> str:
     Raises:
         ConfigError: nothing does, or nothing is there.
     """
-    matches = sorted(glob.glob(path, recursive=True)) if glob.has_magic(path) else [path]
-    if not matches:
-        raise ConfigError(f"{path} matches no file.")
-    file = Path(matches[0])
+    file = Path(_expand(path)[0])
     if file.is_dir():
         return _guess_folder(file)
     if file.suffix.lower() in _ENDINGS:
@@ -85,13 +82,24 @@ def _guess_folder(folder: Path) -> str:
     return next((format_ for ending, format_ in _ENDINGS.items() if ending in endings), "folder")
 
 
+def _is_glob(path: str) -> bool:
+    return glob.has_magic(path) and not Path(path).exists()  # a file may be called a[1].json
+
+
+def _expand(path: str) -> list[str]:
+    """What a glob matches, in natural order; of any other path, itself."""
+    if not _is_glob(path):
+        return [path]
+    matches = glob.glob(path, recursive=True)
+    if not matches:
+        raise ConfigError(f"{path} matches no file.")
+    return sorted(matches, key=lambda match: (str(Path(match).parent), natural_key(Path(match))))
+
+
 def _find_files(path: str, format_: str) -> list[Path]:
     """Files (of format folder: folders) of a path, in natural order."""
-    if glob.has_magic(path) and not Path(path).exists():
-        found = [Path(match) for match in glob.glob(path, recursive=True)]
-        if not found:
-            raise ConfigError(f"{path} matches no file.")
-        return sorted(found, key=lambda file: (str(file.parent), natural_key(file)))
+    if _is_glob(path):
+        return [Path(match) for match in _expand(path)]
     file = Path(path)
     if not file.exists():
         raise ConfigError(f"{path} does not exist.")

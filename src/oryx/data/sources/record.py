@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oryx.data.sources.media import Frames, is_folder, open_picture, open_video, picture_head
@@ -32,6 +32,8 @@ class Record:
     """Of its stored pictures."""
     needle: Needle | None = None
     """Set instead of visuals and conversations."""
+    beside: dict[str, Any] = field(default_factory=dict)
+    """What else the data says of it; only copies of the data need it."""
 
     def draw(self, key: str, turn: int) -> Record:
         """The conversation of one pass over the data; only needle records differ from pass to pass.

@@ -15,12 +15,13 @@ from oryx.data.sources.base import Source, digest, file_identity
 from oryx.data.sources.cache import KEPT_FROM, read_arrays, write_arrays
 from oryx.data.sources.folder import CAPTION_SUFFIX, media_kind
 from oryx.data.sources.media import Opener, Slice
+from oryx.data.sources.messages import names_media
 from oryx.data.sources.settings import SourceSettings
 from oryx.errors import ConfigError
 from oryx.media.views import natural_key
 
 _RECORD_SUFFIX = ".json"
-_MEDIA_COLUMNS = ("image", "images", "video", "videos", "visuals", "video_long", "messages")
+_MEDIA_COLUMNS = ("image", "images", "video", "videos", "visuals", "video_long")
 
 
 class Shard(Source):
@@ -43,7 +44,7 @@ class Shard(Source):
             raise ConfigError(self._index.problem)
         members = self._members(index)
         entry = self._read_entry(members)
-        if not any(key in entry for key in _MEDIA_COLUMNS):
+        if not any(entry.get(key) for key in _MEDIA_COLUMNS) and not names_media(entry.get("messages")):
             names = sorted((name for name in members if media_kind(f"x{name}")), key=_order)
             entry = {**entry, "visuals": [_visual(name) for name in names]}
         return entry, Opener(self._root, _by_names(members))
@@ -54,7 +55,7 @@ class Shard(Source):
         return f"{self.path} key {self._key(index)}"
 
     def identity(self) -> Any:
-        return self._identity
+        return [self._identity, Opener(self._root).place]
 
     def _key(self, index: int) -> str:
         return bytes(self._index.keys[index]).decode()

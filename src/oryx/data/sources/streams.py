@@ -57,7 +57,7 @@ class Stream(Source):
         return f"{self._name} row {index}"
 
     def identity(self) -> Any:
-        return self._identity
+        return [self._identity, self._opener.place]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_chunks": None, "_near": OrderedDict()}

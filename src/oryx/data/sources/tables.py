@@ -37,7 +37,7 @@ class Table(Source):
         return f"{self._name} row {index}"
 
     def identity(self) -> Any:
-        return [self._name, self._table._fingerprint]
+        return [self._name, self._table._fingerprint, self._opener.place]
 
 
 def open_parquet(settings: SourceSettings, files: list[Path]) -> Source:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from typing import Any, Protocol
 from oryx.data.sources.base import Source
 from oryx.data.sources.contents import Row, Stored, read_media
 from oryx.errors import ConfigError, OryxError
+from oryx.files import staged_folder
 
 RECORDS = "records.jsonl"
 PACK_FORMATS = ("patches", "webdataset")
@@ -55,28 +54,21 @@ def pack_source(
         raise ConfigError(f"the format {format_!r} is not written; allowed: {', '.join(PACK_FORMATS)}.")
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise ConfigError(f"{destination} exists already; choose another folder.")
-    staging = destination.with_name(f".{destination.name}.part")
-    shutil.rmtree(staging, ignore_errors=True)
     report = PackReport()
     try:
-        staging.mkdir(parents=True)
-        writer: _Writer = (_Patches if format_ == "patches" else _Shards)(staging, shard_bytes, report)
-        try:
-            for index in range(len(source)):
-                _pack_one(source, index, writer, report, skip_broken)
-                advance()
-        finally:
-            writer.close()
-        if not report.num_records:
-            raise ConfigError(f"{source.settings.title} has no record that can be packed.")
-        report.files = sorted(file.name for file in staging.iterdir())
-        if destination.exists():
-            destination.rmdir()
-        os.replace(staging, destination)
+        with staged_folder(destination) as staging:
+            writer: _Writer = (_Patches if format_ == "patches" else _Shards)(staging, shard_bytes, report)
+            try:
+                for index in range(len(source)):
+                    _pack_one(source, index, writer, report, skip_broken)
+                    advance()
+            finally:
+                writer.close()
+            if not report.num_records:
+                raise ConfigError(f"{source.settings.title} has no record that can be packed.")
+            report.files = sorted(file.name for file in staging.iterdir())
     except OSError as error:
         raise OryxError(f"{destination} cannot be written ({error.strerror or error}).") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return report
 
 

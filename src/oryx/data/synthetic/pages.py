@@ -13,7 +13,15 @@ from oryx.data.synthetic.fonts import FontFile, choose_fonts
 from oryx.data.synthetic.page_layout import PageLayout, lay_out, page_marks
 from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, Question, all_wordings, choose_turns
 from oryx.data.synthetic.sample import Sample, between, converse, image_visual, whole_between
-from oryx.data.synthetic.settings import SkillSettings, number, one_of, real_range, some_of, whole_range
+from oryx.data.synthetic.settings import (
+    SkillSettings,
+    number,
+    one_of,
+    real_range,
+    some_of,
+    texts,
+    whole_range,
+)
 from oryx.data.synthetic.text import choose_ink
 from oryx.data.synthetic.words import check_letters, draw_word
 from oryx.errors import ConfigError
@@ -46,9 +54,9 @@ class PagesSettings(SkillSettings):
     """Share of the words written in capitals, or half as often with one capital in front."""
     digits: float = number(0.0, 1.0, 0.0)
     """Share of the words that are numbers of up to four digits instead."""
-    fonts: str | Sequence[str] = "train"
+    fonts: str | tuple[str, ...] = texts("train")
     """ "train", "test", or a list of family names, where "default" is Pillow's own font."""
-    font_folders: Sequence[str] = ()
+    font_folders: tuple[str, ...] = texts()
     """Folders of font files besides the system's."""
     num_fonts: int = number(1, 10_000, 10_000)
     """Use only the first so many of these fonts (the plain ones come first)."""

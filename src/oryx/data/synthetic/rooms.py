@@ -74,7 +74,7 @@ class Rooms:
     """
 
     def __init__(self, settings: RoomsSettings) -> None:
-        if not isinstance(settings.folder, str) or not settings.folder:
+        if not settings.folder:
             raise ConfigError(
                 f"Skill 'rooms': setting 'folder' must name a folder of rooms; make one with: {MAKE_COMMAND}."
             )

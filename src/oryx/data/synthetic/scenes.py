@@ -20,7 +20,15 @@ from oryx.data.synthetic.drawing import (
 )
 from oryx.data.synthetic.questions import PLACES, Question, Turn, choose_turns, listed, plural, with_article
 from oryx.data.synthetic.sample import Sample, between, converse, image_visual, whole_between
-from oryx.data.synthetic.settings import SkillSettings, number, one_of, real_range, some_of, whole_range
+from oryx.data.synthetic.settings import (
+    SkillSettings,
+    check_described,
+    number,
+    one_of,
+    real_range,
+    some_of,
+    whole_range,
+)
 from oryx.data.synthetic.text import background_marks
 from oryx.errors import ConfigError
 
@@ -71,7 +79,7 @@ class DrawingSettings(SkillSettings):
     """Sides of the picture in pixels; height and width are drawn apart."""
     object_size: tuple[float, float] = real_range(0.02, 0.9, (0.2, 0.4))
     """Size of an object as a share of the shorter side; less where objects would meet."""
-    min_object: int = one_of(10, *range(4, 513))
+    min_object: int = number(4, 512, 10)
     """No object is smaller than so many pixels."""
     colors: tuple[str, ...] = some_of(COLORS)
     """Names of the colours in use."""
@@ -113,6 +121,10 @@ class ObjectSettings(DrawingSettings):
     """Kinds of questions that may be asked."""
     detail: tuple[str, ...] = some_of(("high", "low"), ("high",))
     """Detail of the image, each sample draws one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_described(self.described, self.questions)
 
 
 @dataclass(frozen=True, kw_only=True)

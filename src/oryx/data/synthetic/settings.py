@@ -1,7 +1,7 @@
 """The base of every skill's settings: typed, frozen, validated when made, unknown keys refused."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -40,6 +40,12 @@ def some_of(allowed: Iterable[Any], default: Iterable[Any] | None = None) -> Any
     return field(default=allowed if default is None else tuple(default), metadata={"some_of": allowed})
 
 
+def texts(default: str | tuple[str, ...] = ()) -> Any:
+    """A field holding a tuple of texts. A single text stands for a list of it, or where the default is one,
+    for itself."""
+    return field(default=default, metadata={"texts": isinstance(default, str)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class SkillSettings:
     """What all skills have. Making one validates it: `ConfigError` names the setting and what is allowed."""
@@ -58,6 +64,8 @@ class SkillSettings:
             value = _checked(item.name, getattr(self, item.name), item.metadata)
             if item.type in (bool, "bool") and not isinstance(value, bool):
                 raise ConfigError(f"Setting {item.name!r} is {value!r}; it must be true or false.")
+            if item.type in (str, "str") and not isinstance(value, str):
+                raise ConfigError(f"Setting {item.name!r} is {value!r}; it must be a text.")
             object.__setattr__(self, item.name, value)
 
 
@@ -86,6 +94,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"{hint} (known: {', '.join(known)})"
 
 
+def check_described(described: float, questions: Sequence[str]) -> None:
+    """Raises `ConfigError` where a sample that may not ask for a description could ask nothing at all."""
+    if described < 1 and set(questions) == {"describe"}:
+        raise ConfigError(
+            f"Setting 'described' is {described!r}; with no question but describe it must be 1."
+        )
+
+
 def _checked(name: str, value: Any, rules: Mapping[str, Any]) -> Any:
     """The value in its stored form (lists become tuples), or `ConfigError`."""
     if "range" in rules:
@@ -102,7 +118,8 @@ def _checked(name: str, value: Any, rules: Mapping[str, Any]) -> Any:
     if "number" in rules:
         kind, low, high = rules["number"]
         if not _is_number(value, kind) or not low <= value <= high:
-            raise ConfigError(f"Setting {name!r} is {value!r}; it must be a number from {low} to {high}.")
+            what = "whole number" if kind is int else "number"
+            raise ConfigError(f"Setting {name!r} is {value!r}; it must be a {what} from {low} to {high}.")
     if "one_of" in rules and value not in rules["one_of"]:
         raise ConfigError(f"Setting {name!r} is {value!r}; it must be one of {_names(rules['one_of'])}.")
     if "some_of" in rules:
@@ -111,6 +128,12 @@ def _checked(name: str, value: Any, rules: Mapping[str, Any]) -> Any:
             allowed = _names(rules["some_of"])
             raise ConfigError(f"Setting {name!r} is {value!r}; it must be a list of some of {allowed}.")
         return values
+    if "texts" in rules:
+        if isinstance(value, str):
+            return value if rules["texts"] else (value,)
+        if not isinstance(value, (list, tuple)) or not all(isinstance(entry, str) for entry in value):
+            raise ConfigError(f"Setting {name!r} is {value!r}; it must be a list of texts.")
+        return tuple(value)
     return value
 
 

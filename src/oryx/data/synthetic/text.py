@@ -13,7 +13,7 @@ from oryx.data.synthetic.drawing import RGB, Background, any_color, brightness, 
 from oryx.data.synthetic.fonts import FontFile, choose_fonts, load_font
 from oryx.data.synthetic.questions import choose_turns
 from oryx.data.synthetic.sample import Sample, converse, image_visual, whole_between
-from oryx.data.synthetic.settings import SkillSettings, number, one_of, some_of, whole_range
+from oryx.data.synthetic.settings import SkillSettings, number, one_of, some_of, texts, whole_range
 from oryx.data.synthetic.words import check_letters, draw_word
 
 _MIN_CONTRAST = 100.0  # difference in brightness, of 255
@@ -30,9 +30,9 @@ class WordsSettings(SkillSettings):
     """Random letters, words of the list (3 to 6 letters), or half and half."""
     word_split: str = one_of("train", "test")
     """Which words: one string in ten is kept for "test" and never drawn in "train"."""
-    fonts: str | Sequence[str] = "train"
+    fonts: str | tuple[str, ...] = texts("train")
     """ "train", "test", or a list of family names, where "default" is Pillow's own font."""
-    font_folders: Sequence[str] = ()
+    font_folders: tuple[str, ...] = texts()
     """Folders of font files besides the system's."""
     num_fonts: int = number(1, 10_000, 10_000)
     """Use only the first so many of these fonts (the plain ones come first)."""

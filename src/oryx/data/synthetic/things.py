@@ -14,11 +14,13 @@ from oryx.data.synthetic.sample import Sample, between, converse, image_visual, 
 from oryx.data.synthetic.scenes import place_at, place_center
 from oryx.data.synthetic.settings import (
     SkillSettings,
+    check_described,
     did_you_mean,
     number,
     one_of,
     real_range,
     some_of,
+    texts,
     whole_range,
 )
 from oryx.errors import ConfigError
@@ -36,9 +38,9 @@ class ThingsSettings(SkillSettings):
     """The store: what `oryx data pictures` made."""
     split: str = one_of(*SPLITS)
     """Pictures to train on, held-out pictures in the same styles, or a style that is never trained on."""
-    styles: Sequence[str] = ()
+    styles: tuple[str, ...] = texts()
     """Only pictures of these styles; all of the split where empty."""
-    names: Sequence[str] = ()
+    names: tuple[str, ...] = texts()
     """Only these things; all where empty."""
     num_names: int = number(1, 10_000, 10_000)
     """Only the first so many of these things, in an order that mixes the topics and never changes."""
@@ -48,7 +50,7 @@ class ThingsSettings(SkillSettings):
     """Things per picture, all different; one that finds no room is left out."""
     thing_size: tuple[float, float] = real_range(0.1, 0.98, (0.35, 0.95))
     """Longer side of a thing as a share of the picture's shorter side; of several, less than half."""
-    min_thing: int = one_of(20, *range(8, 513))
+    min_thing: int = number(8, 512, 20)
     """No thing's longer side is less than so many pixels."""
     rotation: float = number(0.0, 45.0, 10.0)
     """A thing is turned by up to so many degrees either way."""
@@ -78,6 +80,7 @@ class ThingsSettings(SkillSettings):
                 f"Setting 'min_thing' is {self.min_thing}; it must be at most {self.canvas[0] - 4}, "
                 "the smallest canvas side less 4."
             )
+        check_described(self.described, self.questions)
 
 
 class Things:

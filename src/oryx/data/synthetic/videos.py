@@ -22,7 +22,7 @@ from oryx.data.synthetic.scenes import (
     place_center,
     scene_marks,
 )
-from oryx.data.synthetic.settings import RATIOS, number, real_range, some_of, whole_range
+from oryx.data.synthetic.settings import RATIOS, check_described, number, real_range, some_of, whole_range
 from oryx.errors import ConfigError
 
 ORDER_KINDS = ("first", "last", "after", "before", "describe")
@@ -57,6 +57,7 @@ class VideoOrderSettings(DrawingSettings):
                 f"Setting 'num_events' is {self.num_events!r}; 'colors' and 'shapes' must give as many "
                 "different objects, one colour left aside for the background."
             )
+        check_described(self.described, self.questions)
 
 
 @dataclass(frozen=True, kw_only=True)

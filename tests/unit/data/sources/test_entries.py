@@ -203,6 +203,23 @@ def test_a_prompt_asks_for_captions():
     assert record.conversations[0]["value"] == "<image>\nSay it."
 
 
+NEEDLE = {"video_long": "v.mp4", "idx": 0, "type": "caption", "question": "<idx>?", "answer": "It."}
+
+
+@pytest.mark.parametrize(
+    ("entry", "beside"),
+    [
+        ({"conversations": turns("<image>"), "image": "a.png", "caption": "It."}, {"caption": "It."}),
+        ({"messages": chat(TEXT), "images": ["a.png"], "question": "Which?"}, {"question": "Which?"}),
+        ({"caption": "It.", "text": "It.", "image": "a.png", "type": "photo"}, {"type": "photo"}),
+        (NEEDLE, {}),
+    ],
+)
+def test_what_else_an_entry_says_stands_beside(entry, beside):
+    record = read_entry({**entry, "id": 7, "scene": {"a": [1]}, "gone": None})
+    assert record.beside == {**beside, "scene": {"a": [1]}}
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
@@ -265,7 +282,7 @@ HALF = "\ud83d"
             "conversations": turns("<image>"),
             "visuals": [{**IMAGE_A, "marks": [{"view": 0, "y": 0, "x": 0, "text": HALF}]}],
         },
-        {"video_long": "v.mp4", "idx": 0, "type": "caption", "question": "<idx>?", "answer": HALF},
+        {**NEEDLE, "answer": HALF},
     ],
 )
 def test_half_a_character_is_refused(entry):

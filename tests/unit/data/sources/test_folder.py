@@ -42,6 +42,13 @@ def test_a_medium_without_caption_is_a_broken_record(folder):
         open_source(SourceSettings(path=str(folder))).read(0)
 
 
+def test_a_root_for_media_that_nothing_names_is_refused(folder):
+    (folder / "a.png").write_bytes(png(0))
+    settings = SourceSettings(path=str(folder), media_root="elsewhere")
+    with pytest.raises(ConfigError, match=r"media_root is for records that name their media; .*media lie"):
+        open_source(settings)
+
+
 def test_metadata_names_the_media(folder, records):
     lines = [
         {"file_name": "a.png", "text": "A."},

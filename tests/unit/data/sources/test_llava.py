@@ -144,6 +144,16 @@ def test_of_stored_frames_so_many_are_chosen_as_of_a_video(tmp_path, patches, re
     assert record.opened()[0]["video"] == [png(0), png(2)]
 
 
+def test_a_list_of_places_is_stored_frames_where_it_is_no_list_of_a_visual_s_own(tmp_path, patches, records):
+    entries = [
+        {"conversations": turns("<image>A"), "video": patches[:3]},
+        {"conversations": turns("<image>A"), "visuals": [{"type": "video", "video": patches[:3], "fps": 2}]},
+    ]
+    stored, listed = records(write(tmp_path, entries), dials={"max_frames": 2})
+    assert stored.opened()[0]["video"] == [png(0), png(2)]
+    assert listed.opened()[0]["video"] == [png(0), png(1), png(2)]
+
+
 def test_blue_first_is_swapped_where_the_source_says_so(tmp_path, patches, records, encoded):
     visuals = [{"type": "image", "image": patches[0]}, {"type": "views", "views": [patches[1], "2.png"]}]
     path = write(tmp_path, [{"conversations": turns("<image><image>A"), "visuals": visuals}])

@@ -1,10 +1,12 @@
 """Which files a path means, and in which format."""
 
 import json
+import tarfile
 
 import pytest
 from made_records import turns
 
+from oryx.data.sources.folder import METADATA
 from oryx.data.sources.opening import guess_format, open_source
 from oryx.data.sources.settings import SourceSettings
 from oryx.errors import ConfigError
@@ -48,6 +50,7 @@ def test_the_format_is_guessed(tmp_path, names, path, format_):
         ("none.json", {}, "none.json does not exist."),
         ("*.json", {}, "*.json matches no file."),
         ("*.json", {"format": "llava"}, "*.json matches no file."),
+        ("*.json", {"format": "datasets"}, "*.json matches no file."),
         (
             "a.csv",
             {},
@@ -65,6 +68,10 @@ def test_what_is_not_there_is_one_sentence(tmp_path, path, settings, said):
     with pytest.raises(ConfigError) as error:
         open_path(str(tmp_path / path), **settings)
     assert said.format(root=tmp_path) in str(error.value)
+
+
+def test_a_glob_may_be_the_name_of_a_file(tmp_path):
+    assert len(open_path(str(write(tmp_path / "a[1].json")))) == 1
 
 
 def test_a_hub_id_needs_its_format():
@@ -92,6 +99,34 @@ def test_a_fingerprint_changes_with_the_files_alone(tmp_path):
     assert open_path(str(path), limit=1).fingerprint() != first
     write(path, 2)
     assert open_path(str(path)).fingerprint() != first
+
+
+@pytest.mark.parametrize("kind", ["llava", "metadata", "webdataset", "stored", "streamed"])
+@pytest.mark.parametrize("is_linked", [False, True], ids=["root", "link"])
+def test_a_fingerprint_tells_media_folders_apart(tmp_path, monkeypatch, request, kind, is_linked):
+    """The same records are as long as their media, and a relative root is another one elsewhere."""
+    name = {"llava": "r.json", "webdataset": "r.tar"}.get(kind, "r")
+    path, settings = tmp_path / "there" / name, {}
+    if kind in ("stored", "streamed"):
+        datasets = request.getfixturevalue("datasets")
+        datasets.Dataset.from_list([{"conversations": turns()}]).save_to_disk(path)
+        settings = {"format": "datasets", "streaming": kind == "streamed"}
+    elif kind == "webdataset":
+        write(tmp_path / "x.json")
+        path.parent.mkdir()
+        with tarfile.open(path, "w") as archive:
+            archive.add(tmp_path / "x.json", "0.json")
+    else:
+        write(path / METADATA if kind == "metadata" else path)
+    fingerprints = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        if is_linked:
+            (folder / name).symlink_to(path)
+        named = {"path": name} if is_linked else {"path": str(path), "media_root": "media"}
+        fingerprints.append(open_path(**named, **settings).fingerprint())
+    assert fingerprints[0] != fingerprints[1]
 
 
 @pytest.mark.parametrize(

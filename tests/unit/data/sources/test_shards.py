@@ -56,6 +56,34 @@ def test_members_of_a_key_are_a_record(tmp_path, records):
     assert second.visuals[0]["image"].name == "x/1.b.png"
 
 
+@pytest.mark.parametrize("empty", [{}, {"image": None}, {"images": []}], ids=str)
+@pytest.mark.parametrize("part", [{"type": "image"}, {"type": "image", "image": None}, None], ids=str)
+def test_messages_that_name_no_media_have_all_members(tmp_path, records, part, empty):
+    text = {"type": "text", "text": "What is it?"}
+    content = "What is it?" if part is None else [part, text]
+    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "A cat."}]
+    members = [("7.json", {"messages": messages, **empty}), ("7.jpg", png(0))]
+    (record,) = records(write_shard(tmp_path / "a.tar", members))
+    assert record.opened() == [{"type": "image", "image": png(0)}]
+    newline = "\n" if part is None else ""
+    assert record.conversations == turns(f"<image>{newline}What is it?", "A cat.")
+
+
+def test_messages_that_name_a_member_have_no_other(tmp_path, records):
+    part = {"type": "image", "image": "b.jpg"}
+    messages = [{"role": "user", "content": [part]}, {"role": "assistant", "content": "A cat."}]
+    members = [("7.json", {"messages": messages}), ("7.a.jpg", png(0)), ("7.b.jpg", png(1))]
+    (record,) = records(write_shard(tmp_path / "a.tar", members))
+    assert record.opened() == [{"type": "image", "image": png(1)}]
+
+
+@pytest.mark.parametrize("messages", ["hi", ["hi"], [{"role": "user", "content": ["hi", 3]}]], ids=str)
+def test_messages_of_another_form_are_broken_records(tmp_path, messages):
+    path = write_shard(tmp_path / "a.tar", [("7.json", {"messages": messages}), ("7.jpg", png(0))])
+    with pytest.raises(OryxError, match=r"key 7: .*message"):
+        open_source(SourceSettings(path=str(path))).read(0)
+
+
 def test_a_shard_is_read_at_any_place_in_any_process(tmp_path):
     write_shard(tmp_path / "a.tar", MEMBERS)
     write_shard(tmp_path / "b.tar", MEMBERS[:2])

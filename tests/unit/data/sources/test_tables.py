@@ -81,6 +81,12 @@ def test_saved_folders(tmp_path, table, datasets, records, encoded, expected):
     assert [encoded(record) for record in streamed] == expected
 
 
+def test_a_glob_may_name_saved_folders(tmp_path, table, records, encoded, expected):
+    for name, rows in (("saved10", range(4, 9)), ("saved9", range(4))):
+        table.select(rows).save_to_disk(tmp_path / name)
+    assert [encoded(record) for record in records(tmp_path / "saved*")] == expected
+
+
 def test_media_of_tables_may_be_paths(tmp_path, datasets, records):
     row = {"image": {"bytes": None, "path": "a.png"}, "caption": "A."}
     datasets.Dataset.from_list([row]).save_to_disk(tmp_path / "saved")

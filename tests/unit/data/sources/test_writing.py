@@ -3,13 +3,17 @@
 import errno
 import json
 import tarfile
+from datetime import date
+from pathlib import Path
 
 import pytest
 from made_records import png, turns
 
+from oryx.data.sources.contents import read_media
 from oryx.data.sources.opening import open_source
+from oryx.data.sources.record import Record
 from oryx.data.sources.settings import SourceSettings
-from oryx.data.sources.writing import pack_source
+from oryx.data.sources.writing import PACK_FORMATS, pack_source
 from oryx.errors import ConfigError, OryxError
 
 
@@ -55,6 +59,30 @@ def test_shards_hold_a_json_and_media_for_each_key(source, tmp_path):
     with tarfile.open(tmp_path / "packed" / "000001.tar") as archive:
         assert archive.getnames() == ["00000001.json", "00000001.0.png"]
         assert archive.extractfile("00000001.0.png").read() == png(1)
+
+
+@pytest.mark.parametrize("format_", PACK_FORMATS)
+def test_what_else_a_record_says_is_kept(tmp_path, records, format_):
+    said = {"answers": ["a", "b"], "scene": {"objects": [3]}, "depth": 0.5}
+    lost = {"note": "\ud83d"}  # half a character, which no file of UTF-8 holds
+    needle = {"video_long": ["0.png"], "idx": [0], "type": "caption", "question": "<idx>?", "answer": "It."}
+    entries = [{"conversations": turns(answer=None), **said, **lost}, {**needle, **said}]
+    (tmp_path / "0.png").write_bytes(png(0))
+    (tmp_path / "data.json").write_text(json.dumps(entries))
+    pack_source(open_source(SourceSettings(path=str(tmp_path / "data.json"))), tmp_path / "packed", format_)
+    assert [record.beside for record in records(tmp_path / "packed")] == [said, said]
+
+
+def test_what_json_cannot_say_is_left_out():
+    record = Record("here", [], turns(), beside={"when": date(2026, 1, 1), "raw": b"x", "depth": 0.5})
+    assert read_media(record) == {"conversations": turns(), "depth": 0.5}
+
+
+def test_the_folder_where_one_stands_is_filled(source, tmp_path, monkeypatch):
+    (tmp_path / "packed").mkdir()
+    monkeypatch.chdir(tmp_path / "packed")
+    pack_source(source, Path(), "patches", skip_broken=True)
+    assert names(Path()) == names(tmp_path / "packed") == ["patch_00000", "records.jsonl"]
 
 
 def test_a_full_file_is_followed_by_another(source, tmp_path):

@@ -14,6 +14,15 @@ def test_lists_become_tuples_and_one_number_is_a_range():
     assert (settings.canvas, settings.turns, settings.compression) == ((64, 96), (2, 2), (4,))
 
 
+def test_lists_of_texts_become_tuples_and_one_text_is_a_list():
+    settings_type = SKILLS["things"][0]
+    settings = settings_type(styles=["noto", "clipart"], names="cat")
+    assert (settings.styles, settings.names) == (("noto", "clipart"), ("cat",))
+    settings_type = SKILLS["words"][0]
+    assert settings_type(fonts="test").fonts == "test"  # a set of families, not a family
+    assert settings_type(fonts=["Lato"]).fonts == ("Lato",)
+
+
 @pytest.mark.parametrize(
     ("skills", "message"),
     [
@@ -43,6 +52,23 @@ def test_lists_become_tuples_and_one_number_is_a_range():
         ),
         ({"words": {**DEFAULT_FONT, "words": "dictionary", "letters": [1, 3]}}, "it must lie in 3 to 6"),
         ({"words": {"fonts": "all"}}, "'fonts' is 'all'; it must be train, test or a list"),
+        ({"words": {"fonts": 5}}, "Skill 'words': Setting 'fonts' is 5; it must be a list of texts"),
+        ({"pages": {"fonts": [None]}}, r"'fonts' is \[None\]; it must be a list of texts"),
+        ({"words": {"font_folders": [1]}}, r"'font_folders' is \[1\]; it must be a list of texts"),
+        ({"things": {"pictures": 5}}, "'pictures' is 5; it must be a text"),
+        ({"things": {"styles": {"a": 1}}}, "'styles' is {'a': 1}; it must be a list of texts"),
+        ({"things": {"names": [["cat"]]}}, "'names' is .*; it must be a list of texts"),
+        ({"rooms": {"folder": 5}}, "'folder' is 5; it must be a text"),
+        ({"scene": {"min_object": 3}}, r"'min_object' is 3; it must be a whole number from 4 to 512\.$"),
+        ({"things": {"min_thing": 9.5}}, r"'min_thing' is 9.5; it must be a whole number from 8 to 512\.$"),
+        *(
+            (
+                {skill: {"questions": questions, "described": 0.5}},
+                f"Skill '{skill}': Setting 'described' is 0.5; with no question but describe it must be 1",
+            )
+            for skill in ("object", "scene", "video_order", "things")
+            for questions in ("describe", ["describe", "describe"])
+        ),
         (
             {"video_order": {"num_frames": [2, 8], "num_events": [2, 3]}},
             "must not exceed the fewest frames, 2",

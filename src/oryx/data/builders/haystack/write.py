@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from oryx.data.builders.frame_store import make_store
 from oryx.data.builders.haystack.needles import Needles, needle_index
 from oryx.data.builders.haystack.sources import DrawnHaystack, Haystack
 from oryx.errors import ConfigError, OryxError
+from oryx.files import staged_folder
 
 RECORDS = "haystacks.jsonl"
 _QUALITY = 95
@@ -43,48 +43,41 @@ def write_haystacks(
         OryxError: the disk is full; nothing is left then.
     """
     is_png = isinstance(haystack, DrawnHaystack)
-    staging = output.with_name(f".{output.name}.part")
-    store = make_store(staging, layout, suffix=".png" if is_png else ".jpg")
     if trials < 1:
         raise ConfigError(f"trials is {trials}; at least 1 is needed.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"the output {output} is there already; choose another one.")
     haystack.check(max(lengths) - 1)
-    shutil.rmtree(staging, ignore_errors=True)
     try:
-        staging.mkdir(parents=True)
-        records = []
-        cases = list(itertools.product(lengths, enumerate(depths), range(trials)))
-        for number, (length, (place, depth), trial) in enumerate(cases):
-            if progress:
-                progress(number, len(cases))
-            needle = needles(place * trials + trial)
-            index = needle_index(depth, length)
-            pictures = _with_needle(haystack.frames(length - 1), needle.image, index)
-            video = store.write(number, (_encode(picture, is_png) for picture in pictures))
-            records.append(
-                {
-                    "id": f"haystack_{number:06d}",
-                    "visuals": [{"type": "video", "video": video, "max_frames": length}],
-                    "conversations": [
-                        {"from": "human", "value": f"<image>\n{needle.question}"},
-                        {"from": "gpt", "value": needle.answer},
-                    ],
-                    "depth": depth,
-                    "frame": index,
-                    "num_frames": length,
-                }
-            )
-        lines = "".join(json.dumps(record) + "\n" for record in records)
-        (staging / RECORDS).write_text(lines, encoding="utf-8")
-        if output.exists():
-            output.rmdir()
-        staging.rename(output)
+        with staged_folder(output) as staging:
+            store = make_store(staging, layout, suffix=".png" if is_png else ".jpg")
+            records = []
+            cases = list(itertools.product(lengths, enumerate(depths), range(trials)))
+            for number, (length, (place, depth), trial) in enumerate(cases):
+                if progress:
+                    progress(number, len(cases))
+                needle = needles(place * trials + trial)
+                index = needle_index(depth, length)
+                pictures = _with_needle(haystack.frames(length - 1), needle.image, index)
+                video = store.write(number, (_encode(picture, is_png) for picture in pictures))
+                records.append(
+                    {
+                        "id": f"haystack_{number:06d}",
+                        "visuals": [{"type": "video", "video": video, "max_frames": length}],
+                        "conversations": [
+                            {"from": "human", "value": f"<image>\n{needle.question}"},
+                            {"from": "gpt", "value": needle.answer},
+                        ],
+                        "depth": depth,
+                        "frame": index,
+                        "num_frames": length,
+                    }
+                )
+            lines = "".join(json.dumps(record) + "\n" for record in records)
+            (staging / RECORDS).write_text(lines, encoding="utf-8")
     except OSError as error:
         reason = error.strerror or error
         raise OryxError(f"{output} cannot be written ({reason}); nothing was left there.") from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return records
 
 

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,14 @@ def test_nothing_is_overwritten(stand_in, tmp_path):
         write(tmp_path / "out")
     (tmp_path / "empty").mkdir()
     write(tmp_path / "empty", lengths=(3,), depths=(0.0,))
+
+
+def test_the_folder_where_one_stands_is_filled(stand_in, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    write(Path(), lengths=(3,), depths=(0.0,))
+    assert sorted(path.name for path in Path().iterdir()) == ["haystacks.jsonl", "patches"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_too_few_frames_are_said_before_anything_is_written(stand_in, tmp_path, graded):
