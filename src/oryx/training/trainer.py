@@ -220,7 +220,7 @@ class OryxTrainer(WholeCheckpoints):
             world_size=self.args.world_size,
         )
         pin_memory = self.args.device.type == "cuda"
-        return BatchLoader(self.batches, sampler, self.recipe.num_workers, pin_memory)
+        return BatchLoader(self.batches, sampler, self.recipe.num_workers, pin_memory, self.folder.path)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
