@@ -7,8 +7,9 @@ from oryx.errors import CheckpointError
 from oryx.json_file import read_json
 from oryx.processing.geometry import nearest
 
-# What `OryxProcessor.to_dict` writes, and what `transformers` may write beside it.
-_PROCESSOR = ("resize_rule", "prompt_style", "system_prompt", "image_token")
+PROCESSOR_KEYS = ("resize_rule", "prompt_style", "system_prompt", "image_token")
+"""Settings of an `OryxProcessor`, which its `to_dict` writes."""
+# What `transformers` may write beside them.
 _OF_TRANSFORMERS = ("processor_class", "auto_map", "tokenizer", "chat_template", "transformers_version")
 
 
@@ -21,8 +22,8 @@ def processor_settings(folder: Path) -> dict[str, Any]:
     file = folder / "processor_config.json"
     settings = read_json(file)
     for key in settings:
-        if key not in (*_PROCESSOR, *_OF_TRANSFORMERS):
-            raise CheckpointError(f"{file} has no setting {key!r}; {nearest(key, _PROCESSOR)}.")
+        if key not in (*PROCESSOR_KEYS, *_OF_TRANSFORMERS):
+            raise CheckpointError(f"{file} has no setting {key!r}; {nearest(key, PROCESSOR_KEYS)}.")
     if not isinstance(settings.get("resize_rule") or {}, dict):
         raise CheckpointError(f"{file}: resize_rule must be an object, not {settings['resize_rule']!r}.")
     return settings

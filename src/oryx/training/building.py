@@ -18,6 +18,7 @@ from oryx.loading import generation_config, load, load_processor, resolve_folder
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.geometry import nearest
 from oryx.processing.processor import OryxProcessor
+from oryx.processing.settings import PROCESSOR_KEYS
 from oryx.training.assembling import assemble, assembled_processor, make_processor
 from oryx.training.backbone import read_tokenizer
 from oryx.training.growing import grow, grown_processor
@@ -25,7 +26,6 @@ from oryx.training.recipe import Recipe
 from oryx.training.sections.model import ModelSection, NewModel
 from oryx.training.vocabulary import synthetic_texts
 
-_PROCESSOR_KEYS = ("resize_rule", "prompt_style", "system_prompt", "image_token")
 # Keys that configs of language models take and store under another name.
 _RENAMED_KEYS = ("model_type", "rope_theta", "rope_scaling", "partial_rotary_factor")
 
@@ -82,7 +82,7 @@ def build_processor(recipe: Recipe) -> OryxProcessor:
 def _changed_processor(processor: OryxProcessor, settings: Mapping[str, Any]) -> OryxProcessor:
     if not settings:
         return processor
-    saved = {key: value for key, value in processor.to_dict().items() if key in _PROCESSOR_KEYS}
+    saved = {key: value for key, value in processor.to_dict().items() if key in PROCESSOR_KEYS}
     return make_processor(processor.tokenizer, {**saved, **settings}, saved["resize_rule"])
 
 
@@ -98,8 +98,8 @@ def new_config(section: ModelSection) -> tuple[OryxConfig, OryxProcessor]:
 def check_processor_keys(settings: Mapping[str, Any]) -> None:
     """Raises ConfigError for a key of `model.processor` that does not exist."""
     for key in settings:
-        if key not in _PROCESSOR_KEYS:
-            raise ConfigError(f"model.processor.{key} is not a known key; {nearest(key, _PROCESSOR_KEYS)}.")
+        if key not in PROCESSOR_KEYS:
+            raise ConfigError(f"model.processor.{key} is not a known key; {nearest(key, PROCESSOR_KEYS)}.")
 
 
 def _change_tower(

@@ -2,6 +2,7 @@
 
 recipe.yaml          the recipe, all values written out
 records.sha256       what the records were counted as, of a run that reads files
+broken-N.jsonl       records that process N left out, and the batches that lack them
 log.jsonl            one object per log line; `minutes` is the training time so far, lost steps left out
 loss.png             the same, drawn, once the run has stopped
 checkpoint-N/        the last two states to go on from
@@ -26,6 +27,7 @@ from safetensors import SafetensorError
 from oryx.errors import ConfigError, OryxError
 from oryx.training.distributed import World
 from oryx.training.recipe import Recipe
+from oryx.training.skipping import PREFIX
 
 Resume = Literal["auto", "never"]
 KEPT_CHECKPOINTS = 2
@@ -86,7 +88,7 @@ class RunFolder:
                 raise ConfigError(
                     f"the output {self.path} is not empty and holds no run; choose another --output."
                 )
-            if held - {RECIPE, RECORDS}:
+            if any(name not in (RECIPE, RECORDS) and not name.startswith(PREFIX) for name in held):
                 self._check_same(_read_saved(saved), recipe)
             if self._is_finished():
                 raise ConfigError(

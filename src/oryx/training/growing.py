@@ -21,6 +21,7 @@ from oryx.errors import ConfigError
 from oryx.loading import generation_config
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor
+from oryx.processing.settings import PROCESSOR_KEYS
 from oryx.training.sections.grow import GrowSection
 from oryx.training.vocabulary import synthetic_texts
 
@@ -71,7 +72,8 @@ def grown_config(config: Any, section: GrowSection) -> Any:
     Its words are counted when it is made.
 
     Raises:
-        ConfigError: fewer layers than there are, or more than twice as many.
+        ConfigError: fewer layers than there are, or more than twice as many, or layers that differ in a way
+            that is not known here.
     """
     grown = copy.deepcopy(config)
     parts: list[tuple[str, Any, int | None]] = [
@@ -84,14 +86,22 @@ def grown_config(config: Any, section: GrowSection) -> Any:
         old = part.num_hidden_layers
         if not old <= layers <= 2 * old:
             raise ConfigError(f"model.grow.{name} is {layers}; it must be from {old} to {2 * old}.")
+        _check_lists(name, part)
         part.num_hidden_layers = layers
         if getattr(part, "layer_types", None):
-            part.layer_types = [part.layer_types[0]] * layers
+            part.layer_types = [part.layer_types[block] for block, _ in _spread(old, layers)]
         if getattr(part, "max_window_layers", None) is not None:
             part.max_window_layers = max(part.max_window_layers, layers)
     if section.max_positions is not None:
         grown.text_config.max_position_embeddings = section.max_positions
     return grown
+
+
+def _check_lists(name: str, part: Any) -> None:
+    """Refuse lists that say something of single layers, such as `no_rope_layers`: copies would shift them."""
+    for key, value in part.to_dict().items():
+        if isinstance(value, list) and value and "layer" in key and key != "layer_types":
+            raise ConfigError(f"model.grow.{name} cannot grow a model whose config has {key}.")
 
 
 def count_words(num_samples: int) -> int:
@@ -152,8 +162,7 @@ def grown_processor(processor: OryxProcessor, section: GrowSection) -> OryxProce
         )
     tokenizer = spelling_tokenizer(synthetic_texts(section.spelling_samples))
     saved = processor.to_dict()
-    keys = ("resize_rule", "prompt_style", "system_prompt", "image_token")
-    return OryxProcessor(tokenizer, **{key: saved[key] for key in keys if key in saved})
+    return OryxProcessor(tokenizer, **{key: saved[key] for key in PROCESSOR_KEYS})
 
 
 def _set_vocabulary(config: Any, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from oryx.errors import OryxError
 from oryx.training.batch import STATS, Batches
+from oryx.training.records import RecordBatches
 from oryx.training.stopping import leave_signals
 
 
@@ -45,13 +47,15 @@ class _Guarded(Dataset):
 class BatchLoader(DataLoader):
     """A `DataLoader` of whole batches that raises the errors of its workers as they were.
 
-    Broken records that batches left out are told and counted here, up to the limit of the data.
+    Broken records that batches left out are told and counted here, up to the limit of the data, and written
+    down in `folder`, that of the run.
     """
 
     def __init__(
-        self, batches: Batches, sampler: ResumingSampler, num_workers: int, pin_memory: bool
+        self, batches: Batches, sampler: ResumingSampler, num_workers: int, pin_memory: bool, folder: Path
     ) -> None:
-        self.journal = getattr(batches, "journal", None)
+        self.folder = folder
+        self.records = batches if isinstance(batches, RecordBatches) else None
         super().__init__(
             _Guarded(batches),
             batch_size=None,
@@ -67,11 +71,13 @@ class BatchLoader(DataLoader):
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         sampler = self.sampler
         assert isinstance(sampler, ResumingSampler)
-        if self.journal is not None:
-            self.journal.begin(sampler.rank, sampler.start() * sampler.world_size)
+        if self.records is not None:
+            first = sampler.start() * sampler.world_size
+            self.records.journal.begin(self.folder, sampler.rank, sampler.world_size, first)
+            self.records.prepare(first)
         for number, batch in zip(iter(sampler), super().__iter__()):
             if isinstance(batch, OryxError):
                 raise batch
-            if self.journal is not None:
-                self.journal.add(number, batch[STATS].broken)
+            if self.records is not None:
+                self.records.journal.add(number, batch[STATS].broken)
             yield batch

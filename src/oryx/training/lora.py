@@ -6,13 +6,15 @@ is the one that the recipe begins with, built once more, with the adapters merge
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ from oryx.training.sections.lora import LoraSection
 ADAPTER = "adapter"
 """Folder of a finished run that holds the adapters by themselves."""
 WEIGHTS = "adapter_model.safetensors"
+_MARKS = "base"  # key of a file's metadata
 _NAME = "default"  # PEFT's name of an adapter that has none
 _PREFIX = "base_model.model."  # what PEFT's wrapper puts before a model's own names
 
@@ -91,11 +94,23 @@ def learned_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def save_adapter(folder: Path, section: LoraSection, weights: Mapping[str, Tensor], base: str | None) -> None:
+def read_marks(base: nn.Module) -> list[float]:
+    """One value of each weight of a model without adapters, by which it is known again."""
+    return [float(weight.reshape(-1)[weight.numel() // 2]) for weight in base.state_dict().values()]
+
+
+def save_adapter(
+    folder: Path,
+    section: LoraSection,
+    weights: Mapping[str, Tensor],
+    base: str | None,
+    marks: Sequence[float] | None = None,
+) -> None:
     """Write `weights`, all that learns, as an adapter folder of PEFT.
 
     Args:
         base: the model that the adapters belong to, for their readers.
+        marks: of that model (`read_marks`), for `check_base`.
     """
     adapted = {name.partition(".lora_A.")[0].rpartition(".")[2] for name in weights if ".lora_A." in name}
     targets = "|".join(map(re.escape, sorted(adapted)))
@@ -109,19 +124,50 @@ def save_adapter(folder: Path, section: LoraSection, weights: Mapping[str, Tenso
     named = {
         _PREFIX + name.replace(f".{_NAME}.", "."): tensor.contiguous() for name, tensor in weights.items()
     }
-    save_file(named, folder / WEIGHTS, {"format": "pt"})
+    save_file(named, folder / WEIGHTS, {"format": "pt", _MARKS: json.dumps(marks)})
 
 
-def read_adapter(folder: Path, model: nn.Module) -> dict[str, Tensor]:
-    """What `save_adapter` wrote, under the names of a model with adapters.
+def check_base(then: Sequence[float] | None, now: Sequence[float] | None) -> None:
+    """Refuse adapters that were learned on another model: they are nothing without their own.
+
+    Args:
+        then, now: marks of the model that they were learned on, and of the one that there is now; None where
+            they are not known.
 
     Raises:
-        CheckpointError: it belongs to another recipe.
+        CheckpointError: it is another.
+    """
+    if then is None or now is None:
+        return
+    # Weights that are resized when they are read differ in their last bits from machine to machine.
+    if len(then) != len(now) or not torch.allclose(
+        torch.tensor(then), torch.tensor(now), rtol=1e-5, atol=1e-7
+    ):
+        raise CheckpointError(
+            "the model that the recipe begins with is not the one that the run's adapters were learned on; "
+            "bring that one back, or begin a new --output."
+        )
+
+
+def read_adapter(folder: Path, model: nn.Module, marks: Sequence[float] | None = None) -> dict[str, Tensor]:
+    """What `save_adapter` wrote, under the names of a model with adapters.
+
+    Args:
+        marks: of the model before it got them.
+
+    Raises:
+        CheckpointError: it cannot be read, or belongs to another recipe or to another model.
     """
     file = folder / WEIGHTS
     if not file.is_file():
         raise CheckpointError(f"{folder} holds no adapters; go on as the run was begun.")
-    saved = {name.removeprefix(_PREFIX): tensor for name, tensor in load_file(file).items()}
+    try:
+        with safe_open(file, "pt") as opened:
+            then = json.loads((opened.metadata() or {}).get(_MARKS, "null"))
+        saved = {name.removeprefix(_PREFIX): tensor for name, tensor in load_file(file).items()}
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{file} cannot be read ({error}).") from None
+    check_base(then, marks)
     names = {name.replace(f".{_NAME}.", "."): name for name in learned_weights(model)}
     if saved.keys() != names.keys():
         odd = ", ".join(sorted(saved.keys() ^ names.keys())[:3])

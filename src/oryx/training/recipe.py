@@ -12,7 +12,7 @@ import yaml
 
 from oryx.errors import ConfigError
 from oryx.fields import Where, build, yaml_name
-from oryx.training.sections.checks import PARTS, at_least
+from oryx.training.sections.checks import PARTS, at_least, check_parts
 from oryx.training.sections.data import DataSection
 from oryx.training.sections.lora import LoraSection
 from oryx.training.sections.model import ModelSection
@@ -59,10 +59,7 @@ class Recipe:
     """Threads of the training process on a CPU; torch's own choice where left out."""
 
     def __post_init__(self) -> None:
-        if not self.train:
-            raise ConfigError(
-                f"train is empty, so everything would be frozen; name some of {', '.join(PARTS)}."
-            )
+        check_parts(self.train)
         for part in self.optim.lr_multipliers:
             if part not in self.train:
                 raise ConfigError(f"optim.lr_multipliers.{part} is set, but train freezes that part.")

@@ -66,11 +66,7 @@ class RecordBatches(Dataset):
         report(f"counting the positions of {total:,} records")
         self.counts, known = self._count(recipe.num_workers, limit, report)
         self.mixture = self._mix()
-        told = recipe.to_dict()
-        fingerprints = [source.fingerprint() for source in self.sources]
-        data_told = {key: value for key, value in told["data"].items() if key != "max_broken"}
-        name = digest([fingerprints, data_told, told["batch"], self.seed])
-        self.journal = Journal(name, known, limit)
+        self.journal = Journal(known, limit)
         plans = [(counted.lengths.tobytes(), counted.patches.tobytes()) for counted in self.counts]
         self.identity = digest([[hashlib.sha256(part).hexdigest() for part in plan] for plan in plans])
         """Of the records' number, lengths and patches, from which all plans follow."""
@@ -78,7 +74,6 @@ class RecordBatches(Dataset):
         self.planned_share = 1.0 if self.synthetic is None else self._planned_share(data.synthetic.weight)  # type: ignore[union-attr, arg-type]
         self._plans: dict[int, _Plan] = {}
         self._starts = [0]
-        self._plan(0)  # here, so that workers inherit it
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         epoch = self._find_epoch(number)
@@ -105,6 +100,10 @@ class RecordBatches(Dataset):
             self._append_start()
         rest = math.ceil((epochs - whole) * (len(self._plan(whole).starts) - 1)) if epochs > whole else 0
         return self._starts[whole] + rest
+
+    def prepare(self, number: int) -> None:
+        """Plan the epoch of a batch, and all before it, so that the workers that are started now need not."""
+        self._plan(self._find_epoch(number))
 
     # --- before the first batch -----------------------------------------------------------------------------
 
@@ -179,9 +178,12 @@ class RecordBatches(Dataset):
                 patches[places] = counted.patches[draws.indices[places]]
             rows = pack_stream(lengths.tolist(), self.packer.row_length)
             rng = random.Random(f"{self.seed} rows {epoch}")
-            # Rows closed late would otherwise hold the long samples. A stream is read from front to back.
-            is_stream = any(source.window is not None for source in self.sources)
-            shuffle_near(rows, rng, 2 * OPEN_ROWS if is_stream else None)
+            # Rows closed late would otherwise hold the long samples. A stream is read from front to back, and
+            # a part of an epoch with weights should have no record twice before it has all of its source.
+            is_ordered = any(
+                source.window is not None or source.settings.weight is not None for source in self.sources
+            )
+            shuffle_near(rows, rng, 2 * OPEN_ROWS if is_ordered else None)
             if self.balance > 1:
                 # Groups begin at whole turns of the processes, wherever the epoch begins.
                 lead = -self._starts[epoch] % self.balance * self.packer.rows

@@ -6,14 +6,17 @@ the optimiser, of the schedule and of each process's random numbers, and `traine
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import Trainer
-from transformers.trainer import SCHEDULER_NAME
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
+from oryx.errors import CheckpointError
+from oryx.loading import load
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.processor import OryxProcessor
 from oryx.training import lora, sharding
@@ -32,6 +35,8 @@ class WholeCheckpoints(Trainer):
     is_sharded: bool
     _own_model: OryxForConditionalGeneration
     _processor: OryxProcessor
+    _marks: Sequence[float] | None = None
+    """Of the model that adapters are learned on, on rank 0."""
     _staging: Path | None = None
     _gathered: dict[str, Tensor] | None = None
 
@@ -81,7 +86,7 @@ class WholeCheckpoints(Trainer):
         section = self.recipe.lora
         assert section is not None
         assert weights is not None
-        lora.save_adapter(folder, section, weights, self.recipe.model.from_)
+        lora.save_adapter(folder, section, weights, self.recipe.model.from_, self._marks)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.is_sharded:
@@ -100,7 +105,9 @@ class WholeCheckpoints(Trainer):
                     assert weights is not None
                     self._save_adapter(staging / lora.ADAPTER, weights)
                     # Not the model in memory: its frozen weights may be rounded, or shared out.
-                    model = lora.merge(build_model(self.recipe)[0], self.recipe.lora, weights)
+                    base = build_model(self.recipe)[0]
+                    lora.check_base(self._marks, lora.read_marks(base))
+                    model = lora.merge(base, self.recipe.lora, weights)
                     weights = None
                 model.config.use_cache = True
                 model.save_pretrained(staging, state_dict=weights)
@@ -110,32 +117,76 @@ class WholeCheckpoints(Trainer):
     # --- reading ------------------------------------------------------------------------------------------
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        has_adapters, folder = self.recipe.lora is not None, Path(resume_from_checkpoint)
-        if not self.is_sharded and not has_adapters:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
+        """Every weight, where the Trainer would go on without those that it does not find."""
+        folder = Path(resume_from_checkpoint)
         weights: dict[str, Tensor] = {}
         with self.world.together():
-            if has_adapters:
-                weights = lora.read_adapter(folder, self._own_model)
-            elif self.world.is_main:
-                weights = sharding.read_weights(folder)
+            if self.recipe.lora is not None:
+                weights = lora.read_adapter(folder, self._own_model, self._marks)
+            elif self.world.is_main or not self.is_sharded:
+                weights = _read_model(folder, self._own_model)
         if self.is_sharded:
             sharding.load_weights(self._own_model, weights)
         else:
-            self._own_model.load_state_dict(weights, strict=False)
+            self._own_model.load_state_dict(weights, strict=self.recipe.lora is None)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        # Shards are read by whatever goes on with them: more processes, fewer, or one.
-        if checkpoint is None or not (self.is_sharded or (Path(checkpoint) / sharding.OPTIMIZER).is_dir()):
+        """Both, where the Trainer would go on with neither if one is missing.
+
+        The optimiser's state may be whole or in shards: the number of processes may have changed.
+        """
+        if checkpoint is None or self.is_deepspeed_enabled:
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         assert self.lr_scheduler is not None
-        sharding.load_optimizer(self._own_model, self._bare_optimizer, Path(checkpoint))
-        schedule = torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
+        folder, state = Path(checkpoint), None
+        with self.world.together():
+            schedule = _read_state(folder / SCHEDULER_NAME)
+            if not (folder / sharding.OPTIMIZER).is_dir():
+                state = _read_state(folder / OPTIMIZER_NAME, mmap=self.is_sharded)
+        if state is None:
+            sharding.load_optimizer(self._own_model, self._bare_optimizer, folder)
+        else:
+            if self.is_sharded:
+                state = sharding.share_state(self._bare_optimizer, state)
+            self._bare_optimizer.load_state_dict(state)
         self.lr_scheduler.load_state_dict(schedule)
 
     @property
     def _bare_optimizer(self) -> Any:
         """Without accelerate's wrapper."""
         return getattr(self.optimizer, "optimizer", self.optimizer)
+
+
+def _read_model(folder: Path, model: nn.Module) -> dict[str, Tensor]:
+    """All weights of a checkpoint, under the names of `model`: on disk those of experts have others.
+
+    Raises:
+        CheckpointError: it cannot be read, or is another model's.
+    """
+    weights = load(folder, dtype="float32", device="cpu")[0].state_dict()
+    found, expected = (
+        {(name, tensor.shape) for name, tensor in state.items()} for state in (weights, model.state_dict())
+    )
+    if found != expected:
+        odd = ", ".join(sorted({name for name, _ in found ^ expected})[:3])
+        raise CheckpointError(f"{folder} does not hold the model that this recipe trains ({odd}).")
+    return weights
+
+
+def _read_state(file: Path, mmap: bool = False) -> dict[str, Any]:
+    """What `torch.save` wrote.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    if not file.is_file():
+        raise CheckpointError(
+            f"{file} is missing, without which the run cannot go on as it was; bring it back, or remove that "
+            "checkpoint."
+        )
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    except Exception as error:  # zip files, pickles and torch have no error in common
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise CheckpointError(f"{file} cannot be read ({reason}); remove that checkpoint.") from None

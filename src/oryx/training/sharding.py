@@ -17,7 +17,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
@@ -29,6 +28,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
+from torch.distributed.tensor import distribute_tensor
 
 from oryx.errors import CheckpointError
 from oryx.training.sections.parallel import ParallelSection
@@ -125,11 +125,9 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, checkpoin
     """Read back what `save_optimizer` wrote, into shares or into a whole model.
 
     Raises:
-        CheckpointError: the checkpoint holds none, or another model's.
+        CheckpointError: it cannot be read, or is another model's.
     """
     folder = checkpoint / OPTIMIZER
-    if not folder.is_dir():
-        raise CheckpointError(f"{checkpoint} was not written by fsdp2; go on as the run was begun.")
     state: dict[str, Any] = get_optimizer_state_dict(model, optimizer)
     try:
         saved = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
@@ -143,18 +141,32 @@ def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, checkpoin
     set_optimizer_state_dict(model, optimizer, state, options=StateDictOptions(strict=False))
 
 
+def share_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """This process's part of the state that an optimiser of whole weights wrote.
+
+    Args:
+        optimizer: of the same weights, shared out.
+        state: the whole; every process has it, in a mapped file of which it reads its part.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+
+    def share(weight: Any, value: Any) -> Any:
+        if not isinstance(value, Tensor) or value.shape != weight.shape:  # the count of steps
+            return value
+        # A copy: the file may go while the run goes on.
+        return distribute_tensor(value, weight.device_mesh, weight.placements, src_data_rank=None).clone()
+
+    shared = {
+        number: {key: share(weights[number], value) for key, value in entry.items()}
+        for number, entry in state["state"].items()
+    }
+    return {**state, "state": shared}
+
+
 def _as_plain(error: CheckpointException) -> Exception:
     """The first rank's own error: torch wraps all ranks' in one that is no `Exception`."""
     cause, _ = next(iter(error.failures.values()))
     return cause if isinstance(cause, Exception) else RuntimeError(str(cause))
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder's safetensors files, on the CPU."""
-    weights: dict[str, Tensor] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        weights |= load_file(file)
-    return weights
 
 
 class Sharded(nn.Module):

@@ -8,12 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from oryx.data.sources.cache import cache_folder
 from oryx.errors import OryxError
+from oryx.files import write_whole
 
 logger = logging.getLogger(__name__)
 
 HINT = "`oryx data check` lists all broken records; data.max_broken lets a run skip some"
+PREFIX = "broken-"
+"""Of the files in a run's folder, one for each process."""
+BEFORE = -1
+"""Batch number of what was found broken before the first batch."""
 
 
 def check_limit(broken: Sequence[str], limit: int) -> None:
@@ -29,29 +33,33 @@ def check_limit(broken: Sequence[str], limit: int) -> None:
 
 
 class Journal:
-    """The broken records that a run met while it read batches, over all of its processes and restarts.
+    """The broken records of a run, over all of its processes and restarts: `broken-RANK.jsonl` in its folder.
 
     Batch b is the same in every run of a recipe, so what was broken in it is written down by its number. A
     run that goes on from batch b counts what was written before b and forgets the rest.
 
     Args:
-        name: of the run's data; processes that share the cache folder share the journal.
         known: records that were found broken before the first batch.
         limit: how many broken records there may be in all.
     """
 
-    def __init__(self, name: str, known: Sequence[str], limit: int) -> None:
-        self.name = name
+    def __init__(self, known: Sequence[str], limit: int) -> None:
         self.known = tuple(known)
         self.limit = limit
         self._file: Path | None = None
         self._own: list[tuple[int, str]] = []
 
-    def begin(self, rank: int, first: int) -> None:
-        """A process goes on (or begins) with batch `first`."""
-        self._file = cache_folder() / f"broken-{self.name}-{rank}.jsonl"
-        self._own = [(batch, problem) for batch, problem in _read(self._file) if batch < first]
-        self._write()
+    def begin(self, folder: Path, rank: int, num_processes: int, first: int) -> None:
+        """A process of so many goes on (or begins) with batch `first` of the run in `folder`."""
+        self._file = folder / f"{PREFIX}{rank}.jsonl"
+        known = [(BEFORE, problem) for problem in self.known] if rank == 0 else []
+        self._own = [*known, *_before(first, self._file)]
+        _write(self._file, self._own)
+        for file in folder.glob(f"{PREFIX}*.jsonl"):
+            # Of processes that there are no more: each file has one that trims it.
+            number = file.stem.removeprefix(PREFIX)
+            if number.isdigit() and int(number) >= num_processes and int(number) % num_processes == rank:
+                _write(file, _before(first, file))
 
     def add(self, batch: int, problems: Sequence[str]) -> None:
         """Batch `batch` left these out.
@@ -64,32 +72,37 @@ class Journal:
         for problem in problems:
             logger.warning("skipped %s", problem)
         self._own += [(batch, problem) for problem in problems]
-        self._write()
+        if self._file is not None:
+            _write(self._file, self._own)
         check_limit(self.broken(batch), self.limit)
 
     def broken(self, batch: int) -> list[str]:
         """All broken records up to a batch, each once, in the order in which they were met."""
         met = list(self._own)
         if self._file is not None:
-            for file in sorted(self._file.parent.glob(f"broken-{self.name}-*.jsonl")):
+            for file in sorted(self._file.parent.glob(f"{PREFIX}*.jsonl")):
                 met += _read(file) if file != self._file else []
         met = sorted((number, problem) for number, problem in met if number <= batch)
         return list(dict.fromkeys([*self.known, *(problem for _, problem in met)]))
 
-    def _write(self) -> None:
-        assert self._file is not None
-        lines = "".join(json.dumps({"batch": b, "problem": p}) + "\n" for b, p in self._own)
-        try:
-            if lines or self._file.exists():
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-                self._file.write_text(lines, encoding="utf-8")
-        except OSError as error:
-            logger.warning("broken records are not kept for the next start of this run (%s)", error)
+
+def _write(file: Path, entries: Sequence[tuple[int, str]]) -> None:
+    lines = "".join(json.dumps({"batch": b, "problem": p}) + "\n" for b, p in entries)
+    try:
+        if lines or file.exists():
+            write_whole(file, lines.encode())
+    except OSError as error:
+        logger.warning("broken records are not kept for the next start of this run (%s)", error)
+
+
+def _before(first: int, file: Path) -> list[tuple[int, str]]:
+    """What a file says of the batches before `first`."""
+    return [(batch, problem) for batch, problem in _read(file) if BEFORE < batch < first]
 
 
 def _read(file: Path) -> list[tuple[int, str]]:
     try:
         entries: list[Any] = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        return [(entry["batch"], entry["problem"]) for entry in entries]
+        return [(int(entry["batch"]), str(entry["problem"])) for entry in entries]
     except (OSError, ValueError, KeyError, TypeError):
         return []

@@ -13,7 +13,7 @@ from oryx.errors import ConfigError
 from oryx.model.vision import PositionTable
 from oryx.processing.geometry import nearest
 from oryx.training.lora import add_lora
-from oryx.training.sections.checks import PARTS
+from oryx.training.sections.checks import PARTS, check_parts
 from oryx.training.sections.lora import LoraSection
 
 
@@ -33,8 +33,7 @@ def set_trainable(
     for part in parts:
         if part not in PARTS:
             raise ConfigError(f"train: {part!r} is not a part of the model; {nearest(part, PARTS)}.")
-    if not parts:
-        raise ConfigError(f"train is empty, so everything would be frozen; name some of {', '.join(PARTS)}.")
+    check_parts(parts)
     sizes = {part: count_parameters(model.get_submodule(part)) for part in PARTS}
     total = count_parameters(model)
     for part in PARTS:

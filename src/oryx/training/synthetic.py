@@ -8,7 +8,6 @@ from typing import Any
 from torch.utils.data import Dataset
 
 from oryx.data.synthetic import Sample, make_source
-from oryx.errors import ConfigError
 from oryx.processing.collate import EncodedSample
 from oryx.processing.processor import OryxProcessor
 from oryx.training.batch import Packer
@@ -83,6 +82,4 @@ class SyntheticBatches(Dataset):
         return self.packer.pack(*self.rows.fill(number, [self.packer.row_length] * self.packer.rows))
 
     def num_batches(self, epochs: float) -> int:
-        raise ConfigError(
-            "optim.epochs needs data.files or data.sources, since synthetic data has no end; set optim.steps."
-        )
+        raise AssertionError("synthetic data has no end, so no recipe has epochs of it alone")

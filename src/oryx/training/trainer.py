@@ -30,6 +30,7 @@ from oryx.training.callbacks import LeaveUnused, StopAndSave
 from oryx.training.data import STATS, Batches, BatchLoader, BatchStats, ResumingSampler, make_batches
 from oryx.training.distributed import World, is_lost_process, join_world
 from oryx.training.folder import Resume, RunFolder
+from oryx.training.lora import read_marks
 from oryx.training.muon import MuonAdamW
 from oryx.training.progress import Meter, Reporter
 from oryx.training.recipe import Recipe, check_sharing, load_recipe
@@ -85,6 +86,8 @@ def train(
             torch.set_num_threads(recipe.num_threads)
         with sharding.only_rank_zero_reads(parallel.strategy == "fsdp2"):
             model, processor = build_model(recipe)
+        # Before anything is rounded or shared out.
+        marks = read_marks(model) if recipe.lora is not None and world.is_main else None
     # By rank 0, which alone may have the weights.
     settled = partial(settle_attention, model.language_model, recipe.model.attn_implementation is None)
     attention = world.on_main(settled)
@@ -100,7 +103,7 @@ def train(
     checkpoint = folder.open(recipe, resume, batches.identity)
     if checkpoint is not None:
         console.print(f"going on from {checkpoint}", soft_wrap=True)
-    trainer = OryxTrainer(model, processor, recipe, batches, folder, console, parallel)
+    trainer = OryxTrainer(model, processor, recipe, batches, folder, console, parallel, marks)
     try:
         with trainer.stopper:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -160,6 +163,7 @@ class OryxTrainer(WholeCheckpoints):
         folder: RunFolder,
         console: Console,
         parallel: ParallelSection | None = None,
+        marks: Sequence[float] | None = None,
     ) -> None:
         parallel = parallel or recipe.parallel
         self.recipe = recipe
@@ -179,6 +183,7 @@ class OryxTrainer(WholeCheckpoints):
         self._turn = 0
         self._processor = processor
         self._own_model = model
+        self._marks = marks
         if recipe.gradient_checkpointing:
             # transformers 5.23 gave the method a new name.
             newer = getattr(model, "activation_checkpointing_enable", None)
@@ -220,7 +225,7 @@ class OryxTrainer(WholeCheckpoints):
             world_size=self.args.world_size,
         )
         pin_memory = self.args.device.type == "cuda"
-        return BatchLoader(self.batches, sampler, self.recipe.num_workers, pin_memory)
+        return BatchLoader(self.batches, sampler, self.recipe.num_workers, pin_memory, self.folder.path)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device

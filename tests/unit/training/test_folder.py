@@ -83,6 +83,7 @@ def test_a_model_that_is_replaced_is_no_model_until_it_is_whole(folder, recipe, 
 
 def test_a_run_that_never_began_does_not_bind_the_folder(folder, recipe):
     folder.open(recipe, "auto")
+    (folder.path / "broken-0.jsonl").write_text('{"batch": 0, "problem": "that ended it"}\n')
     changed = replace(recipe, seed=7)
     assert folder.open(changed, "auto") is None
     assert load_recipe(folder.path / "recipe.yaml") == changed

@@ -1,10 +1,13 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoConfig
 
 from oryx.errors import ConfigError
 from oryx.training.building import build_model
-from oryx.training.growing import grow
+from oryx.training.growing import grow, grown_config
 from oryx.training.recipe import load_recipe
 from oryx.training.sections.grow import GrowSection
 
@@ -44,6 +47,23 @@ def test_a_new_block_is_a_copy_that_says_nothing_yet(small):
     assert not new[2].mlp.fc2.weight.any()
     assert not new[2].attn.proj.bias.any()
     assert new[1].mlp.fc2.weight.any()
+
+
+def test_layers_keep_their_kinds_of_attention(small):
+    model, _ = small
+    config = deepcopy(model.config)
+    config.text_config.layer_types = ["sliding_attention", "full_attention"]
+    grown = grown_config(config, GrowSection(text_layers=4))
+    kinds = ["sliding_attention"] * 2 + ["full_attention"] * 2
+    assert grown.text_config.layer_types == kinds
+
+
+def test_layers_that_differ_in_another_way_are_refused(small):
+    model, _ = small
+    config = deepcopy(model.config)
+    config.text_config = AutoConfig.for_model("smollm3", num_hidden_layers=4)
+    with pytest.raises(ConfigError, match=r"model.grow.text_layers cannot grow .* has no_rope_layers"):
+        grown_config(config, GrowSection(text_layers=5))
 
 
 def test_its_gradient_wakes_it(small):

@@ -16,7 +16,7 @@ from oryx.training.building import build_model
 from oryx.training.lora import add_lora, find_targets, learned_weights, merge, read_adapter
 from oryx.training.recipe import load_recipe
 from oryx.training.sections.lora import LoraSection
-from oryx.training.trainer import train
+from oryx.training.trainer import OryxTrainer, train
 
 pytest.importorskip("peft")
 PROJECTIONS = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
@@ -204,6 +204,45 @@ def test_a_missing_package_is_one_sentence(recipe_file, tmp_path, silent, monkey
         monkeypatch.setitem(__import__("sys").modules, name, None)
     with pytest.raises(ConfigError, match=rf"needs {package}; install oryx-mllm\[{extra}\]"):
         train(recipe_file, tmp_path / "run", [f"lora.quantize={kind}"], console=silent)
+
+
+def base_of(recipe_file, tmp_path, seed):
+    """A model to learn adapters on."""
+    model, processor = build_model(load_recipe(recipe_file, [f"seed={seed}"]))
+    model.save_pretrained(tmp_path / "base")
+    processor.save_pretrained(tmp_path / "base")
+    return [*LORA, "model.new=null", "model.processor={}", f"model.from={tmp_path / 'base'}"]
+
+
+def test_adapters_do_not_go_on_with_another_model(recipe_file, tmp_path, silent):
+    changes = base_of(recipe_file, tmp_path, seed=0)
+    train(recipe_file, tmp_path / "run", [*changes, ONE_STEP], console=silent)
+    base_of(recipe_file, tmp_path, seed=1)
+    with pytest.raises(CheckpointError, match=r"not the one that the run's adapters were learned on; bring"):
+        train(recipe_file, tmp_path / "run", changes, console=silent)
+    base_of(recipe_file, tmp_path, seed=0)
+    train(recipe_file, tmp_path / "run", changes, console=silent)
+
+
+def test_adapters_are_not_merged_into_another_model(recipe_file, tmp_path, silent, monkeypatch):
+    changes = base_of(recipe_file, tmp_path, seed=0)
+    gather = OryxTrainer.gather_weights
+
+    def changed(trainer):
+        base_of(recipe_file, tmp_path, seed=1)
+        return gather(trainer)
+
+    monkeypatch.setattr(OryxTrainer, "gather_weights", changed)
+    with pytest.raises(CheckpointError, match="not the one that the run's adapters were learned on"):
+        train(recipe_file, tmp_path / "run", [*changes, "optim.steps=1"], console=silent)
+    assert (tmp_path / "run" / "checkpoint-1").is_dir()
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_damaged_adapters_are_one_sentence(tmp_path):
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=r"adapter_model.safetensors cannot be read \("):
+        read_adapter(tmp_path, make_model())
 
 
 def test_adapters_of_another_kind_are_refused(tmp_path):

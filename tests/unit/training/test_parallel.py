@@ -215,6 +215,21 @@ def test_one_process_goes_on_with_what_two_began(recipe_file, tmp_path, changes)
     assert len(curve(tmp_path / "parts")) == 6
 
 
+@pytest.mark.parametrize("changes", [[], pytest.param(["lora.rank=4"], marks=pytest.mark.slow)])
+def test_two_processes_go_on_after_one_went_on_alone(recipe_file, tmp_path, changes):
+    """One process writes the optimiser's state whole, and two take their shares of it."""
+    changes = [*changes, strategy("fsdp2"), "optim.optimizer=muon"]
+    run(recipe_file, tmp_path / "one", [*changes, TWO_BATCHES])
+    parts, one_step = tmp_path / "parts", "optim.max_minutes=1e-9"
+    run_ranks(2, run, recipe_file, parts, [*changes, one_step])
+    run(recipe_file, parts, [*changes, one_step, TWO_BATCHES])
+    assert (parts / "checkpoint-2" / "optimizer.pt").is_file()
+    said, _ = run_ranks(2, run, recipe_file, parts, changes)
+    assert f"going on from {parts / 'checkpoint-2'}" in said
+    assert curve(parts) == pytest.approx(curve(tmp_path / "one"), abs=1e-4)
+    assert len(curve(parts)) == 6
+
+
 def held_by_each(recipe):
     """Share of the model's values that this process holds, and of its gradients after a step."""
     world = join_world()

@@ -6,10 +6,12 @@ from collections import Counter
 
 import pytest
 from made_records import assert_same_batch, png, turns
+from torch.utils.data import get_worker_info
 
 from oryx.data.sources.measuring import measure
 from oryx.errors import ConfigError, OryxError
 from oryx.training.data import STATS, BatchLoader, RecordBatches, ResumingSampler, make_batches
+from oryx.training.mixture import Mixture
 from oryx.training.recipe import load_recipe
 
 
@@ -114,6 +116,21 @@ def test_weights_share_out_the_samples(tmp_path, with_sources, processor):
     assert sum(name.startswith(str(large)) for name in drawn) == 93
 
 
+def test_a_part_of_an_epoch_draws_nothing_twice_before_all(tmp_path, with_sources, processor):
+    small, large = (write(tmp_path / f"{n}.jsonl", n, words=20) for n in (200, 1800))
+    recipe = with_sources(
+        {"path": str(small), "weight": 0.4},
+        {"path": str(large), "weight": 0.6},
+        more=["batch.rows=1", "batch.row_length=80"],
+    )
+    batches = make_batches(recipe, processor)
+    drawn = Counter(names_of(batches, 0, batches.num_batches(0.25)))  # as many as the first source has
+    of_small = [name for name in drawn if name.startswith(str(small))]
+    # Rows are packed and shuffled near by; of rows from anywhere 137 and 63 would be expected.
+    assert len(of_small) > 150
+    assert sum(drawn[name] - 1 for name in of_small) < 30
+
+
 def test_a_mixture_with_synthetic_samples_is_full_and_keeps_its_shares(tmp_path, with_sources, processor):
     path = write(tmp_path / "a.jsonl", 300, words=5)
     recipe = with_sources(
@@ -150,6 +167,19 @@ def test_needles_are_elsewhere_in_every_epoch(tmp_path, with_sources, processor)
     assert_same_batch(again[batches.num_batches(2)], batches[batches.num_batches(2)])
     other = make_batches(with_sources(source, more=[*more, "seed=1"]), processor)
     assert other[0]["patches"].tolist() != batches[0]["patches"].tolist()
+
+
+def test_workers_plan_no_epoch_themselves(file_recipe, processor, monkeypatch, tmp_path):
+    batches = make_batches(file_recipe, processor)
+    draw = Mixture.draw
+
+    def drawn(self, epoch):
+        assert get_worker_info() is None
+        return draw(self, epoch)
+
+    monkeypatch.setattr(Mixture, "draw", drawn)
+    first, last = batches.num_batches(1), batches.num_batches(2)
+    assert len(load(batches, tmp_path, first, last, num_workers=1)) == last - first > 1
 
 
 # --- packing --------------------------------------------------------------------------------------
@@ -222,21 +252,34 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[:60])
 
 
-def load(batches, first=0, total=None, num_workers=0):
+def load(batches, folder, first=0, total=None, num_workers=0, rank=0, world_size=1):
+    """What one process of a run reads; `first` and `total` count turns of all processes."""
     total = batches.num_batches(1) if total is None else total
-    sampler = ResumingSampler(total, lambda: first)
-    return list(BatchLoader(batches, sampler, num_workers, pin_memory=False))
+    sampler = ResumingSampler(total, lambda: first, rank, world_size)
+    return list(BatchLoader(batches, sampler, num_workers, False, folder))
+
+
+def problems_in(file):
+    return [json.loads(line)["problem"].partition(": ")[0] for line in file.read_text().splitlines()]
+
+
+def break_in(batches, folder, number):
+    """A picture of the batch loses its pixels; the record."""
+    names = batches[number][STATS].names
+    record = next(record for name in names if (record := int(name.rsplit(" ", 1)[1])) % 3)
+    truncate(folder / f"{record}_0.png")
+    return record
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_pixels_that_cannot_be_read_are_skipped_named_and_counted(
-    with_sources, record_file, processor, num_workers, caplog
+    with_sources, record_file, processor, num_workers, caplog, tmp_path
 ):
     whole = make_batches(with_sources(record_file), processor)
     expected = [whole[number][STATS] for number in range(whole.num_batches(1))]
     truncate(record_file.parent / "4_0.png")
     batches = make_batches(with_sources(record_file, more=["data.max_broken=1"]), processor)
-    found = [batch[STATS] for batch in load(batches, num_workers=num_workers)]
+    found = [batch[STATS] for batch in load(batches, tmp_path, num_workers=num_workers)]
     place = f"{record_file} record 4"
     for before, after in zip(expected, found, strict=True):
         assert after.names == tuple(name for name in before.names if name != place)
@@ -247,30 +290,68 @@ def test_pixels_that_cannot_be_read_are_skipped_named_and_counted(
     assert [r.getMessage() for r in caplog.records if r.name.startswith("oryx")] == [f"skipped {problem}"]
 
 
-def test_too_many_of_them_end_the_run(with_sources, record_file, processor):
+def test_too_many_of_them_end_the_run(with_sources, record_file, processor, tmp_path):
     batches = make_batches(with_sources(record_file), processor)
     truncate(record_file.parent / "4_0.png")
     with pytest.raises(OryxError, match=r"record 4: .* \(`oryx data check` lists all broken records"):
-        load(batches)
+        load(batches, tmp_path)
 
 
-def test_a_resumed_run_counts_what_it_skipped_before(with_sources, record_file, processor):
+def test_a_resumed_run_counts_what_it_skipped_before(with_sources, record_file, processor, tmp_path):
     recipe = with_sources(record_file, more=["data.max_broken=1", "batch.rows=1"])
     batches = make_batches(recipe, processor)
-    holders = {}
-    for number in range(batches.num_batches(1)):
-        for name in batches[number][STATS].names:
-            holders.setdefault(number, []).append(int(name.rsplit(" ", 1)[1]))
     early, late = 1, batches.num_batches(1) - 2
     for number in (early, late):
-        truncate(record_file.parent / f"{next(r for r in holders[number] if r % 3)}_0.png")
-    load(batches, total=late)
+        break_in(batches, record_file.parent, number)
+    load(batches, tmp_path, total=late)
     with pytest.raises(OryxError, match="2 records are broken"):
-        load(make_batches(recipe, processor), first=late)
+        load(make_batches(recipe, processor), tmp_path, first=late)
     # From before both, only one is met until `late`.
-    load(make_batches(recipe, processor), first=0, total=late)
+    load(make_batches(recipe, processor), tmp_path, first=0, total=late)
     # A batch that was read before the restart but not trained on is met again, not counted twice.
-    load(make_batches(recipe, processor), first=early, total=late)
+    load(make_batches(recipe, processor), tmp_path, first=early, total=late)
+
+
+def test_the_run_s_folder_names_what_was_left_out(with_sources, record_file, processor, tmp_path):
+    (record_file.parent / "5_0.png").unlink()
+    batches = make_batches(with_sources(record_file, more=["data.max_broken=2"]), processor)
+    truncate(record_file.parent / "4_0.png")
+    load(batches, tmp_path)
+    assert problems_in(tmp_path / "broken-0.jsonl") == [f"{record_file} record {n}" for n in (5, 4)]
+
+
+def test_runs_on_the_same_data_count_for_themselves(with_sources, record_file, processor, tmp_path):
+    recipe = with_sources(record_file, more=["data.max_broken=1", "batch.rows=1"])
+    batches = make_batches(recipe, processor)
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+    early, late = 1, batches.num_batches(1) - 2
+    for number in (early, late):
+        break_in(batches, record_file.parent, number)
+    load(batches, one, total=late)
+    load(make_batches(recipe, processor), other, total=1)  # another run begins
+    with pytest.raises(OryxError, match="2 records are broken"):
+        load(make_batches(recipe, processor), one, first=late)
+
+
+def test_fewer_processes_go_on_with_what_more_left_out(with_sources, record_file, processor, tmp_path):
+    recipe = with_sources(record_file, more=["data.max_broken=2", "batch.rows=1"])
+    batches = make_batches(recipe, processor)
+    records = {number: break_in(batches, record_file.parent, number) for number in (1, 5)}
+    for rank in range(4):
+        load(make_batches(recipe, processor), tmp_path, total=2, rank=rank, world_size=4)
+    assert problems_in(tmp_path / "broken-1.jsonl") == [f"{record_file} record {n}" for n in records.values()]
+    (tmp_path / "broken-3.jsonl").write_text(
+        "".join(json.dumps({"batch": batch, "problem": f"record {batch}"}) + "\n" for batch in (3, 7))
+    )
+    # Two go on from batch 4: what was left out from there on is to be met again.
+    for rank in range(2):
+        load(make_batches(recipe, processor), tmp_path, first=2, total=2, rank=rank, world_size=2)
+    assert problems_in(tmp_path / "broken-1.jsonl") == [f"{record_file} record {records[1]}"]
+    assert problems_in(tmp_path / "broken-3.jsonl") == ["record 3"]
+    with pytest.raises(OryxError, match="3 records are broken"):
+        load(make_batches(recipe, processor), tmp_path, first=2, rank=1, world_size=2)
 
 
 def test_a_batch_of_broken_records_alone_teaches_nothing(with_sources, record_file, built):

@@ -8,7 +8,7 @@ from made_records import assert_same_batch
 
 from oryx.data.synthetic import Sample
 from oryx.errors import AlignmentError, ConfigError
-from oryx.training.data import STATS, SyntheticBatches, make_batches
+from oryx.training.data import STATS, SyntheticBatches
 from oryx.training.recipe import load_recipe
 
 
@@ -88,8 +88,3 @@ def test_an_error_of_a_sample_names_it(recipe, processor, monkeypatch):
     monkeypatch.setattr("oryx.data.synthetic.text.converse", lambda *_: [{"from": "human", "value": "Hi"}])
     with pytest.raises(AlignmentError, match=r"^sample 0 \(skill words\): "):
         _ = batches[0]
-
-
-def test_synthetic_data_has_no_epochs(recipe, processor):
-    with pytest.raises(ConfigError, match="synthetic data has no end"):
-        make_batches(recipe, processor).num_batches(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from oryx.errors import ConfigError
@@ -11,6 +12,12 @@ from oryx.fields import yaml_name
 
 PARTS = ("vision_tower", "compressor", "projector", "language_model")
 """The parts of a model that a recipe trains or freezes, in the order in which data flows."""
+
+
+def check_parts(parts: Sequence[str]) -> None:
+    """Refuse a recipe's empty `train`."""
+    if not parts:
+        raise ConfigError(f"train is empty, so everything would be frozen; name some of {', '.join(PARTS)}.")
 
 
 def at_least(section: Any, low: float, *names: str) -> None:
