@@ -138,15 +138,25 @@ def make_processor(
     Raises:
         ConfigError: a setting that does not exist or is out of range.
     """
+    rule = changed_rule(settings, saved_rule)
+    try:
+        return OryxProcessor(tokenizer, **{**settings, "resize_rule": rule})
+    except ConfigError as error:
+        raise ConfigError(f"model.processor: {error}") from None
+
+
+def changed_rule(settings: Mapping[str, Any], saved_rule: Mapping[str, int]) -> dict[str, int]:
+    """`saved_rule` under what the recipe's `model.processor` says of the resize rule.
+
+    Raises:
+        ConfigError: it says something that is no section.
+    """
     rule = settings.get("resize_rule") or {}
     if not isinstance(rule, Mapping):
         raise ConfigError(
             f"model.processor.resize_rule is {rule!r}; it must be a section of keys and values."
         )
-    try:
-        return OryxProcessor(tokenizer, **{**settings, "resize_rule": {**saved_rule, **rule}})
-    except ConfigError as error:
-        raise ConfigError(f"model.processor: {error}") from None
+    return {**saved_rule, **rule}
 
 
 def new_projector(config: OryxConfig) -> Projector:

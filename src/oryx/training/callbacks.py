@@ -25,7 +25,8 @@ class StopAndSave(TrainerCallback):
         state.epoch = state.global_step / state.max_steps
         is_late = self.max_minutes is not None and time.monotonic() - self.began >= 60 * self.max_minutes
         # All together: processes that stopped at different steps would wait for each other.
-        if any(self.world.sums([is_late or self.stopper.signal is not None])):
+        is_asked = self.stopper.share(self.world) is not None
+        if is_asked or any(self.world.sums([is_late])):
             control.should_save = control.should_training_stop = True
         if control.should_save:
             # A resumed run begins a new mean of the loss here, so the first one must end here too.

@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from oryx.errors import ConfigError
+from oryx.errors import CheckpointError, ConfigError
 from oryx.fields import build
 from oryx.training.curves import draw_curves, read_curve
 from oryx.training.distributed import join_world
 from oryx.training.folder import RunFolder
+from oryx.training.looking import look_at_data
+from oryx.training.planning import ModelPlan, ModelPlanner
+from oryx.training.progress import say
 from oryx.training.recipe import CHAIN_KEY, Recipe, read_settings
 from oryx.training.trainer import train
 
@@ -128,16 +132,18 @@ def train_chain(
         ConfigError: the chain or its data is wrong, or a folder holds something that would be lost.
         OryxError: what `train` raises.
     """
-    chain = load_chain(path, output, overrides)
     world = join_world()
     console = (console or Console()) if world.is_main else Console(quiet=True)
+    with world.together():
+        chain = load_chain(path, output, overrides)
     done = world.on_main(partial(count_finished, chain))
+    world.on_main(partial(check_ahead, chain, done))
     for number, part in enumerate(chain.parts, start=1):
         title = f"part {number} of {len(chain.parts)}: {part.name}"
         if number <= done:
-            console.print(f"{title} is finished in {part.folder}", soft_wrap=True, highlight=False)
+            say(console, f"{title} is finished in {part.folder}")
             continue
-        console.rule(title)
+        console.rule(escape(title))
         train(part.recipe, output=part.folder, console=console)
         if not world.on_main(partial(RunFolder(part.folder).is_finished, part.recipe)):
             break
@@ -165,6 +171,29 @@ def count_finished(chain: Chain) -> int:
     return done
 
 
+def check_ahead(chain: Chain, done: int) -> None:
+    """Look at the data and plan the models of all parts but the first `done`, which takes seconds.
+
+    What only the hub has is left to the part itself.
+
+    Raises:
+        ConfigError: data of a part is missing, or it has settings that do not exist or do not go together.
+    """
+    planned: dict[str, ModelPlan] = {}
+    for part in chain.parts[done:]:
+        try:
+            missing = [source for source in look_at_data(part.recipe.data) if source.problem]
+            if missing:
+                named = (f"{source.title} ({source.problem.rstrip('.')})" for source in missing)
+                raise ConfigError(f"data is missing: {', '.join(named)}.")
+            planner = ModelPlanner(planned=planned)
+            planned[os.path.normpath(part.folder)] = planner.plan(part.recipe)
+        except CheckpointError:
+            continue
+        except ConfigError as error:
+            raise ConfigError(f"part {part.name}: {error}") from None
+
+
 def _sum_up(chain: Chain, console: Console) -> None:
     console.print(summarise(chain))
     curves = [read_curve(part.folder / "log.jsonl", part.name) for part in chain.parts]
@@ -172,23 +201,23 @@ def _sum_up(chain: Chain, console: Console) -> None:
         drawn = draw_curves(curves, chain.folder / PICTURE, f"loss of {chain.folder.name}")
     except OSError as error:  # the models are worth more than their picture
         drawn = None
-        console.print(f"{chain.folder / PICTURE} could not be written ({error})", soft_wrap=True)
+        say(console, f"{chain.folder / PICTURE} could not be written ({error})")
     if drawn is not None:
-        console.print(f"The loss over all parts is drawn in {drawn}.", soft_wrap=True, highlight=False)
+        say(console, f"The loss over all parts is drawn in {drawn}.")
 
 
 def summarise(chain: Chain) -> Table:
     """Steps, minutes and losses of every part."""
-    table = Table("part", title=f"Parts of {chain.path}")
+    table = Table("part", title=escape(f"Parts of {chain.path}"))
     for heading in ("steps", "minutes", "first loss", "last loss"):
         table.add_column(heading, justify="right")
     for part in chain.parts:
         curve = read_curve(part.folder / "log.jsonl")
         if not curve.steps:
-            table.add_row(part.name, "-", "-", "-", "-")
+            table.add_row(escape(part.name), "-", "-", "-", "-")
             continue
         numbers = (f"{curve.minutes:.1f}", f"{curve.losses[0]:.4f}", f"{curve.losses[-1]:.4f}")
-        table.add_row(part.name, f"{curve.steps[-1]:,}", *numbers)
+        table.add_row(escape(part.name), f"{curve.steps[-1]:,}", *numbers)
     return table
 
 

@@ -45,11 +45,18 @@ class World:
 
     def sums(self, values: Sequence[float]) -> list[float]:
         """Sums over all ranks."""
+        return self._reduced(values, dist.ReduceOp.SUM)
+
+    def maxima(self, values: Sequence[float]) -> list[float]:
+        """The largest values of all ranks."""
+        return self._reduced(values, dist.ReduceOp.MAX)
+
+    def _reduced(self, values: Sequence[float], how: Any) -> list[float]:
         if self.size == 1:
             return list(values)
-        totals = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(totals, group=self._group)
-        return totals.tolist()
+        reduced = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(reduced, how, group=self._group)
+        return reduced.tolist()
 
     def from_main(self, value: T) -> T:
         """Rank 0's value."""

@@ -9,39 +9,22 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from oryx.data.sources.opening import open_source
-from oryx.data.sources.settings import SourceSettings
-from oryx.data.synthetic import SKILLS, make_source
-from oryx.data.synthetic.settings import parse_settings
-from oryx.errors import CheckpointError, ConfigError, OryxError
+from oryx.errors import CheckpointError, ConfigError
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.training.chain import is_chain, load_chain
+from oryx.training.looking import SourceState, look_at_data
 from oryx.training.memory import PATCHES, SHARDED, SUPERVISED, training_bytes
 from oryx.training.planning import ModelPlan, ModelPlanner
+from oryx.training.progress import say
 from oryx.training.recipe import Recipe, load_recipe
-from oryx.training.sections.data import DataSection, SyntheticSection
 from oryx.training.sections.lora import LoraSection
 from oryx.training.stages import set_trainable
 
 PROCESSES = 8
 """The second column of the memory table is for so many: one machine of the published scripts."""
-
-
-@dataclass(frozen=True)
-class SourceState:
-    """One source of a recipe's data."""
-
-    title: str
-    format: str
-    share: float | None
-    """Of the samples; None where the number of records decides."""
-    licence: str
-    num_records: int | None
-    """None where it cannot be read."""
-    problem: str = ""
-    """Why it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -109,79 +92,35 @@ def dry_run_file(
         result = dry_run(part.recipe, part.folder, ModelPlanner(Path(path), planned))
         if result.plan is not None:
             planned[os.path.normpath(part.folder)] = result.plan
-        console.rule(f"part {number} of {len(chain.parts)}: {part.name}")
+        console.rule(escape(f"part {number} of {len(chain.parts)}: {part.name}"))
         print_dry_run(result, console)
         found.append(result)
     return found
 
 
-def look_at_data(data: DataSection) -> tuple[SourceState, ...]:
-    """What is there of a recipe's data. Sources are opened and their records counted, no media are.
-
-    Raises:
-        ConfigError: synthetic samples of a skill or setting that does not exist.
-    """
-    weights = [source.weight for source in data.used_sources]
-    if data.synthetic is not None:
-        weights.append(data.synthetic.weight)
-    total = sum(weight or 0.0 for weight in weights)
-    states = [
-        _look_at(source, source.weight / total if source.weight else None) for source in data.used_sources
-    ]
-    if data.synthetic is not None and data.draws:
-        share = data.synthetic.weight / total if data.synthetic.weight else 1.0
-        states.append(_look_at_synthetic(data.synthetic, share))
-    return tuple(states)
-
-
 def print_dry_run(result: DryRun, console: Console) -> None:
     """For people."""
     recipe = result.recipe
-
-    def say(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
-
     if result.parts is not None:
         console.print(result.parts)
     else:
-        say(f"What is trained ({', '.join(recipe.train)}) cannot be counted: {result.problem}")
+        say(console, f"What is trained ({', '.join(recipe.train)}) cannot be counted: {result.problem}")
     console.print(_data_table(result.sources))
     for source in result.missing:
-        say(f"missing: {source.title} ({source.problem.rstrip('.')})")
-    say(f"steps: {_steps(result)}")
+        say(console, f"missing: {source.title} ({source.problem.rstrip('.')})")
+    say(console, f"steps: {_steps(result)}")
     batch = recipe.batch
     positions = batch.rows * batch.row_length * batch.gradient_accumulation
     say(
+        console,
         f"positions a step: {batch.rows} rows of {batch.row_length:,} x {batch.gradient_accumulation} = "
-        f"{positions:,} on one process, {positions * PROCESSES:,} on {PROCESSES}"
+        f"{positions:,} on one process, {positions * PROCESSES:,} on {PROCESSES}",
     )
     if result.memory:
         console.print(_memory_table(result.memory, recipe.parallel.cpu_offload))
     for note in result.notes:
-        say(f"note: {note}")
-    say(f"output: {result.output}")
-
-
-def _look_at(settings: SourceSettings, share: float | None) -> SourceState:
-    format_, licence = settings.format or "guessed", settings.licence
-    try:
-        return SourceState(settings.title, format_, share, licence, len(open_source(settings)))
-    except OryxError as error:
-        return SourceState(settings.title, format_, share, licence, None, str(error))
-
-
-def _look_at_synthetic(section: SyntheticSection, share: float) -> SourceState:
-    title = f"synthetic: {', '.join(section.skills)}"
-    for name, given in section.skills.items():
-        if name not in SKILLS:
-            make_source({name: given}, seed=0)  # says which there are
-        settings = {key: value for key, value in given.items() if key != "weight"}
-        parse_settings(SKILLS[name][0], name, settings)
-    try:
-        make_source(section.skills, section.seed)
-    except ConfigError as error:  # the settings are right, so fonts or a store of pictures are not there
-        return SourceState(title, "drawn", share, "", None, str(error))
-    return SourceState(title, "drawn", share, "", None)
+        say(console, f"note: {note}")
+    say(console, f"output: {result.output}")
 
 
 def _unquantized(lora: LoraSection | None) -> LoraSection | None:
@@ -225,7 +164,7 @@ def _data_table(sources: Sequence[SourceState]) -> Table:
         records = "missing" if source.problem else "endless"
         if source.num_records is not None:
             records = f"{source.num_records:,}"
-        table.add_row(source.title, source.format, share, records, source.licence)
+        table.add_row(escape(source.title), source.format, share, records, escape(source.licence))
     return table
 
 

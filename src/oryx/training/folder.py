@@ -5,9 +5,10 @@ records.sha256       what the records were counted as, of a run that reads files
 broken-N.jsonl       records that process N left out, and the batches that lack them
 log.jsonl            one object per log line; `minutes` is the training time so far, lost steps left out
 loss.png             the same, drawn, once the run has stopped
-checkpoint-N/        the last two states to go on from
+checkpoint-N/        the last two states to go on from; step.json in it says how many batches a step read
 config.json, ...     the model and its processor, once the run has stopped
 trainer_state.json   steps, and the whole log once more
+.lock                held while a run writes here; the file itself stays
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from oryx.errors import ConfigError, OryxError
@@ -35,6 +37,10 @@ STATE = "trainer_state.json"
 RECIPE, RECORDS = "recipe.yaml", "records.sha256"
 _PREFIX = "checkpoint-"
 _STAGING = ".writing"
+_LOCK = ".lock"
+_STEP = "step.json"
+PATIENCE_S = 10.0
+"""Processes that prepare batches may hold a killed run's lock until they notice, which takes 5 seconds."""
 # Changing these changes nothing about what is learned.
 _FREE_KEYS = {
     "output",
@@ -56,6 +62,8 @@ class RunFolder:
     def __init__(self, path: str | Path, world: World | None = None) -> None:
         self.path = Path(path)
         self.world = world or World()
+        self._lock: FileLock | None = None
+        self._step: dict[str, int] = {}
 
     @property
     def staging(self) -> Path:
@@ -63,7 +71,7 @@ class RunFolder:
         return self.path / _STAGING
 
     def open(self, recipe: Recipe, resume: Resume, records: str = "") -> Path | None:
-        """Make the folder, or take up the run in it.
+        """Make the folder, or take up the run in it, and keep other runs out until `close`.
 
         Args:
             records: what tells the data from others (`Batches.identity`).
@@ -73,21 +81,40 @@ class RunFolder:
 
         Raises:
             ConfigError: the folder holds something else, another recipe's run, one of other records, or a run
-                that is finished.
+                that is finished; or another run is writing it.
         """
         return self.world.on_main(partial(self._open, recipe, resume, records))
 
+    def close(self) -> None:
+        """Let other runs in."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
     def _open(self, recipe: Recipe, resume: Resume, records: str) -> Path | None:
+        try:
+            self._take(recipe, resume, records)
+        except OSError as error:
+            raise ConfigError(f"the output {self.path} cannot be written ({error.strerror}).") from None
+        self._step = {
+            "processes": self.world.size,
+            "gradient_accumulation": recipe.batch.gradient_accumulation,
+        }
+        checkpoints = self.checkpoints()
+        return checkpoints[-1] if checkpoints else None
+
+    def _take(self, recipe: Recipe, resume: Resume, records: str) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"the output {self.path} is a file; it must be a folder.")
         saved = self.path / RECIPE
-        # A kill may leave the staging folder alone, which is nothing.
-        held = {path.name for path in self.path.iterdir()} - {_STAGING} if self.path.is_dir() else set()
+        if self._held() and not saved.is_file():
+            raise ConfigError(
+                f"the output {self.path} is not empty and holds no run; choose another --output."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._keep_others_out()
+        held = self._held()
         if held:
-            if not saved.is_file():
-                raise ConfigError(
-                    f"the output {self.path} is not empty and holds no run; choose another --output."
-                )
             if any(name not in (RECIPE, RECORDS) and not name.startswith(PREFIX) for name in held):
                 self._check_same(_read_saved(saved), recipe)
             if self._is_finished():
@@ -99,20 +126,35 @@ class RunFolder:
                     f"the output {self.path} holds a run that would be lost; choose another --output."
                 )
             self._check_records(records)
+        shutil.rmtree(self.staging, ignore_errors=True)
+        self.staging.mkdir()
+        files = {RECIPE: yaml.safe_dump(recipe.to_dict(), sort_keys=False), RECORDS: records}
+        for name, text in files.items():
+            if text:
+                (self.staging / name).write_text(text, encoding="utf-8")
+                os.replace(self.staging / name, self.path / name)
+        self.staging.rmdir()
+
+    def _held(self) -> set[str]:
+        """What is in the folder. A kill may leave the staging folder and the lock alone, which is nothing."""
+        if not self.path.is_dir():
+            return set()
+        return {path.name for path in self.path.iterdir()} - {_STAGING, _LOCK}
+
+    def _keep_others_out(self) -> None:
+        """Where no file can be locked, nobody is kept out."""
+        if self._lock is not None:
+            return
+        lock = FileLock(self.path / _LOCK)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self.staging, ignore_errors=True)
-            self.staging.mkdir()
-            files = {RECIPE: yaml.safe_dump(recipe.to_dict(), sort_keys=False), RECORDS: records}
-            for name, text in files.items():
-                if text:
-                    (self.staging / name).write_text(text, encoding="utf-8")
-                    os.replace(self.staging / name, self.path / name)
-            self.staging.rmdir()
-        except OSError as error:
-            raise ConfigError(f"the output {self.path} cannot be written ({error.strerror}).") from None
-        checkpoints = self.checkpoints()
-        return checkpoints[-1] if checkpoints else None
+            lock.acquire(timeout=PATIENCE_S)
+        except Timeout:
+            raise ConfigError(
+                f"another run is writing {self.path}; let it end, or choose another --output."
+            ) from None
+        except (OSError, NotImplementedError):
+            return
+        self._lock = lock
 
     def checkpoints(self) -> list[Path]:
         """All checkpoints, the newest last. Each is whole: it was moved here when it was."""
@@ -173,6 +215,7 @@ class RunFolder:
     def keep_checkpoint(self, staging: Path) -> None:
         """Move the finished checkpoint in `staging` to its place, and drop all but the last two."""
         (staged,) = staging.iterdir()
+        (staged / _STEP).write_text(json.dumps(self._step), encoding="utf-8")
         target = self.path / staged.name
         shutil.rmtree(target, ignore_errors=True)
         os.replace(staged, target)
@@ -194,7 +237,7 @@ class RunFolder:
         """Whether the run of `recipe` was made here to its last step, by however many processes.
 
         Raises:
-            ConfigError: the run here is of another recipe.
+            ConfigError: the run here is of another recipe, damaged, or not to be read.
         """
         if not self._is_finished():
             return False
@@ -204,10 +247,13 @@ class RunFolder:
 
     def _is_finished(self) -> bool:
         state = self.path / STATE
-        if not state.is_file() or not (self.path / "config.json").is_file():
-            return False
-        content = json.loads(state.read_text(encoding="utf-8"))
-        return content["global_step"] >= content["max_steps"]
+        try:
+            if not state.is_file() or not (self.path / "config.json").is_file():
+                return False
+        except OSError as error:
+            raise ConfigError(f"the output {self.path} cannot be read ({error.strerror}).") from None
+        step, steps = _read_numbers(state, "global_step", "max_steps")
+        return step >= steps
 
     def _check_records(self, records: str) -> None:
         """The order of all records follows from their number and lengths, so a run goes on with these."""
@@ -225,8 +271,9 @@ class RunFolder:
         checkpoints = self.checkpoints()
         if checkpoints:
             # What a step reads depends on the product alone, so a run may go on with fewer or more processes.
-            processes = _processes_of(checkpoints[-1])
-            before, after = processes * then.get(_ACCUMULATION, 1), self.world.size * now[_ACCUMULATION]
+            # The recipe in the folder may be of a start that was over before its first checkpoint.
+            processes, then[_ACCUMULATION] = _read_step(checkpoints[-1], then.get(_ACCUMULATION, 1))
+            before, after = processes * then[_ACCUMULATION], self.world.size * now[_ACCUMULATION]
             if before == after:
                 free.add(_ACCUMULATION)
             elif processes != self.world.size:
@@ -245,9 +292,29 @@ class RunFolder:
                 )
 
 
-def _processes_of(checkpoint: Path) -> int:
-    """How many processes wrote it: each of several leaves its own random state."""
-    return len(list(checkpoint.glob("rng_state_*.pth"))) or 1
+def _read_step(checkpoint: Path, accumulation: int) -> tuple[int, int]:
+    """How many processes wrote it, and how many batches each of them read for a step.
+
+    Args:
+        accumulation: for a checkpoint that does not say it, as they once did not.
+    """
+    file = checkpoint / _STEP
+    if file.is_file():
+        processes, accumulation = _read_numbers(file, "processes", "gradient_accumulation")
+        return processes, accumulation
+    # Each of several processes leaves its own random state.
+    return len(list(checkpoint.glob("rng_state_*.pth"))) or 1, accumulation
+
+
+def _read_numbers(file: Path, *names: str) -> list[int]:
+    """Raises ConfigError for a file that cannot be read or has no such numbers."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return [int(content[name]) for name in names]
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read ({error.strerror}).") from None
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{file} is damaged; remove it to go on, or choose another --output.") from None
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -19,6 +19,7 @@ from oryx.loading import resolve_folder
 from oryx.processing.chat import check_prompt_style
 from oryx.processing.geometry import ResizeRule
 from oryx.processing.settings import processor_settings
+from oryx.training.assembling import changed_rule
 from oryx.training.backbone import read_text_config
 from oryx.training.building import changed_config, check_patch_size, check_processor_keys, new_config
 from oryx.training.growing import count_words, grown_config
@@ -70,7 +71,7 @@ class ModelPlanner:
             config = grown_config(config, section.grow)
             if section.grow.spelling_samples is not None:
                 config.text_config.vocab_size = count_words(section.grow.spelling_samples)
-        rule = {**plan.rule, **(section.processor.get("resize_rule") or {})}
+        rule = changed_rule(section.processor, plan.rule)
         check_patch_size(config.vision_config, ResizeRule.from_dict(rule).patch_size)
         return replace(plan, config=config, rule=rule)
 

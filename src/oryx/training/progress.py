@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,30 @@ from rich.progress import (
 )
 from transformers import TrainerCallback
 
+from oryx.files import staged
 from oryx.training.curves import PICTURE, draw_curves, read_curve
 from oryx.training.data import BatchStats
 from oryx.training.distributed import World
 
 
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: what stands in brackets in a path or a record is no markup."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
 class Meter:
-    """Throughput of all processes since it was last read."""
+    """Throughput of all processes since it was last read, or since the first step began."""
 
     def __init__(self, world: World | None = None) -> None:
         self.world = world or World()
         self._restart()
+        self._is_running = False
+
+    def start(self) -> None:
+        """A step begins; the time before the first one, in which all is loaded, is no step's."""
+        if not self._is_running:
+            self._is_running = True
+            self.began = time.perf_counter()
 
     def add(self, stats: BatchStats) -> None:
         self.samples += stats.num_samples
@@ -80,7 +92,10 @@ class Reporter(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not state.is_world_process_zero:
             return
-        _drop_after(self.log_file, state.global_step)
+        try:
+            _drop_after(self.log_file, state.global_step)
+        except OSError as error:  # the run is worth more than its log
+            say(self.console, f"{self.log_file} could not be written ({error})")
         self.minutes, self.began = read_curve(self.log_file).minutes, time.monotonic()
         if self.console.is_terminal:
             columns = (
@@ -109,10 +124,8 @@ class Reporter(TrainerCallback):
             with self.log_file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:  # a step is worth more than its line
-            self.console.print(f"{self.log_file} could not be written ({error})", soft_wrap=True)
-        self.console.print(
-            format_line(state.global_step, state.max_steps, logs), soft_wrap=True, highlight=False
-        )
+            say(self.console, f"{self.log_file} could not be written ({error})")
+        say(self.console, format_line(state.global_step, state.max_steps, logs))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.close()
@@ -124,7 +137,7 @@ class Reporter(TrainerCallback):
         try:
             draw_curves([read_curve(self.log_file)], folder / PICTURE, f"loss of {folder.name}")
         except OSError as error:  # the model is worth more than its picture
-            self.console.print(f"{folder / PICTURE} could not be written ({error})", soft_wrap=True)
+            say(self.console, f"{folder / PICTURE} could not be written ({error})")
 
     def close(self) -> None:
         """Give the terminal back."""
@@ -153,8 +166,7 @@ def _drop_after(log_file: Path, step: int) -> None:
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line)
-        except (ValueError, KeyError):  # a line cut off when the run was
+        except (ValueError, KeyError, TypeError):  # a line cut off when the run was
             continue
-    staged = log_file.with_name(f"{log_file.name}.part")
-    staged.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    os.replace(staged, log_file)
+    with staged(log_file) as staging:
+        staging.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

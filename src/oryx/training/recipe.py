@@ -74,6 +74,8 @@ class Recipe:
             )
         at_least(self, 1, "save_every", "log_every", "num_threads")
         at_least(self, 0, "num_workers", "seed")
+        if self.seed >= 2**32:  # which NumPy does not take
+            raise ConfigError(f"seed is {self.seed}; it must be from 0 to {2**32 - 1}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in YAML."""

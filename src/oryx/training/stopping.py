@@ -7,6 +7,8 @@ import threading
 from types import FrameType
 from typing import Any
 
+from oryx.training.distributed import World
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -32,6 +34,14 @@ class Stopper:
 
     def __exit__(self, *_: object) -> None:
         self._restore()
+
+    def share(self, world: World) -> int | None:
+        """What asked any process to stop, known to all of them from now on; all call this together."""
+        number = int(world.maxima([self.signal or 0])[0])
+        # A signal that came just now is for the next time: the others may not have had it.
+        if number:
+            self.signal = number
+        return number or None
 
     def raise_signal(self) -> None:
         """End as the signal would have ended the process, had nothing to be saved; nothing without one."""

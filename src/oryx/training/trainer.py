@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -32,7 +34,7 @@ from oryx.training.distributed import World, is_lost_process, join_world
 from oryx.training.folder import Resume, RunFolder
 from oryx.training.lora import read_marks
 from oryx.training.muon import MuonAdamW
-from oryx.training.progress import Meter, Reporter
+from oryx.training.progress import Meter, Reporter, say
 from oryx.training.recipe import Recipe, check_sharing, load_recipe
 from oryx.training.saving import WholeCheckpoints
 from oryx.training.sections.parallel import ParallelSection
@@ -82,10 +84,25 @@ def train(
             raise ConfigError("output is missing; set it in the recipe, or give --output.")
         parallel = settle(recipe.parallel, world.size)
         check_sharing(recipe.lora, parallel.strategy)
-        if recipe.num_threads is not None:
-            torch.set_num_threads(recipe.num_threads)
-        with sharding.only_rank_zero_reads(parallel.strategy == "fsdp2"):
-            model, processor = build_model(recipe)
+    with _threads(recipe.num_threads):
+        _run(recipe, where, resume, parallel, world, console)
+    # The Trainer and its accelerator hold each other, and a chain's next part needs their memory.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return Path(where)
+
+
+def _run(
+    recipe: Recipe,
+    output: str | Path,
+    resume: Resume,
+    parallel: ParallelSection,
+    world: World,
+    console: Console,
+) -> None:
+    with world.together(), sharding.only_rank_zero_reads(parallel.strategy == "fsdp2"):
+        model, processor = build_model(recipe)
         # Before anything is rounded or shared out.
         marks = read_marks(model) if recipe.lora is not None and world.is_main else None
     # By rank 0, which alone may have the weights.
@@ -96,34 +113,32 @@ def train(
     with world.together():
         bfloat16 = recipe.precision == "bfloat16"
         console.print(set_trainable(model, recipe.train, recipe.lora, bfloat16))
-        batches = make_batches(recipe, processor, console.print)
+        batches = make_batches(recipe, processor, partial(say, console))
     _check_alike(world, batches)
     # The folder is made last: a recipe that cannot run leaves nothing behind.
-    folder = RunFolder(where, world)
-    checkpoint = folder.open(recipe, resume, batches.identity)
-    if checkpoint is not None:
-        console.print(f"going on from {checkpoint}", soft_wrap=True)
-    trainer = OryxTrainer(model, processor, recipe, batches, folder, console, parallel, marks)
-    try:
-        with trainer.stopper:
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            # Whoever sends signals does not wait long, and the checkpoint has all of it.
-            if trainer.stopper.signal is None or trainer.is_finished:
-                trainer.export()
-    except Exception as error:
-        if world.size > 1 and is_lost_process(error):
-            raise OryxError(
-                "another process of the run ended, and says why; the same command goes on from the last "
-                "checkpoint."
-            ) from error
-        raise
-    finally:
-        trainer.reporter.close()
+    with closing(RunFolder(output, world)) as folder:
+        checkpoint = folder.open(recipe, resume, batches.identity)
+        if checkpoint is not None:
+            say(console, f"going on from {checkpoint}")
+        trainer = OryxTrainer(model, processor, recipe, batches, folder, console, parallel, marks)
+        trainer.run(checkpoint)
     if not trainer.is_finished:
         done = f"stopped after {trainer.state.global_step} of {trainer.num_steps} steps"
-        console.print(f"{done}; the same command goes on", soft_wrap=True)
+        say(console, f"{done}; the same command goes on")
     trainer.stopper.raise_signal()
-    return folder.path
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """So many threads inside, if a number is given, and as many as before behind."""
+    before = torch.get_num_threads()
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        if number is not None:
+            torch.set_num_threads(before)
 
 
 def _check_alike(world: World, batches: Batches) -> None:
@@ -213,6 +228,25 @@ class OryxTrainer(WholeCheckpoints):
     def is_finished(self) -> bool:
         return self.state.global_step >= self.num_steps
 
+    def run(self, checkpoint: Path | None) -> None:
+        """Train from the checkpoint on, or from the beginning, and leave the model in the folder."""
+        try:
+            with self.stopper:
+                self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+                # Whoever sends signals does not wait long, and the checkpoint has all of it.
+                if self.stopper.share(self.world) is None or self.is_finished:
+                    self.export()
+                self.stopper.share(self.world)  # one that came meanwhile
+        except Exception as error:
+            if self.world.size > 1 and is_lost_process(error):
+                raise OryxError(
+                    "another process of the run ended, and says why; the same command goes on from the last "
+                    "checkpoint."
+                ) from error
+            raise
+        finally:
+            self.reporter.close()
+
     # --- data ---------------------------------------------------------------------------------------------
 
     def get_train_dataloader(self) -> DataLoader:
@@ -235,6 +269,7 @@ class OryxTrainer(WholeCheckpoints):
         Raises:
             OryxError: a batch of this or another process cannot be made.
         """
+        self.meter.start()
         began = time.perf_counter()
         batches: list[dict[str, Any]] = []
         problem: Exception | None = None

@@ -2,11 +2,14 @@
 
 import json
 import re
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from ranks import run_ranks
+from rich.console import Console
 from safetensors.torch import load_file
 
 from oryx.errors import ConfigError, OryxError
@@ -253,6 +256,82 @@ def test_a_wrong_part_is_found_before_anything_is_trained(write_chain, tmp_path,
     with pytest.raises(ConfigError, match=r"three.yaml"):
         train_chain(chain, console=silent)
     assert not (tmp_path / "all").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "section", "words"),
+    [
+        (
+            "data",
+            {"sources": [{"path": "none.json", "name": "rooms"}]},
+            r"rooms \(none.json does not exist\)",
+        ),
+        ("data", {"synthetic": {"skills": {"wrds": {}}}}, "did you mean 'words'"),
+        ("model", {"processor": {"resize_rle": {}}}, "model.processor.resize_rle is not a known key"),
+        ("model", {"grow": {"text_layers": 9}}, "text_layers is 9; it must be from 2 to 4"),
+    ],
+)
+def test_what_a_later_part_cannot_do_is_found_before_anything_is_trained(
+    write_chain, write_recipe, settings, tmp_path, silent, key, section, words
+):
+    chain = write_chain()
+    write_recipe({**settings, "model": {}, key: section}, "three.yaml")
+    with pytest.raises(ConfigError, match=f"part three: .*{words}"):
+        train_chain(chain, console=silent)
+    assert not (tmp_path / "all").exists()
+
+
+def test_data_of_a_finished_part_may_be_gone(write_chain, write_recipe, settings, record_file, silent):
+    chain = write_chain(parts=["one.yaml", "two.yaml"])
+    write_recipe({**settings, "data": {"sources": [{"path": str(record_file)}]}}, "one.yaml")
+    write_recipe({**settings, "model": {}}, "two.yaml")
+    first = load_chain(chain).parts[0]
+    train(first.recipe, first.folder, console=silent)
+    record_file.unlink()
+    train_chain(chain, console=silent)
+    assert count_finished(load_chain(chain)) == 2
+
+
+def test_the_number_of_threads_is_that_of_its_part(write_chain, write_recipe, settings, silent, monkeypatch):
+    chain = write_chain(parts=["one.yaml", "two.yaml"])
+    write_recipe({**settings, "num_threads": 2}, "one.yaml")
+    write_recipe({**settings, "model": {}}, "two.yaml")
+    seen = []
+    original = SyntheticBatches.__getitem__
+    monkeypatch.setattr(
+        SyntheticBatches,
+        "__getitem__",
+        lambda self, number: seen.append(torch.get_num_threads()) or original(self, number),
+    )
+    train_chain(chain, console=silent)
+    assert seen == [2, 2, 1, 1]  # the tests' own number
+
+
+def test_brackets_in_names_are_no_markup(write_chain, tmp_path, silent):
+    write_chain()
+    (tmp_path / "one.yaml").rename(tmp_path / "one [a].yaml")
+    chain = write_chain(parts=["one [a].yaml"], output=str(tmp_path / "[b]"))
+    for _ in range(2):
+        train_chain(chain, console=silent)
+    assert "part 1 of 1: one [a] ─" in said(silent)
+    assert "one [a] is finished in" in said(silent)
+    assert "[b]" in said(silent)
+    assert re.search(r"│ one \[a\] +│ +2 │", said(silent))
+
+
+def refused(chain: Path) -> tuple[str, bool]:
+    """The error of this process, and whether another one says it."""
+    try:
+        train_chain(chain, console=Console(file=StringIO()))
+    except ConfigError as error:
+        return str(error), error.is_echo
+    return "", False
+
+
+def test_a_mistake_is_said_by_one_process(write_chain):
+    first, second = run_ranks(2, refused, write_chain(parts=["one.yaml", "none.yaml"]))
+    assert "none.yaml does not exist" in first[0]
+    assert [first[1], second[1]] == [False, True]
 
 
 def test_a_picture_that_cannot_be_written_loses_nothing(write_chain, tmp_path, silent, monkeypatch):

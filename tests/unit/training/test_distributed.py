@@ -20,6 +20,7 @@ def exchange():
         "size": world.size,
         "gathered": world.gather(10 + world.rank),
         "sums": world.sums([1, world.rank]),
+        "maxima": world.maxima([1, 2 * world.rank]),
         "from main": world.from_main(world.rank),
         "on main": value,
         "ran": ran,
@@ -31,7 +32,14 @@ def test_values_reach_all():
     assert (first.pop("rank"), second.pop("rank")) == (0, 1)
     assert (first.pop("ran"), second.pop("ran")) == ([0], [])
     assert first == second
-    assert first == {"size": 2, "gathered": [10, 11], "sums": [2.0, 1.0], "from main": 0, "on main": "from 0"}
+    assert first == {
+        "size": 2,
+        "gathered": [10, 11],
+        "sums": [2.0, 1.0],
+        "maxima": [1.0, 2.0],
+        "from main": 0,
+        "on main": "from 0",
+    }
 
 
 def fail(kind, failing_ranks):
@@ -115,7 +123,7 @@ def test_one_process_needs_no_group(monkeypatch):
     world = join_world()
     assert (world.rank, world.size, world.is_main) == (0, 1, True)
     assert world.gather(3) == [3]
-    assert world.sums([1, 2]) == [1, 2]
+    assert world.sums([1, 2]) == world.maxima([1, 2]) == [1, 2]
     assert world.on_main(lambda: 4) == world.from_main(4) == 4
     with pytest.raises(ValueError, match="as it was"), World().together():
         raise ValueError("as it was")

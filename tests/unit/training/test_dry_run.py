@@ -9,7 +9,7 @@ from rich.console import Console
 from oryx.errors import ConfigError
 from oryx.training import trainer as trainer_module
 from oryx.training.building import build_model
-from oryx.training.dry_run import dry_run_file, look_at_data
+from oryx.training.dry_run import dry_run_file
 from oryx.training.recipe import load_recipe
 
 
@@ -134,15 +134,11 @@ def test_an_output_is_needed(recipe_file, wide):
         dry_run_file(recipe_file, None, [], wide)
 
 
-def test_samples_that_cannot_be_drawn_here_are_missing_data(recipe_file, monkeypatch):
-    from oryx.training import dry_run as module
-
-    def refuse(skills, seed):
-        raise ConfigError("no fonts are installed.")
-
-    monkeypatch.setattr(module, "make_source", refuse)
-    (state,) = look_at_data(load_recipe(recipe_file).data)
-    assert state.problem == "no fonts are installed."
+def test_brackets_in_a_name_are_no_markup(run, record_file):
+    sources = [{"path": str(record_file), "name": "COCO [val]", "licence": "[see there]"}]
+    _, text = run("data.synthetic=null", f"data.sources={json.dumps(sources)}")
+    assert "COCO [val]" in text
+    assert "[see there]" in text
 
 
 def test_a_chain_is_looked_at_part_by_part(settings, write_recipe, wide):

@@ -4,12 +4,15 @@ import errno
 import json
 import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from oryx.errors import ConfigError, OryxError
+from oryx.training import folder as module
+from oryx.training.distributed import World
 from oryx.training.folder import RunFolder
 from oryx.training.recipe import Recipe, load_recipe
 from oryx.training.trainer import train
@@ -131,6 +134,112 @@ def test_a_file_is_no_folder(tmp_path, recipe):
         RunFolder(tmp_path / "file" / "below").open(recipe, "auto")
 
 
+def test_a_place_that_may_not_be_entered_is_a_sentence(folder, recipe, monkeypatch):
+    def refuse(path, **_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    for name in ("exists", "is_file"):  # which hide other errors alone
+        monkeypatch.setattr(Path, name, refuse)
+    with pytest.raises(ConfigError, match=r"run cannot be written \(Permission denied\)"):
+        folder.open(recipe, "auto")
+    with pytest.raises(ConfigError, match=r"run cannot be read \(Permission denied\)"):
+        folder.is_finished(recipe)
+
+
+def test_two_runs_do_not_use_one_folder(folder, recipe, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 0)
+    folder.open(recipe, "auto")
+    other = RunFolder(folder.path)
+    with folder.write("a checkpoint") as staging:
+        with pytest.raises(ConfigError, match=r"another run is writing \S+run; let it end, or choose"):
+            other.open(recipe, "auto")
+        assert staging.is_dir()
+    folder.close()
+    assert other.open(recipe, "auto") is None
+    other.close()
+
+
+def test_where_nothing_can_be_locked_a_run_goes_on(folder, recipe, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module.FileLock, "acquire", refuse)
+    assert folder.open(recipe, "auto") is None
+    folder.close()
+
+
+def test_a_folder_of_something_else_is_left_as_it_is(folder, recipe):
+    folder.path.mkdir()
+    (folder.path / "thesis.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is not empty and holds no run"):
+        folder.open(recipe, "auto")
+    assert [path.name for path in folder.path.iterdir()] == ["thesis.txt"]
+
+
+class First(World):
+    """The first of several processes, whose others agree with it."""
+
+    def agree(self, problem):
+        if problem is not None:
+            raise problem
+
+    def from_main(self, value):
+        return value
+
+
+@pytest.fixture
+def start(tmp_path, recipe):
+    """(processes, accumulation, step) -> what the run goes on from; with a step it leaves a checkpoint."""
+
+    def call(processes: int, accumulation: int, step: int | None = None) -> str | None:
+        changed = replace(recipe, batch=replace(recipe.batch, gradient_accumulation=accumulation))
+        with closing(RunFolder(tmp_path / "run", First(0, processes))) as folder:
+            checkpoint = folder.open(changed, "auto")
+            if step is not None:
+                add_checkpoint(folder, step)
+        return checkpoint and checkpoint.name
+
+    return call
+
+
+def test_a_start_that_left_no_checkpoint_changes_nothing(start):
+    """What a step read is asked of the checkpoint, not of the start after it."""
+    start(2, 2, step=3)
+    for _ in range(2):  # killed, and the same command again
+        assert start(1, 4) == "checkpoint-3"
+    assert start(2, 2) == "checkpoint-3"
+    start(1, 4)
+    with pytest.raises(
+        ConfigError, match=r"reads 4 batches a step \(2 processes\), and now 8 \(1 processes\)"
+    ):
+        start(1, 8)
+    with pytest.raises(ConfigError, match=r"gradient_accumulation is 2 there and 4 here"):
+        start(2, 4)
+    assert start(1, 4, step=6) == "checkpoint-3"
+    assert start(4, 1) == "checkpoint-6"
+
+
+def test_a_checkpoint_without_its_number_of_batches_goes_on(start, tmp_path):
+    start(2, 2, step=3)
+    checkpoint = tmp_path / "run" / "checkpoint-3"
+    (checkpoint / "step.json").unlink()
+    for rank in range(2):
+        (checkpoint / f"rng_state_{rank}.pth").touch()
+    assert start(1, 4) == "checkpoint-3"
+
+
+@pytest.mark.parametrize("content", ["{", '{"global_step": 6}', '{"global_step": 6, "max_steps": null}'])
+def test_a_damaged_state_is_a_sentence(folder, recipe, content):
+    folder.open(recipe, "auto")
+    finish(folder, 6, 6)
+    (folder.path / "trainer_state.json").write_text(content)
+    for ask in (folder.is_finished, lambda recipe: folder.open(recipe, "auto")):
+        with pytest.raises(ConfigError, match=r"trainer_state.json is damaged; remove it to go on"):
+            ask(recipe)
+    (folder.path / "trainer_state.json").unlink()
+    assert folder.open(recipe, "auto") is None
+
+
 def test_a_full_disk_leaves_the_checkpoint_before(folder, recipe):
     folder.open(recipe, "auto")
 
@@ -144,7 +253,11 @@ def test_a_full_disk_leaves_the_checkpoint_before(folder, recipe):
     add_checkpoint(folder, 3)
     with pytest.raises(OryxError, match=r"checkpoint-6 could not be written.*checkpoint-3 is whole"):
         fill_disk()
-    assert sorted(path.name for path in folder.path.iterdir()) == ["checkpoint-3", "recipe.yaml"]
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        ".lock",
+        "checkpoint-3",
+        "recipe.yaml",
+    ]
     assert (folder.path / "checkpoint-3" / "weights").read_text() == "3"
 
 

@@ -154,6 +154,11 @@ def test_recipes_that_begin_from_each_other_are_refused(settings, write_recipe, 
         ({"from": "nano", "processor": {"rule": {}}}, ConfigError, "model.processor.rule is not a known key"),
         ({"from": "nano", "processor": {"prompt_style": "odd"}}, ConfigError, "prompt_style"),
         (
+            {"from": "nano", "processor": {"resize_rule": 5}},
+            ConfigError,
+            "model.processor.resize_rule is 5; it must be a section",
+        ),
+        (
             {"from": "nano", "processor": {"resize_rule": {"patch_size": 4}}},
             ConfigError,
             "the tower's patch_size is 8, but .* is 4; they must be equal",

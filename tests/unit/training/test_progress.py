@@ -1,11 +1,14 @@
 """What a run leaves of its course: training time that adds up over cuts, and a picture."""
 
 import json
+from io import StringIO
 from pathlib import Path
 
 from PIL import Image
+from rich.console import Console
 
 from oryx.training import progress as module
+from oryx.training.progress import Meter, say
 from oryx.training.trainer import train
 
 ONE_STEP = "optim.max_minutes=1e-9"
@@ -57,3 +60,39 @@ def test_a_log_line_that_cannot_be_written_ends_nothing(recipe_file, tmp_path, s
     folder = train(recipe_file, tmp_path / "run", ["optim.steps=1", "log_every=1"], console=silent)
     assert (folder / "config.json").is_file()
     assert "log.jsonl could not be written" in silent.file.getvalue()
+
+
+def test_a_log_that_cannot_be_shortened_ends_nothing(recipe_file, tmp_path, silent, monkeypatch):
+    original = Path.write_text
+
+    def refuse(self, *args, **kwargs):
+        if self.name.endswith(".part"):
+            raise OSError(28, "No space left on device")
+        return original(self, *args, **kwargs)
+
+    train(recipe_file, tmp_path / "run", [ONE_STEP], console=silent)
+    monkeypatch.setattr(Path, "write_text", refuse)
+    folder = train(recipe_file, tmp_path / "run", console=silent)
+    assert [line["step"] for line in lines(folder)] == [1, 2, 3, 4, 5, 6]
+    assert "log.jsonl could not be written" in silent.file.getvalue()
+    assert not list(folder.glob("*.part"))
+
+
+def test_the_time_before_the_first_step_is_no_step_s(monkeypatch):
+    clock = iter([0.0, 100.0, 102.0, 103.0, 107.0, 108.0])  # made, first step, read and anew, twice
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
+    meter = Meter()
+    meter.start()
+    meter.start()
+    meter.add_step(waited=0.5)
+    assert meter.read()["seconds_per_step"] == 2
+    meter.start()
+    meter.add_step(waited=0.5)
+    assert meter.read()["seconds_per_step"] == 4
+
+
+def test_a_line_is_said_as_it_is():
+    console = Console(file=StringIO(), width=20)
+    text = "skipped COCO [val]: [/user] says :x: in [red]" + 20 * " and more"
+    say(console, text)
+    assert console.file.getvalue() == f"{text}\n"

@@ -83,6 +83,8 @@ def test_a_saved_recipe_reads_back_equal(recipe_file, write_recipe):
         ("precision", "float16", "allowed: float32, bfloat16"),
         ("gradient_checkpointing", 1, "gradient_checkpointing is 1; it must be true or false"),
         ("num_workers", -1, "num_workers is -1; it must be at least 0"),
+        ("seed", -1, "seed is -1; it must be at least 0"),
+        ("seed", 2**32, "seed is 4294967296; it must be from 0 to 4294967295"),
         ("model.from", "nano", "model.from, new or assemble must be set, and only one of them"),
         ("model.new.spelling_samples", None, "model.new.tokenizer or spelling_samples must be set"),
         ("data.files", [{"path": "x"}], "data.synthetic.weight is missing: beside sources, synthetic"),

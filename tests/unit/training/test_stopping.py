@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from ranks import RankFailed, run_ranks
+from ranks import run_ranks
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -76,18 +76,41 @@ def test_the_exit_code_tells_the_signal(recipe_file, tmp_path, monkeypatch, caps
     assert "stopped after 2 of 6 steps" in capsys.readouterr().out
 
 
-def signalled_run(recipe: Path, output: Path) -> None:
-    """One process of two gets a signal, twice, as launchers send it."""
+def signal_at_the_end(monkeypatch, *numbers: int) -> None:
+    """The process gets signals once training is over, before the model is written."""
+    original = OryxTrainer.train
+
+    def train_all(self, **kwargs):
+        original(self, **kwargs)
+        for number in numbers:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(OryxTrainer, "train", train_all)
+
+
+def signalled_run(recipe: Path, output: Path, changes: list[str], is_late: bool) -> int | str | None:
+    """Exit code of a process, of two of which the second gets a signal, twice, as launchers send it."""
+    numbers = (signal.SIGTERM, signal.SIGTERM)
     with pytest.MonkeyPatch.context() as context:
         if os.environ["RANK"] == "1":
-            signal_in_step(context, 3, signal.SIGTERM, signal.SIGTERM)
-        train(recipe, output, ["save_every=100"], console=Console(file=StringIO()))
+            signal_at_the_end(context, *numbers) if is_late else signal_in_step(context, 3, *numbers)
+        try:
+            train(recipe, output, ["save_every=100", *changes], console=Console(file=StringIO()))
+        except SystemExit as error:
+            return error.code
+    return 0
 
 
-def test_all_processes_stop_at_one_step(recipe_file, tmp_path):
-    with pytest.raises(RankFailed):
-        run_ranks(2, signalled_run, recipe_file, tmp_path / "run")
-    assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-3"]
+@pytest.mark.parametrize(
+    ("changes", "is_late", "step"),
+    [([], False, 3), (["optim.max_minutes=1e-9"], True, 1)],
+    ids=["in a step", "after the last one"],
+)
+def test_a_signal_to_one_process_stops_all_of_them(recipe_file, tmp_path, changes, is_late, step):
+    codes = run_ranks(2, signalled_run, recipe_file, tmp_path / "run", changes, is_late)
+    assert codes == [143, 143]
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == [f"checkpoint-{step}"]
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_what_was_ignored_stays_ignored():

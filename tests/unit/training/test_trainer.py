@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import weakref
 from pathlib import Path
 
 import pytest
@@ -340,6 +342,35 @@ def test_wrong_calls_leave_no_model(recipe_file, tmp_path, monkeypatch, silent, 
         train(recipe_file, console=silent, **arguments)
     assert said in str(error.value)
     assert not (tmp_path / "x" / "config.json").exists()
+
+
+def test_a_run_leaves_no_trainer_and_no_lock_behind(recipe_file, tmp_path, silent, monkeypatch):
+    made = []
+    original = trainer_module.OryxTrainer.__init__
+
+    def note(self, *args, **kwargs):
+        made.append(weakref.ref(self))
+        original(self, *args, **kwargs)
+
+    monkeypatch.setattr(trainer_module.OryxTrainer, "__init__", note)
+    folder = train(recipe_file, tmp_path / "run", [ONE_STEP], console=silent)
+    assert [reference() for reference in made] == [None]
+    monkeypatch.setattr("oryx.training.folder.PATIENCE_S", 0)
+    train(recipe_file, folder, console=silent)
+
+
+def test_a_record_with_brackets_is_skipped_with_a_sentence(recipe_file, tmp_path, silent):
+    good = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
+    records = [{"conversations": good}, {"conversations": [{**good[0], "from": "[/user]"}, good[1]]}]
+    (tmp_path / "two.json").write_text(json.dumps(records))
+    changes = [
+        "data.synthetic=null",
+        f"data.files=[{{path: {tmp_path / 'two.json'}}}]",
+        "data.max_broken=1",
+        "optim.steps=1",
+    ]
+    train(recipe_file, tmp_path / "run", changes, console=silent)
+    assert re.search(r"skipped .*\[/user\]", silent.file.getvalue())
 
 
 def test_a_recipe_made_in_python_is_taken_as_it_is(recipe_file, tmp_path, silent):
