@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -91,23 +92,36 @@ def check_writable(path: Path) -> None:
     Raises:
         ConfigError: a folder of that name, or a place where no file can be made.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ConfigError(f"{path} cannot be written (a folder has this name).")
     _check_place(path, path.absolute().parents)
 
 
 def _check_place(path: Path, folders: Sequence[Path]) -> None:
-    """Whether things can be made in the first of the folders that is there."""
-    nearest = next(folder for folder in folders if os.path.exists(folder))
-    if not nearest.is_dir():
-        reason = f"{nearest} is a file"
+    """Whether things can be made in the first of the folders that is there.
+
+    `os.path` is asked: where the answer is forbidden, or the name too long, pathlib raises on Python 3.11.
+    """
+    nearest = next(folder for folder in folders if os.path.lexists(folder))
+    if not os.path.isdir(nearest):
+        reason = f"{nearest} is a {'file' if os.path.exists(nearest) else 'link to nothing'}"
     elif not os.access(nearest, os.W_OK | os.X_OK):
         reason = f"{nearest} does not allow it"
+    elif _is_too_long(path):
+        reason = "the name is too long"
     else:
         return
     raise ConfigError(f"{path} cannot be written ({reason}).")
 
 
+def _is_too_long(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
 def _refuse_file(path: Path) -> None:
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):
         raise ConfigError(f"the output {path} is a file; it must be a folder.")

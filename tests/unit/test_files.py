@@ -129,3 +129,42 @@ def test_folders(tmp_path):
     make_folder(tmp_path / "new" / "inner")
     make_folder(tmp_path / "new" / "inner")
     assert (tmp_path / "new" / "inner").is_dir()
+
+
+@pytest.mark.parametrize("check", [check_folder, check_writable])
+def test_names_that_pathlib_raises_on(tmp_path, check):
+    with pytest.raises(ConfigError, match=r"cannot be written \(the name is too long\)"):
+        check(tmp_path / ("x" * 300))
+    with pytest.raises(ConfigError, match=r"cannot be written \(the name is too long\)"):
+        check(tmp_path / ("x" * 300) / "below")
+
+
+def test_a_place_that_may_not_be_looked_at(tmp_path, monkeypatch):
+    """As by a folder that others may not search; root may."""
+    look = os.stat, os.lstat
+
+    def refuse(which):
+        def stat(path, *args, **kwargs):
+            if "secret" in os.fspath(path):
+                raise PermissionError(13, "Permission denied", path)
+            return which(path, *args, **kwargs)
+
+        return stat
+
+    monkeypatch.setattr(os, "stat", refuse(look[0]))
+    monkeypatch.setattr(os, "lstat", refuse(look[1]))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    for check in (check_folder, check_writable):
+        with pytest.raises(ConfigError, match="does not allow it"):
+            check(tmp_path / "secret" / "file")
+
+
+def test_a_link_to_nothing_is_no_folder(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nothing")
+    for check, path in ((check_folder, link), (check_folder, link / "in"), (check_writable, link / "in")):
+        with pytest.raises(ConfigError, match=r"cannot be written \(.*link is a link to nothing\)"):
+            check(path)
+    check_writable(link)  # a file takes the link's place
+    write_whole(link, b"new")
+    assert link.read_bytes() == b"new"

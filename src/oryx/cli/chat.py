@@ -58,12 +58,11 @@ def chat_command(
     folder = model_folder(model)
     planner = make_planner(folder, vision_tower, dtype, device, quantize)
     room = max_new_tokens + ROOM  # for a question and its answer
-    sources = spend(planner, folder, sources, budget, with_markers("", len(sources)), room)
+    style = prompt_style and prompt_style.value
+    sources = spend(planner, folder, sources, budget, with_markers("", len(sources)), room, style)
     plan = planner.forecast(sources)
     planner.check(plan)
-    session = load_session(
-        folder, device, dtype, vision_tower, prompt_style and prompt_style.value, quantize, vision_dtype
-    )
+    session = load_session(folder, device, dtype, vision_tower, style, quantize, vision_dtype)
     add_media(session, sources, plan.visuals)
     console = stderr()
     for visual in plan.visuals:

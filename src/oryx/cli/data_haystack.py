@@ -20,7 +20,8 @@ NeedleFile = Annotated[
 ]
 Lengths = Annotated[str, typer.Option(metavar="N,N,...", help="Frames, the needle's among them.")]
 Depths = Annotated[
-    str, typer.Option(metavar="N|D,D,...", help="So many depths from 0 to 100 percent, or these.")
+    str,
+    typer.Option(metavar="N|D,D,...", help="So many depths from 0 to 100 percent, or these, as in 50%."),
 ]
 Trials = Annotated[int, typer.Option(min=1, help="Needles at each depth of each length.")]
 FrameSize = Annotated[str, typer.Option(metavar="HxW", help="Of drawn frames, in pixels.")]

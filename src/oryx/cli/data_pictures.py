@@ -27,20 +27,14 @@ def pictures_command(
     as_json: opt.Json = False,
 ) -> None:
     """Make a store of named pictures of common things, for the skill "things" and its tests."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
-
+    from oryx.cli.display import progress_bar
     from oryx.data.pictures.build import build_store
     from oryx.data.pictures.store import SPLITS
 
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task("reading", total=None)
-
-        def advance(name: str, done: int, total: int) -> None:
-            bar.update(line, description=name, completed=done, total=total)
-
-        pictures = build_store(output, from_, partial, advance)
+    with progress_bar("reading") as bar:
+        pictures = build_store(
+            output, from_, partial, lambda name, done, total: bar.update(done, total, name)
+        )
     counts = Counter(picture.split for picture in pictures)
     report = {
         "store": str(output),

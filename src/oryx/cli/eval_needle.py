@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oryx.cli import options as opt
 from oryx.cli.data_haystack import Depths, FrameSize, Lengths, NeedleFile, Source, Trials
-from oryx.cli.options import Device, Dtype, Json, MaxNewTokens, MaxPixels, Model, Ratio, parse_size
+
+if TYPE_CHECKING:
+    from oryx.data.builders.haystack.needles import Needles
+    from oryx.data.builders.haystack.sources import Haystack
+    from oryx.evaluation.needle import NeedlePart, NeedleTest
+    from oryx.evaluation.needle_parts import KeptParts
+    from oryx.evaluation.needle_report import NeedleModel
 
 
 def eval_needle_command(
-    model: Model = "nano",
+    model: opt.Model = "nano",
     compare: Annotated[
         str | None, typer.Option(metavar="NAME", help="A second model, shown beside the first.")
     ] = None,
@@ -22,8 +30,8 @@ def eval_needle_command(
     frames: Lengths = "100,400,1600",
     depths: Depths = "10",
     trials: Trials = 10,
-    compression: Ratio = 16,
-    max_pixels: MaxPixels = None,
+    compression: opt.Ratio = 16,
+    max_pixels: opt.MaxPixels = None,
     frame_size: FrameSize = "32x32",
     prompt: Annotated[
         str, typer.Option(metavar="TEXT", help="What is asked; holds {question}, and may hold {frames}.")
@@ -31,17 +39,22 @@ def eval_needle_command(
     score: Annotated[
         str, typer.Option(metavar="exact|contains", help="What counts as right; both are in the JSON.")
     ] = "exact",
-    max_new_tokens: MaxNewTokens = 24,
+    max_new_tokens: opt.MaxNewTokens = 24,
     seed: Annotated[int, typer.Option(help="Same seed, same haystack and needles.")] = 0,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for needle.json, needle.md and needle.png.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for needle.json, .md and .png; the same command goes on where it was cut.",
+        ),
     ] = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    as_json: Json = False,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Put a needle at every depth of long videos and ask about it. Frames are encoded once a length."""
-    from oryx.cli.display import progress_bar
     from oryx.data.builders.haystack.needles import (
         drawn_needles,
         parse_depths,
@@ -49,24 +62,27 @@ def eval_needle_command(
         read_needles,
     )
     from oryx.data.builders.haystack.sources import open_haystack
+    from oryx.processing.weights import check_quantize
 
+    check_quantize(quantize)
     lengths, places = parse_lengths(frames), parse_depths(depths)
-    stack = open_haystack(haystack, seed, *parse_size(frame_size, "frame-size"))
+    stack = open_haystack(haystack, seed, *opt.parse_size(frame_size, "frame-size"))
     stack.check(lengths[-1] - 1)
     size = stack.height, stack.width
     chosen = drawn_needles(seed, *size) if needles is None else read_needles(needles, seed, *size)
 
-    from oryx.evaluation.needle import NeedleTest, evaluate_needle
+    from oryx.evaluation.needle import NeedleTest, number_needles
+    from oryx.evaluation.needle_parts import KeptParts
     from oryx.evaluation.needle_report import (
         FILES,
         NeedlePage,
         cost_table,
-        describe_model,
+        gain_table,
         save_page,
         share_table,
     )
-    from oryx.evaluation.report import check_output, command_line, hash_weights
-    from oryx.loading import load, resolve_folder
+    from oryx.evaluation.output import check_output, command_line, hash_weights
+    from oryx.loading import resolve_device, resolve_folder
 
     test = NeedleTest(
         frames=lengths,
@@ -78,12 +94,14 @@ def eval_needle_command(
         score=score,
         max_new_tokens=max_new_tokens,
     )
+    # Everything that can be refused is refused before hours of work.
     names = [model] if compare is None else [model, compare]
     folders = [resolve_folder(name) for name in names]
-    if output is not None:
-        check_output(output, FILES, *(hash_weights(folder) for folder in folders))
+    towers = _towers(folders, vision_tower)
+    for name, folder, tower in zip(names, folders, towers, strict=True):
+        _check_room(name, folder, tower, stack, chosen, test)
     given = {
-        "--model": model,
+        **opt.weights(model, vision_tower, quantize, dtype),
         "--compare": compare,
         "--haystack": haystack,
         "--needles": needles,
@@ -98,23 +116,99 @@ def eval_needle_command(
         "--max-new-tokens": max_new_tokens,
         "--seed": seed,
     }
-    measured = []
-    with progress_bar("needles") as bar:
-        for name, folder in zip(names, folders, strict=True):
-            loaded, processor = load(name, dtype=dtype, device=device)
+    command = command_line("needle", given)
+    hashes = [hash_weights(folder, tower) for folder, tower in zip(folders, towers, strict=True)]
+    if output is not None:
+        check_output(output, FILES, command, *hashes)
+    conditions = {"device": str(resolve_device(device)), "needles": number_needles(chosen, test)[1]}
+    kept = KeptParts(output, command, conditions)
 
-            def tell(what: str, done: int, total: int, name: str = name) -> None:
-                bar.update(done, total, f"{name}: {what}")
-
-            result = evaluate_needle(loaded, processor, stack, chosen, test, tell)
-            measured.append(describe_model(name, folder, loaded, result))
+    measured: list[NeedleModel] = []
+    for name, folder, tower, sha256 in zip(names, folders, towers, hashes, strict=True):
+        how: dict[str, Any] = {"dtype": dtype, "device": device, "vision_tower": tower, "quantize": quantize}
+        measured.append(_measure(name, folder, sha256, how, stack, chosen, test, kept))
+        if not as_json:
+            result = measured[-1].result
+            typer.echo(f"{name}\n\n{share_table(result, test)}\n{cost_table(result)}")
     shown = "drawn" if needles is None else str(needles)
-    page = NeedlePage(test, stack.name, shown, seed, command_line("needle", given), tuple(measured))
+    page = NeedlePage(test, stack.name, shown, seed, command, tuple(measured))
     # Printed first: a disk that is full by now must not take the work with it.
     if as_json:
         typer.echo(json.dumps(page.to_dict()))
-    else:
-        for one in measured:
-            typer.echo(f"{one.model}\n\n{share_table(one.result, test)}\n{cost_table(one.result)}")
+    elif compare is not None:
+        typer.echo(f"{model} over {compare}\n\n{gain_table(page.gains())}")
     for path in save_page(page, output) if output is not None else []:
         typer.echo(f"Wrote {path}.", err=True)
+    kept.remove()
+
+
+def _towers(folders: list[Path], vision_tower: Path | None) -> list[Path | None]:
+    """The tower for each model: of two, a native one holds its own."""
+    from oryx.checkpoints.published import PUBLISHED_TYPES
+    from oryx.json_file import read_json
+
+    published = [read_json(folder / "config.json").get("model_type") in PUBLISHED_TYPES for folder in folders]
+    return [vision_tower if own or not any(published) else None for own in published]
+
+
+def _check_room(
+    name: str, folder: Path, tower: Path | None, haystack: Haystack, needles: Needles, test: NeedleTest
+) -> None:
+    """Refuse lengths that a model does not read, by its config: weights stay on disk."""
+    from oryx.cli.forecast import read_any_config
+    from oryx.errors import ConfigError
+    from oryx.evaluation.needle import check_room
+    from oryx.loading import load_processor
+    from oryx.processing.context import context_limit
+
+    limit = context_limit(read_any_config(folder, tower).text_config)
+    try:
+        check_room(load_processor(folder), limit, haystack, needles, test)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _measure(
+    name: str,
+    folder: Path,
+    sha256: str,
+    how: dict[str, Any],
+    haystack: Haystack,
+    needles: Needles,
+    test: NeedleTest,
+    kept: KeptParts,
+) -> NeedleModel:
+    """One model on all lengths, those that are kept aside. It is gone from memory afterwards."""
+    from oryx.cli.display import progress_bar
+    from oryx.errors import ConfigError
+    from oryx.evaluation.needle import NeedleResult, evaluate_needle
+    from oryx.evaluation.needle_report import NeedleModel
+    from oryx.evaluation.output import model_facts
+    from oryx.loading import load
+
+    before = kept.of(sha256)
+    if before:
+        lengths = " and ".join(str(part.cost.frames) for _, part in before)
+        typer.echo(f"{name}: videos of {lengths} frames were measured before.", err=True)
+    if {part.cost.frames for _, part in before} >= set(test.frames):
+        result = NeedleResult.of(test, [part for _, part in before])
+        return NeedleModel(**{**before[0][0], "model": name}, result=result)
+    loaded, processor = load(folder, **how)
+    facts = model_facts(name, sha256, loaded)
+
+    def keep(part: NeedlePart) -> None:
+        try:
+            kept.add(facts, part)
+        except ConfigError as error:  # a full disk must not take the work with it
+            typer.echo(f"oryx: {error}", err=True)
+
+    with progress_bar("needles") as bar:
+
+        def tell(what: str, done: int, total: int) -> None:
+            bar.update(done, total, f"{name}: {what}")
+
+        done = [part for then, part in before if then["dtype"] == facts["dtype"]]
+        result = evaluate_needle(loaded, processor, haystack, needles, test, tell, done, keep)
+    del loaded, processor
+    gc.collect()  # models have cycles; a second one must not lie beside the first
+    return NeedleModel(**facts, result=result)

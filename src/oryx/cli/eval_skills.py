@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from oryx.cli.options import Device, Dtype, Json
+from oryx.cli import options as opt
 
 
 def eval_skills_command(
-    model: Annotated[str, typer.Option(help="nano, a folder or a hub id.")] = "nano",
+    model: opt.Model = "nano",
     samples: Annotated[int, typer.Option(min=1, help="Fresh samples per test.")] = 500,
     test: Annotated[list[str] | None, typer.Option(help="Only this test; may be repeated.")] = None,
     compression: Annotated[
@@ -44,90 +45,94 @@ def eval_skills_command(
         list[Path] | None,
         typer.Option(help="Markdown that ends the card, such as needle.md or rooms.md; may be repeated."),
     ] = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    as_json: Json = False,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Ask about fresh pictures and videos of everything nano is trained for."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
+    from oryx.cli.display import progress_bar
+    from oryx.errors import ConfigError
     from oryx.evaluation.card import check_card, write_card
-    from oryx.evaluation.report import (
-        FILES,
-        check_output,
-        hash_weights,
-        make_report,
-        results_table,
-        save_report,
-        skills_command,
-    )
+    from oryx.evaluation.output import check_output, command_line, hash_weights
+    from oryx.evaluation.report import FILES, make_report, results_table, save_report
     from oryx.evaluation.skills import (
         FIRST_TEST_SEED,
         SWEEP_PIXELS,
         SWEEP_RATIOS,
         SWEEP_TESTS,
+        SkillResult,
         drawable_tests,
         evaluate_skills,
         make_test_source,
     )
     from oryx.loading import load, resolve_folder
+    from oryx.processing.weights import check_quantize
 
+    check_quantize(quantize)
     seed = FIRST_TEST_SEED if seed is None else seed
     ratios: list[int | None] = [*compression] if compression else [None]
     caps: list[int | None] = [*max_pixels] if max_pixels else [None]
     store = None if pictures is None else str(pictures)
-    tests = test or drawable_tests(store)
-    runs = [(tests, ratio, cap) for ratio, cap in itertools.product(ratios, caps)]
+    tests = list(dict.fromkeys(test or drawable_tests(store)))
+    runs = [(name, ratio, cap) for ratio, cap in itertools.product(ratios, caps) for name in tests]
     if sweep:
-        runs += [(list(SWEEP_TESTS), ratio, None) for ratio in SWEEP_RATIOS]
-        runs += [(list(SWEEP_TESTS), None, cap) for cap in SWEEP_PIXELS]
+        runs += [(name, ratio, None) for ratio in SWEEP_RATIOS for name in SWEEP_TESTS]
+        runs += [(name, None, cap) for cap in SWEEP_PIXELS for name in SWEEP_TESTS]
     # Everything that can be refused is refused before hours of work.
     if card is not None:
         check_card(card, [(ratio, cap, detail) for _, ratio, cap in runs], card_page or ())
+    elif card_page:
+        raise ConfigError("--card-page ends the card that --card writes; give --card too.")
     folder = resolve_folder(model)
+    for name, ratio, _ in runs:
+        make_test_source(name, seed, ratio, detail, font_folder or (), store)
+    given = {
+        **opt.weights(model, vision_tower, quantize, dtype),
+        "--samples": samples,
+        "--seed": None if seed == FIRST_TEST_SEED else seed,
+        "--test": test or [],
+        "--compression": compression or [],
+        "--max-pixels": max_pixels or [],
+        "--detail": detail,
+        "--font-folder": font_folder or [],
+        "--pictures": store,
+        "--sweep": sweep,
+    }
+    command, sha256 = command_line("skills", given), hash_weights(folder, vision_tower)
     if output is not None:
-        check_output(output, FILES, hash_weights(folder))
-    for names, ratio, _ in runs:
-        for name in names:
-            make_test_source(name, seed, ratio, detail, font_folder or (), store)
-    loaded, processor = load(model, dtype=dtype, device=device)
-    results = []
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task("loading", total=samples * sum(len(run[0]) for run in runs))
+        check_output(output, FILES, command, sha256)
+    loaded, processor = load(folder, dtype=dtype, device=device, vision_tower=vision_tower, quantize=quantize)
+    results: list[SkillResult] = []
+    try:
+        with progress_bar("skills") as bar:
 
-        def advance(name: str, number: int) -> None:
-            bar.update(line, description=name, advance=number)
+            def advance(name: str, number: int) -> None:
+                counts[name] += number
+                bar.update(counts.total(), samples * len(runs), name)
 
-        for names, ratio, cap in runs:
-            results += evaluate_skills(
-                loaded,
-                processor,
-                names,
-                samples,
-                seed,
-                compression=ratio,
-                detail=detail,
-                max_pixels=cap,
-                batch_size=batch_size,
-                font_folders=font_folder or (),
-                pictures=store,
-                progress=advance,
-            )
-    command = skills_command(
-        model,
-        samples,
-        seed,
-        tests=test or (),
-        compressions=compression or (),
-        max_pixels=max_pixels or (),
-        sweep=sweep,
-        detail=detail,
-        font_folders=font_folder or (),
-        pictures=store,
-    )
-    report = make_report(model, folder, loaded, results, command, font_folder or ())
+            counts: Counter[str] = Counter()
+            for name, ratio, cap in runs:
+                results += evaluate_skills(
+                    loaded,
+                    processor,
+                    [name],
+                    samples,
+                    seed,
+                    compression=ratio,
+                    detail=detail,
+                    max_pixels=cap,
+                    batch_size=batch_size,
+                    font_folders=font_folder or (),
+                    pictures=store,
+                    progress=advance,
+                )
+    except BaseException:  # Ctrl-C too: what is measured by now is not lost
+        if results:
+            typer.echo(f"Measured so far:\n{results_table(results)}", err=True, nl=False)
+        raise
+    report = make_report(model, sha256, loaded, results, command, font_folder or ())
     # Printed first: a disk that is full by now must not take hours of work with it.
     typer.echo(json.dumps(report.to_dict()) if as_json else results_table(results), nl=as_json)
     written = save_report(report, output) if output is not None else []

@@ -121,6 +121,12 @@ def dials(
     return {name: value for name, value in given.items() if value is not None}
 
 
+def weights(model: str, vision_tower: Path | None, quantize: str | None, dtype: str) -> dict[str, Any]:
+    """The options that say what is computed with, without those that are as by default."""
+    chosen = None if dtype == "auto" else dtype
+    return {"--model": model, "--vision-tower": vision_tower, "--quantize": quantize, "--dtype": chosen}
+
+
 def parse_pair(text: str, what: str, between: str, form: str) -> tuple[int, int]:
     """Two whole numbers, such as "96x128".
 

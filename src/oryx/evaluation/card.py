@@ -14,7 +14,8 @@ from oryx.data.synthetic.fonts import TRAIN_FAMILIES
 from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, plural
 from oryx.data.synthetic.words import DICTIONARY_LENGTHS, word_split_of
 from oryx.errors import ConfigError
-from oryx.evaluation.report import SkillReport, results_table, write_text
+from oryx.evaluation.output import write_text
+from oryx.evaluation.report import SkillReport, results_table
 from oryx.evaluation.skills import TESTS, SkillResult
 from oryx.files import check_writable
 
@@ -97,10 +98,12 @@ def make_card(report: SkillReport, pages: Sequence[Path] = ()) -> str:
 
 
 def is_nano(model: str) -> bool:
-    """Whether a model is nano: the shipped one, or one in the folders that its recipes write."""
-    shipped = Path(str(resources.files("oryx"))) / "assets"
-    homes = {shipped.resolve(), Path("runs/nano").resolve()}
-    return model == "nano" or not homes.isdisjoint(Path(model).resolve().parents)
+    """Whether a model is nano, by name or by the folder that it is shipped in.
+
+    Nothing else is claimed to be: a folder's name says nothing of what its weights were made of.
+    """
+    shipped = Path(str(resources.files("oryx"))) / "assets" / "nano"
+    return model == "nano" or Path(model).expanduser().resolve() == shipped.resolve()
 
 
 def _template(of_nano: bool) -> str:

@@ -1,9 +1,12 @@
 """Scores of short answers, and how sure a share of right answers is."""
 
+from __future__ import annotations
+
 import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,15 +48,15 @@ def events_named(answer: str, expected: str, separator: str = ", then ") -> floa
     return longest[-1] / max(len(said), len(wanted))
 
 
-def wilson_interval(num_right: float, num_samples: int, z: float = Z_95) -> tuple[float, float]:
+def wilson_interval(num_right: float, num_samples: float, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval of a share, (low, high) inside 0..1; sound near 0% and 100% too.
 
     `num_right` may be a sum of scores from 0 to 1: no such score varies more than right and wrong do, so the
     interval is then too wide rather than too narrow.
 
-    Raises `ValueError` unless 0 <= num_right <= num_samples and num_samples >= 1.
+    Raises `ValueError` unless 0 <= num_right <= num_samples and num_samples > 0.
     """
-    if num_samples < 1 or not 0 <= num_right <= num_samples:
+    if num_samples <= 0 or not 0 <= num_right <= num_samples:
         raise ValueError(f"{num_right} of {num_samples} is no share of right answers.")
     share, spread = num_right / num_samples, z * z / num_samples
     middle = share + spread / 2
@@ -83,6 +86,63 @@ def clustered_interval(
     drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), num_samples)
     low, high = np.quantile(drawn @ sums / (drawn @ counts), (0.025, 0.975))
     return float(low), float(high)
+
+
+def share_interval(right: Sequence[bool], clusters: Sequence[int]) -> tuple[float, float]:
+    """95% interval of the share of right answers, where those of one cluster are not independent.
+
+    Wilson's, of as many independent answers as would tell as much: their number over the design effect (Dean
+    and Pagano, J. Surv. Stat. Methodol. 3 (2015) 484-503). The effect is reckoned with two clusters more, one
+    all right and one all wrong: where nearly all answers agree, they do not show how much clusters differ.
+    With one answer in each cluster this is `wilson_interval`.
+
+    Args:
+        right: at least one.
+        clusters: the cluster of each answer.
+    """
+    _, places = np.unique(np.asarray(clusters), return_inverse=True)
+    counts = np.bincount(places).astype(np.float64)
+    sums = np.bincount(places, np.asarray(right, np.float64))
+    size = counts.mean()
+    sums, counts = np.append(sums, [size, 0.0]), np.append(counts, [size, size])
+    share, number = sums.sum() / counts.sum(), len(counts)
+    between = number / (number - 1) * np.square(sums - share * counts).sum()
+    independent = share * (1 - share) * counts.sum() ** 2 / (counts.sum() - 1)
+    worth = len(right) / max(1.0, float(between / independent))
+    return wilson_interval(sum(right) / len(right) * worth, worth)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many answers are right."""
+
+    num_right: int
+    num_trials: int
+    share: float
+    interval: tuple[float, float]
+    """95%, see `share_interval`."""
+
+    @classmethod
+    def of(cls, right: Sequence[bool], clusters: Sequence[int]) -> Share:
+        """The share of right answers, at least one; arguments are those of `share_interval`."""
+        number = sum(right)
+        return cls(number, len(right), number / len(right), share_interval(right, clusters))
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much more often one is right than another, on the same questions."""
+
+    difference: float
+    """-1 to 1."""
+    interval: tuple[float, float]
+    """95%, see `clustered_interval`."""
+
+    @classmethod
+    def of(cls, one: Sequence[bool], other: Sequence[bool], clusters: Sequence[int]) -> Gain:
+        """The gain of one over the other; both answer the same questions in one order."""
+        differences = [int(first) - int(second) for first, second in zip(one, other, strict=True)]
+        return cls(sum(differences) / len(differences), clustered_interval(differences, clusters))
 
 
 def is_match(answer: str, expected: str) -> bool:

@@ -10,20 +10,21 @@ all frames before the needle. Both leave the answers what they are.
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oryx.data.builders.haystack.needles import Needle, Needles, needle_index
+from oryx.data.builders.haystack.needles import Needle, Needles, needle_index, parse_depths
 from oryx.data.builders.haystack.sources import Haystack
 from oryx.engine.encode import VisualTokens
 from oryx.engine.reader import Reader
 from oryx.engine.splice import encode_frames, frame_offset, splice
 from oryx.errors import ConfigError
-from oryx.evaluation.metrics import is_contained, is_match, wilson_interval
+from oryx.evaluation.metrics import Share, is_contained, is_match
 from oryx.evaluation.peak_memory import PeakMemory
 from oryx.processing.context import check_context, context_limit
 from oryx.processing.geometry import frame_view
@@ -41,7 +42,7 @@ class NeedleTest:
 
     frames: tuple[int, ...] = (100, 400, 1600)
     """Lengths of the video, the needle's frame among them."""
-    depths: tuple[float, ...] = (0.0, 25.0, 50.0, 75.0, 100.0)
+    depths: tuple[float, ...] = parse_depths("10")
     """Places of the needle in percent: 0 is the first frame, 100 the last."""
     trials: int = 10
     """Needles at each depth of each length. All lengths, and all models, have the same."""
@@ -64,6 +65,11 @@ class NeedleTest:
         if "{question}" not in self.prompt:
             raise ConfigError("the prompt must hold {question}; {frames} is the length of the video.")
 
+    @property
+    def num_needles(self) -> int:
+        """Needles of each length."""
+        return len(self.depths) * self.trials
+
     def ask(self, needle: Needle, num_frames: int) -> str:
         """The prompt about a needle."""
         return self.prompt.replace("{frames}", str(num_frames)).replace("{question}", needle.question)
@@ -78,25 +84,27 @@ class NeedleAnswer:
     index: int
     """Frame that the needle is."""
     trial: int
+    needle: int
+    """Which needle; one that a file gives again has the number that it had first."""
     question: str
     expected: str
     answer: str
-    exact: bool
+    matches: bool
+    """But for case, space and a full stop."""
     contains: bool
+
+    def is_right(self, score: str) -> bool:
+        """Whether it counts as right under one of `SCORES`."""
+        return self.matches if score == "exact" else self.contains
 
 
 @dataclass(frozen=True)
-class NeedleShare:
-    """Right answers of a length, or of one depth of it."""
+class NeedleShare(Share):
+    """Right answers of a length, or of one depth of it. Clusters are the needles."""
 
     frames: int
     depth: float | None
     """None: of all depths."""
-    num_right: int
-    num_trials: int
-    share: float
-    interval: tuple[float, float]
-    """95%, Wilson's."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,14 @@ class NeedleCost:
 
 
 @dataclass(frozen=True)
+class NeedlePart:
+    """One model on one length."""
+
+    cost: NeedleCost
+    answers: list[NeedleAnswer]
+
+
+@dataclass(frozen=True)
 class NeedleResult:
     """One model on all lengths."""
 
@@ -128,6 +144,19 @@ class NeedleResult:
     totals: list[NeedleShare]
     costs: list[NeedleCost]
     answers: list[NeedleAnswer] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, test: NeedleTest, parts: Sequence[NeedlePart]) -> NeedleResult:
+        """The result of a test, from a part for each of its lengths."""
+        by_length = {part.cost.frames: part for part in parts}
+        lengths = sorted(test.frames)
+        answers = [answer for length in lengths for answer in by_length[length].answers]
+        return cls(
+            cells=[_share(answers, test.score, length, depth) for length in lengths for depth in test.depths],
+            totals=[_share(answers, test.score, length, None) for length in lengths],
+            costs=[by_length[length].cost for length in lengths],
+            answers=answers,
+        )
 
     def share(self, frames: int, depth: float | None) -> NeedleShare:
         """The share of one cell, or of a length's total."""
@@ -142,6 +171,8 @@ def evaluate_needle(
     needles: Needles,
     test: NeedleTest | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    done: Sequence[NeedlePart] = (),
+    keep: Callable[[NeedlePart], None] | None = None,
 ) -> NeedleResult:
     """Measure a model, the shortest length first.
 
@@ -149,25 +180,54 @@ def evaluate_needle(
         model, processor: as `oryx.load` gives them.
         haystack, needles: as `builders.haystack` opens them.
         progress: called with what is being done, and how much of it is, of how much.
+        done: lengths that this model was measured on before, with the same haystack, needles and test.
+        keep: called with every length that is measured now.
 
     Raises:
         ConfigError: a dial that cannot be, or a length that the model does not read. Nothing was run by then.
         MediaError: the haystack has fewer frames, or some that cannot be read.
     """
     test = test or NeedleTest()
-    lengths = sorted(test.frames)
-    haystack.check(lengths[-1] - 1)
-    _check_room(model, processor, haystack, needles, test)
+    haystack.check(max(test.frames) - 1)
+    check_room(processor, context_limit(model.config.text_config), haystack, needles, test)
     tell = progress or (lambda *_: None)
-    answers: list[NeedleAnswer] = []
-    costs = []
-    for length in lengths:
-        own, cost = _evaluate_length(model, processor, haystack, needles, test, length, tell)
-        answers += own
-        costs.append(cost)
-    cells = [_share(answers, test.score, length, depth) for length in lengths for depth in test.depths]
-    totals = [_share(answers, test.score, length, None) for length in lengths]
-    return NeedleResult(cells, totals, costs, answers)
+    parts = {part.cost.frames: part for part in done}
+    for length in sorted(test.frames):
+        if length not in parts:
+            parts[length] = _evaluate_length(model, processor, haystack, needles, test, length, tell)
+            if keep is not None:
+                keep(parts[length])
+    return NeedleResult.of(test, list(parts.values()))
+
+
+def number_needles(needles: Needles, test: NeedleTest) -> tuple[list[int], str]:
+    """For each needle of a test the first that is the same one, and a SHA-256 of all of them."""
+    first: dict[bytes, int] = {}
+    numbers, whole = [], hashlib.sha256()
+    for number in range(test.num_needles):
+        needle = needles(number)
+        text = f"{needle.question}\n{needle.answer}\n{needle.image.size}\n"
+        digest = hashlib.sha256(text.encode() + needle.image.tobytes()).digest()
+        whole.update(digest)
+        numbers.append(first.setdefault(digest, number))
+    return numbers, whole.hexdigest()
+
+
+def check_room(
+    processor: OryxProcessor, limit: int | None, haystack: Haystack, needles: Needles, test: NeedleTest
+) -> None:
+    """Refuse, before anything runs, what no prompt of the longest video has room for.
+
+    Args:
+        limit: positions that the model reads; see `context_limit`.
+    """
+    view = frame_view(haystack.height, haystack.width, processor.rule, test.compression, test.max_pixels)
+    length = max(test.frames)
+    questions = {test.ask(needles(number), length) for number in range(test.num_needles)}
+    num_text = max(processor.count_text(_turns(question), 1) for question in questions)
+    num_tokens = 2 + length * (view.num_tokens + 1)
+    advice = f"ask for fewer frames than {length:,}, raise compression, or lower max_pixels or max_new_tokens"
+    check_context(num_tokens + num_text, test.max_new_tokens, limit, advice)
 
 
 def _evaluate_length(
@@ -178,7 +238,7 @@ def _evaluate_length(
     test: NeedleTest,
     length: int,
     tell: Callable[[str, int, int], None],
-) -> tuple[list[NeedleAnswer], NeedleCost]:
+) -> NeedlePart:
     dials: dict[str, Any] = {} if test.max_pixels is None else {"max_pixels": test.max_pixels}
     memory, began = PeakMemory(model.device), time.perf_counter()
     memory.start()
@@ -191,13 +251,14 @@ def _evaluate_length(
         lambda done: tell(f"{length} frames, encoding", done, length - 1),
     )
     encode_seconds, encode_peak = time.perf_counter() - began, memory.read()
+    numbers, _ = number_needles(needles, test)
     reader, began = Reader(model, processor), time.perf_counter()
     memory.start()
     answers: list[NeedleAnswer] = []
-    total, longest, whole = len(test.depths) * test.trials, 0, video
+    longest, whole = 0, video
     for place, depth in enumerate(test.depths):
         for trial in range(test.trials):
-            tell(f"{length} frames, depth {depth:g}%", len(answers), total)
+            tell(f"{length} frames, depth {depth:g}%", len(answers), test.num_needles)
             number = place * test.trials + trial
             needle, index = needles(number), needle_index(depth, length)
             tokens = encode_frames(model, processor, [needle.image], test.compression, dials)
@@ -205,20 +266,31 @@ def _evaluate_length(
             ids, columns = _prompt(processor, video, tokens, whole, index, number, test.ask(needle, length))
             said = reader.answer(ids, columns, whole.embeds, test.max_new_tokens)
             longest = max(longest, len(ids))
-            right = is_match(said, needle.answer), is_contained(said, needle.answer)
-            asked = needle.question, needle.answer
-            answers.append(NeedleAnswer(length, depth, index, trial, *asked, said, *right))
+            answers.append(
+                NeedleAnswer(
+                    frames=length,
+                    depth=depth,
+                    index=index,
+                    trial=trial,
+                    needle=numbers[number],
+                    question=needle.question,
+                    expected=needle.answer,
+                    answer=said,
+                    matches=is_match(said, needle.answer),
+                    contains=is_contained(said, needle.answer),
+                )
+            )
     cost = NeedleCost(
         frames=length,
         visual_tokens=whole.num_tokens,
         tokens_per_frame=round((whole.num_tokens - 2) / length, 3),  # without begin and end
         prompt_tokens=longest,
         encode_seconds=round(encode_seconds, 3),
-        answer_seconds=round((time.perf_counter() - began) / total, 3),
+        answer_seconds=round((time.perf_counter() - began) / test.num_needles, 3),
         encode_peak_bytes=encode_peak,
         answer_peak_bytes=memory.read(),
     )
-    return answers, cost
+    return NeedlePart(cost, answers)
 
 
 def _prompt(
@@ -245,24 +317,7 @@ def _turns(question: str) -> list[dict[str, str | None]]:
     return [{"from": "human", "value": f"<image>\n{question}"}, {"from": "gpt", "value": None}]
 
 
-def _check_room(
-    model: OryxForConditionalGeneration,
-    processor: OryxProcessor,
-    haystack: Haystack,
-    needles: Needles,
-    test: NeedleTest,
-) -> None:
-    """Refuse, before anything runs, what no prompt of the longest video has room for."""
-    view = frame_view(haystack.height, haystack.width, processor.rule, test.compression, test.max_pixels)
-    length = max(test.frames)
-    questions = {test.ask(needles(number), length) for number in range(len(test.depths) * test.trials)}
-    num_text = max(processor.count_text(_turns(question), 1) for question in questions)
-    num_tokens = 2 + length * (view.num_tokens + 1)
-    check_context(num_tokens + num_text, test.max_new_tokens, context_limit(model.config.text_config))
-
-
 def _share(answers: list[NeedleAnswer], score: str, frames: int, depth: float | None) -> NeedleShare:
     own = [answer for answer in answers if answer.frames == frames and depth in (None, answer.depth)]
-    num_right = sum(answer.exact if score == "exact" else answer.contains for answer in own)
-    interval = wilson_interval(num_right, len(own))
-    return NeedleShare(frames, depth, num_right, len(own), num_right / len(own), interval)
+    share = Share.of([answer.is_right(score) for answer in own], [answer.needle for answer in own])
+    return NeedleShare(**vars(share), frames=frames, depth=depth)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,9 @@ import numpy as np
 from PIL import Image
 
 from oryx.evaluation.heat_map import HeatMap, draw_heat_maps
+from oryx.evaluation.metrics import Gain
 from oryx.evaluation.needle import NeedleResult, NeedleShare, NeedleTest
-from oryx.evaluation.report import (
-    check_output,
-    installed_versions,
-    model_facts,
-    write_picture,
-    write_text,
-)
+from oryx.evaluation.output import check_output, installed_versions, write_picture, write_text
 
 FILES = JSON, PAGE, MAP = "needle.json", "needle.md", "needle.png"
 _WRONG = 10
@@ -31,7 +26,7 @@ class NeedleModel:
 
     model: str
     model_sha256: str
-    """Of the bytes of all its safetensors files, in the order of their names."""
+    """See `hash_weights`."""
     num_parameters: int
     dtype: str
     device: str
@@ -49,6 +44,23 @@ class NeedlePage:
     command: str
     models: tuple[NeedleModel, ...]
 
+    def gains(self) -> dict[int, Gain]:
+        """Frames -> how much more often the first of two models is right; clusters are the needles."""
+        if len(self.models) != 2:
+            return {}
+        gains = {}
+        for length in sorted(self.test.frames):
+            first, second = (
+                [answer for answer in model.result.answers if answer.frames == length]
+                for model in self.models
+            )
+            gains[length] = Gain.of(
+                [answer.is_right(self.test.score) for answer in first],
+                [answer.is_right(self.test.score) for answer in second],
+                [answer.needle for answer in first],
+            )
+        return gains
+
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file holds."""
         return {
@@ -63,6 +75,7 @@ class NeedlePage:
                 {key: value for key, value in asdict(model).items() if key != "result"} | asdict(model.result)
                 for model in self.models
             ],
+            "gains": [{"frames": length, **asdict(gain)} for length, gain in self.gains().items()],
         }
 
     def to_markdown(self) -> str:
@@ -92,6 +105,8 @@ class NeedlePage:
                 *_wrong(model.result, self.test.score),
                 "",
             ]
+        if gains := self.gains():
+            lines += [f"## {self.models[0].model} over {self.models[1].model}", "", gain_table(gains)]
         return "\n".join(lines)
 
     def to_image(self) -> Image.Image:
@@ -120,11 +135,6 @@ _SCORES = {
 }
 
 
-def describe_model(name: str, folder: Path, model: Any, result: NeedleResult) -> NeedleModel:
-    """A model with what it is made of; `folder` holds its weights."""
-    return NeedleModel(**model_facts(name, folder, model), result=result)
-
-
 def share_table(result: NeedleResult, test: NeedleTest) -> str:
     """Right answers by depth and length, in Markdown; the last line is of all depths, with its interval."""
     lengths = sorted(test.frames)
@@ -141,6 +151,15 @@ def share_table(result: NeedleResult, test: NeedleTest) -> str:
         for total in totals
     )
     return "\n".join([*lines, "| all | " + " | ".join(shares) + " |"]) + "\n"
+
+
+def gain_table(gains: Mapping[int, Gain]) -> str:
+    """How much more often one model is right than another, by length, in Markdown."""
+    lines = ["| frames | more right answers, points (95%, a bootstrap that draws needles) |", "|---|---|"]
+    for length, gain in gains.items():
+        low, high = gain.interval
+        lines.append(f"| {length:,} | {100 * gain.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |")
+    return "\n".join(lines) + "\n"
 
 
 def cost_table(result: NeedleResult) -> str:
@@ -165,7 +184,7 @@ def save_page(page: NeedlePage, folder: Path) -> list[Path]:
     Raises:
         ConfigError: what `check_output` refuses, or a disk that does.
     """
-    check_output(folder, FILES, *(model.model_sha256 for model in page.models))
+    check_output(folder, FILES, page.command, *(model.model_sha256 for model in page.models))
     return [
         write_text(folder / JSON, json.dumps(page.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, page.to_markdown()),
@@ -183,9 +202,7 @@ def _most_tokens(models: Sequence[NeedleModel]) -> str:
 
 
 def _wrong(result: NeedleResult, score: str) -> list[str]:
-    wrong = [
-        answer for answer in result.answers if not (answer.exact if score == "exact" else answer.contains)
-    ]
+    wrong = [answer for answer in result.answers if not answer.is_right(score)]
     return [
         f"- {answer.frames:,} frames, {answer.depth:.3g}%: {answer.question} {answer.expected!r}, "
         f"not {answer.answer!r}"

@@ -12,9 +12,10 @@ from PIL import Image
 
 from oryx.data.rooms.store import RoomStore
 from oryx.evaluation.bar_chart import Bars, Section, draw_bars
-from oryx.evaluation.report import check_output, installed_versions, model_facts, write_picture, write_text
+from oryx.evaluation.metrics import Gain, Share
+from oryx.evaluation.output import check_output, installed_versions, model_facts, write_picture, write_text
 from oryx.evaluation.room_test import SINGLE_VIEW, WAYS, WITH_MARKS, WITHOUT_MARKS, RoomTest
-from oryx.evaluation.rooms import GROUPS, NUMBERS, Gain, KindResult, RoomResult, Share
+from oryx.evaluation.rooms import GROUPS, NUMBERS, KindResult, RoomResult
 
 FILES = JSON, PAGE, CHART = "rooms.json", "rooms.md", "rooms.png"
 
@@ -29,7 +30,7 @@ class RoomReport:
 
     model: str
     model_sha256: str
-    """Of the bytes of all its safetensors files, in the order of their names."""
+    """See `hash_weights`."""
     num_parameters: int
     dtype: str
     device: str
@@ -58,8 +59,9 @@ class RoomReport:
             f"{test.views[0]}-{test.views[1]} views of {test.height}x{test.width} pixels at "
             f"{test.compression}x, seed {test.seed}",
             f"- visual tokens of a prompt, mean: {tokens}",
-            "- greedy; right is the expected text, letter for letter. Intervals are 95%: of shares Wilson's, "
-            "of differences a bootstrap that draws whole rooms (percentage points)",
+            "- greedy; right is the expected text, letter for letter. Intervals are 95%, with the questions "
+            "on a room as a cluster: of shares Wilson's at the effective number of questions, of differences "
+            "(percentage points) a bootstrap that draws whole rooms",
             f"- {self.num_parameters:,} parameters, {self.dtype} on {self.device}, weights SHA-256 "
             f"`{self.model_sha256}`",
             f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
@@ -86,13 +88,13 @@ class RoomReport:
 
 
 def make_report(
-    name: str, folder: Path, model: Any, rooms: str, command: str, test: RoomTest, result: RoomResult
+    name: str, sha256: str, model: Any, folder: str, command: str, test: RoomTest, result: RoomResult
 ) -> RoomReport:
-    """The report of a result just measured; `folder` holds the model's weights, `rooms` the rooms."""
+    """The report of a result just measured; `sha256` is of the model's weights, `folder` holds the rooms."""
     return RoomReport(
-        **model_facts(name, folder, model),
-        folder=rooms,
-        catalogues=list(RoomStore(rooms).settings.get("catalogues", [])),
+        **model_facts(name, sha256, model),
+        folder=folder,
+        catalogues=list(RoomStore(folder).settings.get("catalogues", [])),
         command=command,
         test=test,
         result=result,
@@ -102,9 +104,9 @@ def make_report(
 def save_report(report: RoomReport, folder: Path) -> list[Path]:
     """Writes JSON, Markdown and chart, each whole or not at all, and returns their paths.
 
-    Raises `ConfigError` for another model's results in the folder, and where the disk refuses.
+    Raises `ConfigError` for what `check_output` refuses, and where the disk does.
     """
-    check_output(folder, FILES, report.model_sha256)
+    check_output(folder, FILES, report.command, report.model_sha256)
     return [
         write_text(folder / JSON, json.dumps(report.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, report.to_markdown()),

@@ -98,7 +98,8 @@ def draw_questions(skill: Rooms, test: RoomTest) -> tuple[list[RoomQuestion], li
     """Questions that name no number, and questions that do.
 
     A room's questions depend on the seed and the room alone. Each room gives one question of every kind that
-    it has; places that are left go to what marks are for, `IDENTITY_KINDS`, which fewer rooms have.
+    it has, or as many as `questions_per_room` allows; places that are left go to what marks are for,
+    `IDENTITY_KINDS`, which fewer rooms have.
     """
     plain: list[RoomQuestion] = []
     numbered: list[RoomQuestion] = []

@@ -17,7 +17,7 @@ from typing import Any
 from oryx.data.synthetic.room_questions import CROSS_KINDS, MARK_KINDS, ROOM_KINDS, VIEW_KINDS
 from oryx.errors import ConfigError
 from oryx.evaluation.answers import answer_samples
-from oryx.evaluation.metrics import clustered_interval, is_exact, wilson_interval
+from oryx.evaluation.metrics import Gain, Share, is_exact
 from oryx.evaluation.room_test import (
     SINGLE_VIEW,
     WAYS,
@@ -39,26 +39,6 @@ _SPARE_TOKENS = 4
 
 
 @dataclass(frozen=True)
-class Share:
-    """Right answers, letter for letter."""
-
-    num_right: int
-    share: float
-    interval: tuple[float, float]
-    """95%, Wilson's."""
-
-
-@dataclass(frozen=True)
-class Gain:
-    """How much more often one way is right than another, on the same questions."""
-
-    difference: float
-    """-1 to 1."""
-    interval: tuple[float, float]
-    """95%, by a bootstrap that draws whole rooms."""
-
-
-@dataclass(frozen=True)
 class KindResult:
     """One kind of question, or a group of kinds."""
 
@@ -67,7 +47,7 @@ class KindResult:
     num_questions: int
     num_rooms: int
     ways: dict[str, Share]
-    """One of each of `WAYS`; with marks only, for questions about numbers."""
+    """One of each of `WAYS`; with marks only, for questions about numbers. Clusters are the rooms."""
     marks_gain: Gain | None
     """With marks over without."""
     views_gain: Gain | None
@@ -208,7 +188,7 @@ def _result(
         group=group,
         num_questions=len(own),
         num_rooms=len(set(rooms)),
-        ways={way: _share(one) for way, one in right.items()},
+        ways={way: Share.of(one, rooms) for way, one in right.items()},
         marks_gain=_gain(right, WITH_MARKS, WITHOUT_MARKS, rooms),
         views_gain=_gain(right, WITHOUT_MARKS, SINGLE_VIEW, rooms),
         blind_share=blind_right / len(own),
@@ -228,16 +208,10 @@ def best_blind_rule(questions: Sequence[RoomQuestion]) -> tuple[str, int]:
     return right.most_common(1)[0]
 
 
-def _share(right: Sequence[bool]) -> Share:
-    number = sum(right)
-    return Share(number, number / len(right), wilson_interval(number, len(right)))
-
-
 def _gain(right: Mapping[str, Sequence[bool]], way: str, other: str, rooms: Sequence[int]) -> Gain | None:
     if way not in right or other not in right:
         return None
-    differences = [int(one) - int(two) for one, two in zip(right[way], right[other], strict=True)]
-    return Gain(sum(differences) / len(differences), clustered_interval(differences, rooms))
+    return Gain.of(right[way], right[other], rooms)
 
 
 def _wrong(questions: Sequence[RoomQuestion], said: Said) -> list[WrongRoomAnswer]:

@@ -13,13 +13,17 @@ def context_limit(text_config: Any) -> int | None:
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
-def check_context(num_prompt: int, num_new: int, limit: int | None) -> None:
+ADVICE = "give a budget, raise compression, or lower max_frames, max_pixels or max_new_tokens"
+
+
+def check_context(num_prompt: int, num_new: int, limit: int | None, advice: str = ADVICE) -> None:
     """Refuse a prompt that leaves no room for its answer.
 
     Args:
         num_prompt: positions of the prompt, visual tokens included.
         num_new: the longest answer, in tokens.
         limit: positions that the model can read; None for no limit.
+        advice: what to do about it, in terms of the dials that the caller has.
 
     Raises:
         ConfigError: with the three numbers and what to turn down.
@@ -28,8 +32,7 @@ def check_context(num_prompt: int, num_new: int, limit: int | None) -> None:
         return
     raise ConfigError(
         f"the prompt has {num_prompt:,} tokens and the answer may take {num_new:,}, together "
-        f"{num_prompt + num_new:,}, but the model reads at most {limit:,}: give a budget, raise "
-        "compression, or lower max_frames, max_pixels or max_new_tokens."
+        f"{num_prompt + num_new:,}, but the model reads at most {limit:,}: {advice}."
     )
 
 

@@ -7,6 +7,7 @@ import av
 import pytest
 
 import oryx
+from oryx.cli import forecast
 
 
 def ask_in_python(folder, visuals, question, max_new_tokens=6):
@@ -118,6 +119,20 @@ def test_chat_keeps_the_conversation_and_encodes_once(run, tiny, picture, monkey
     output = model.generate(**batch, max_new_tokens=4, do_sample=False)
     second = processor.tokenizer.decode(output[0, batch["input_ids"].shape[1] :], skip_special_tokens=True)
     assert [line.strip() for line in result.out.splitlines()] == [first, second.strip()]
+
+
+def test_chat_spends_beside_the_prompt_of_its_style(run, tiny, picture, monkeypatch):
+    styles, spend = [], forecast.spend
+
+    def watch(*arguments):
+        styles.append(arguments[-1])
+        return spend(*arguments)
+
+    monkeypatch.setattr(forecast, "spend", watch)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    result = run("chat", picture(), "--model", tiny, "--prompt-style", "eval", "--budget", "900")
+    assert result.code == 0, result.err
+    assert styles == ["eval"]
 
 
 def test_chat_refuses_a_marker_without_a_medium(refused, tiny, monkeypatch):

@@ -102,10 +102,67 @@ def test_the_table_is_printed_even_if_the_card_cannot_be_written(tmp_path, monke
 
 
 def test_results_of_another_model_are_refused_before_the_run(tmp_path):
-    (tmp_path / "skills.json").write_text(json.dumps({"model_sha256": "00"}))
+    (tmp_path / "skills.json").write_text(json.dumps({"model_sha256": "00", "command": ""}))
     result = run("skills", "--model", TINY, "--test", "color", "--output", str(tmp_path))
     assert isinstance(result.exception, ConfigError)
     assert "another model" in str(result.exception)
+
+
+def test_results_of_other_settings_are_refused_before_the_run(tmp_path, monkeypatch):
+    small = ("skills", "--model", TINY, "--samples", "1", "--test", "shape", "--output", str(tmp_path))
+    assert run(*small, "--seed", "10000001").exit_code == 0
+    assert run(*small, "--seed", "10000001").exit_code == 0  # the same again
+    before = (tmp_path / "skills.json").read_bytes()
+
+    def load(*args, **kwargs):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("oryx.loading.load", load)
+    result = run(*small)
+    assert isinstance(result.exception, ConfigError)
+    assert "results of other settings (--seed 10000001)" in str(result.exception)
+    assert (tmp_path / "skills.json").read_bytes() == before
+
+
+def test_pages_without_a_card_are_refused(tmp_path, loads_nothing):
+    (tmp_path / "needle.md").write_text("# Needles")
+    result = run("skills", "--model", TINY, "--card-page", str(tmp_path / "needle.md"))
+    assert isinstance(result.exception, ConfigError)
+    assert "give --card too" in str(result.exception)
+
+
+def test_what_is_computed_with_is_in_the_command():
+    small = ("skills", "--model", TINY, "--samples", "1", "--test", "shape", "--json")
+    how = ("--dtype", "float32", "--quantize", "int8")
+    printed = json.loads(run(*small, *how).stdout)
+    assert "--quantize int8 --dtype float32 --samples 1" in printed["command"]
+    plain = json.loads(run(*small).stdout)
+    assert plain["num_parameters"] == printed["num_parameters"]
+    assert "--dtype" not in plain["command"]
+
+
+def test_a_tower_is_taken_as_in_ask(tmp_path):
+    result = run("skills", "--model", TINY, "--test", "shape", "--vision-tower", str(tmp_path / "no.pth"))
+    assert isinstance(result.exception, CheckpointError)
+    assert "the vision tower" in str(result.exception)
+
+
+def test_what_is_measured_is_told_when_the_run_is_stopped(monkeypatch):
+    from oryx.evaluation import skills
+
+    measure = skills.evaluate_skills
+
+    def stop_at_shape(model, processor, names, *args, **kwargs):
+        if names == ["shape"]:
+            raise KeyboardInterrupt
+        return measure(model, processor, names, *args, **kwargs)
+
+    monkeypatch.setattr(skills, "evaluate_skills", stop_at_shape)
+    result = run("skills", "--model", TINY, "--samples", "1", "--test", "color", "--test", "shape")
+    assert result.exit_code != 0
+    assert result.stdout == ""
+    assert "Measured so far:" in result.stderr
+    assert "| color | default |" in result.stderr
 
 
 def test_an_unknown_task_is_a_usage_error():

@@ -1,10 +1,14 @@
 """`oryx eval needle`: what it prints, what it writes, what it refuses before a model is loaded."""
 
 import json
+import shutil
 import sys
+import weakref
 
 import haystack_stand_in
 import pytest
+
+from oryx import loading
 
 SMALL = (
     "--frames",
@@ -50,6 +54,104 @@ def test_two_models_side_by_side_as_json(run, tiny, native):
     ]
 
 
+def small_model(native, folder, positions):
+    """A copy of a model that reads fewer positions."""
+    shutil.copytree(native, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["max_position_embeddings"] = positions
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_every_model_has_room_before_the_first_is_loaded(refused, native, tmp_path, loads_nothing):
+    small = small_model(native, tmp_path / "small", 100)
+    said = refused("eval", "needle", "--model", native, "--compare", small, "--frames", "60")
+    assert f"{small}: the prompt has" in said
+    assert "at most 100: ask for fewer frames than 60, raise compression" in said
+
+
+def test_the_difference_of_two_models_is_told(run, tiny, native, tmp_path):
+    result = run("eval", "needle", "--model", tiny, "--compare", native, *SMALL, "--output", tmp_path)
+    assert f"{tiny} over {native}" in result.out
+    assert "| 5 | +0.0 (+0.0 to +0.0) |" in result.out
+    gains = json.loads((tmp_path / "needle.json").read_text())["gains"]
+    assert [gain["frames"] for gain in gains] == [3, 5]
+
+
+def test_a_run_that_was_cut_goes_on(run, tiny, native, tmp_path, monkeypatch):
+    """The second model breaks off in its second length: three of four are there, and not done again."""
+    from oryx.evaluation import needle
+
+    measure, lengths, loaded = needle._evaluate_length, [], []
+    load = loading.load
+
+    def cut(model, processor, haystack, needles, test, length, tell):
+        if len(lengths) == 3:
+            raise KeyboardInterrupt
+        lengths.append(length)
+        return measure(model, processor, haystack, needles, test, length, tell)
+
+    def remember(name, **how):
+        loaded.append(name)
+        return load(name, **how)
+
+    monkeypatch.setattr(needle, "_evaluate_length", cut)
+    monkeypatch.setattr(loading, "load", remember)
+    words = ("eval", "needle", "--model", tiny, "--compare", native, *SMALL, "--output", tmp_path / "out")
+    first = run(*words)
+    assert first.code == 130
+    assert "| depth | 3 frames | 5 frames |" in first.out  # of the model that is done
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["needle.part.json"]
+    other = run(*words, "--seed", 1)
+    assert other.code == 2
+    assert "begun with other settings (--seed 0, not 1)" in other.err
+
+    lengths.clear()
+    loaded.clear()
+    second = run(*words)
+    assert second.code == 0, second.err
+    assert (lengths, loaded) == ([5], [native])
+    assert "videos of 3 and 5 frames were measured before" in second.err
+    assert not (tmp_path / "out" / "needle.part.json").exists()
+    there = json.loads((tmp_path / "out" / "needle.json").read_text())
+    monkeypatch.setattr(needle, "_evaluate_length", measure)
+    whole = json.loads(run(*words[:-2], "--json").out)
+    for one, other in zip(there["models"], whole["models"], strict=True):
+        assert (one["model"], one["answers"], one["cells"]) == (
+            other["model"],
+            other["answers"],
+            other["cells"],
+        )
+
+
+def test_a_full_disk_takes_nothing_of_the_work(run, tiny, tmp_path, monkeypatch):
+    from oryx.errors import ConfigError
+    from oryx.evaluation import needle_parts
+
+    def full(path, text):
+        raise ConfigError(f"{path} cannot be written (No space left on device).")
+
+    monkeypatch.setattr(needle_parts, "write_text", full)
+    result = run("eval", "needle", "--model", tiny, *SMALL, "--output", tmp_path / "out")
+    assert result.code == 0, result
+    assert "No space left" in result.err
+    assert (tmp_path / "out" / "needle.json").exists()
+
+
+def test_the_first_model_is_gone_when_the_second_is_loaded(run, tiny, native, monkeypatch):
+    load, models = loading.load, []
+
+    def watch(name, **how):
+        assert [model() for model in models] == [None] * len(models)
+        model, processor = load(name, **how)
+        models.append(weakref.ref(model))
+        return model, processor
+
+    monkeypatch.setattr(loading, "load", watch)
+    assert run("eval", "needle", "--model", tiny, "--compare", native, *SMALL).code == 0
+    assert len(models) == 2
+
+
 @pytest.fixture
 def loads_nothing(monkeypatch):
     def load(*args, **kwargs):
@@ -63,6 +165,8 @@ def loads_nothing(monkeypatch):
     [
         (("--frames", "1"), "at least 2"),
         (("--depths", "x"), "depths are"),
+        (("--depths", "50%%"), "depths are"),
+        (("--quantize", "int3"), "int3"),
         (("--score", "fuzzy"), "allowed: exact, contains"),
         (("--prompt", "What?"), "must hold {question}"),
         (("--haystack", "/no/film"), "does not exist"),
@@ -78,8 +182,9 @@ def test_refusals_come_before_the_model(refused, options, sentence):
 
 @pytest.mark.usefixtures("loads_nothing")
 def test_results_of_other_models_are_refused_before_the_run(refused, native, tmp_path):
-    (tmp_path / "needle.json").write_text(json.dumps({"models": [{"model_sha256": "00"}]}))
-    said = refused("eval", "needle", "--model", native, "--output", tmp_path)
+    there = {"models": [{"model_sha256": "00"}], "command": ""}
+    (tmp_path / "needle.json").write_text(json.dumps(there))
+    said = refused("eval", "needle", "--model", native, *SMALL, "--output", tmp_path)
     assert "results of another model" in said
 
 

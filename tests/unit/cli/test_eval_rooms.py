@@ -33,7 +33,9 @@ def test_json_on_stdout_is_the_file(run, tiny, folder, tmp_path):
     assert "--questions-per-room 1 --compression 16 --mark-size 9" in printed["command"]
     assert "| questions | n |" in (out / "rooms.md").read_text()
     assert Image.open(out / "rooms.png").width > 600
-    (out / "rooms.json").write_text('{"model_sha256": "00"}')
+    other = run(*words, *small, "--seed", 1, "--output", out)
+    assert "results of other settings (--seed 0, not 1)" in other.err
+    (out / "rooms.json").write_text('{"model_sha256": "00", "command": ""}')
     again = run(*words, *small, "--output", out)
     assert again.code == 2
     assert "results of another model" in again.err

@@ -1,12 +1,16 @@
 """Scores and intervals, against values worked out by hand or known from the literature."""
 
+import numpy as np
 import pytest
 
 from oryx.evaluation.metrics import (
+    Gain,
+    Share,
     clustered_interval,
     events_named,
     exact_score,
     is_exact,
+    share_interval,
     token_f1,
     wilson_interval,
 )
@@ -99,3 +103,51 @@ def test_clusters_weigh_as_many_values_as_they_hold():
     assert (low, high) == (0.0, 1.0)  # either cluster alone may be drawn
     assert clustered_interval([0.25, 0.75], [1, 1]) == (0.5, 0.5)
     assert clustered_interval([1.0, 0.0], [0, 1], seed=3) == clustered_interval([1.0, 0.0], [0, 1], seed=3)
+
+
+@pytest.mark.parametrize("num_right", [0, 1, 30, 99, 100])
+def test_a_share_of_independent_answers_has_wilsons_interval(num_right):
+    right = [index < num_right for index in range(100)]
+    share = Share.of(right, range(100))
+    assert (share.num_right, share.num_trials, share.share) == (num_right, 100, num_right / 100)
+    assert share.interval == pytest.approx(wilson_interval(num_right, 100))
+
+
+def test_a_share_of_clusters_that_agree_counts_each_once():
+    right = [index % 3 == 0 for index in range(600) for _ in range(5)]
+    low, high = share_interval(right, [index // 5 for index in range(3000)])
+    assert (low, high) == pytest.approx(wilson_interval(200, 600), abs=0.002)
+    # Where all agree nothing shows how much clusters differ, so that they count once as well.
+    assert share_interval([False] * 3000, [index // 5 for index in range(3000)]) == pytest.approx(
+        wilson_interval(0, 600), abs=1e-3
+    )
+    assert share_interval([True] * 5, [7] * 5)[0] < 0.3
+
+
+@pytest.mark.parametrize(("share", "alike"), [(0.02, 0.2), (0.5, 0.2), (0.9, 0.6), (0.99, 0.3)])
+def test_intervals_of_clusters_cover_the_truth_as_often_as_they_say(share, alike):
+    rng = np.random.default_rng(0)
+    covered = {"clusters": 0, "alone": 0}
+    for _ in range(200):
+        # Each cluster has a share of its own, with this correlation of two answers in it.
+        weight = (1 - alike) / alike
+        shares = rng.beta(share * weight, (1 - share) * weight, 80)
+        clusters = np.repeat(np.arange(80), rng.integers(1, 16, 80))
+        right = rng.random(len(clusters)) < shares[clusters]
+        for name, (low, high) in {
+            "clusters": share_interval(right.tolist(), clusters.tolist()),
+            "alone": wilson_interval(int(right.sum()), len(right)),
+        }.items():
+            covered[name] += low <= share <= high
+    # 95% less three standard errors of 200 trials.
+    assert covered["clusters"] >= 181
+    assert covered["alone"] < 170
+
+
+def test_a_gain_is_the_mean_of_paired_differences():
+    one, other = [True, True, True, False], [True, False, False, False]
+    gain = Gain.of(one, other, [0, 1, 2, 3])
+    assert gain.difference == 0.5
+    assert gain.interval == clustered_interval([0, 1, 1, 0], [0, 1, 2, 3])
+    with pytest.raises(ValueError, match="zip"):
+        Gain.of(one, other[:3], [0, 1, 2, 3])

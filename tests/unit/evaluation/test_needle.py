@@ -13,7 +13,8 @@ from oryx.data.builders.haystack.needles import Needle, drawn_needles
 from oryx.data.builders.haystack.sources import open_haystack
 from oryx.errors import ConfigError, MediaError
 from oryx.evaluation import needle as home
-from oryx.evaluation.needle import NeedleTest, evaluate_needle
+from oryx.evaluation.metrics import wilson_interval
+from oryx.evaluation.needle import NeedleResult, NeedleTest, evaluate_needle
 
 SIZE = (32, 32)
 
@@ -106,11 +107,16 @@ def test_columns_tell_what_prompts_share(model, own_processor, monkeypatch):
             assert torch.equal(by_column.setdefault(column, row), row)  # same number, same embedding
 
 
+def different(number):
+    """Needles of which no two are the same; the stand-in has few."""
+    return Needle(Image.new("RGB", SIZE, (40 * number, 0, 0)), "Which is it?", f"number {number}")
+
+
 def test_shares_and_intervals(model, own_processor, monkeypatch):
-    expected = [drawn_needles(0, *SIZE)(number).answer for number in range(6)]
+    expected = [different(number).answer for number in range(6)]
     said = [expected[0].upper() + ".", f"It is {expected[1]}.", "no", expected[3], "no", "no"]
     monkeypatch.setattr(home, "Reader", Listening(lambda number: said[number]))
-    result = measure(model, own_processor, frames=(4,))
+    result = measure(model, own_processor, needles=different, frames=(4,))
     assert [(cell.depth, cell.num_right, cell.share) for cell in result.cells] == [
         (0.0, 1, 0.5),
         (50.0, 1, 0.5),
@@ -120,8 +126,47 @@ def test_shares_and_intervals(model, own_processor, monkeypatch):
     assert result.share(4, None).interval == pytest.approx((0.0968, 0.7000), abs=1e-3)
     assert result.share(4, 50.0).num_right == 1
     monkeypatch.setattr(home, "Reader", Listening(lambda number: said[number]))
-    loose = measure(model, own_processor, frames=(4,), score="contains")
+    loose = measure(model, own_processor, needles=different, frames=(4,), score="contains")
     assert loose.share(4, None).num_right == 3
+
+
+def test_a_needle_that_comes_again_tells_less(model, own_processor, monkeypatch):
+    monkeypatch.setattr(home, "Reader", Listening(lambda number: f"number {number % 3}"))
+    apart = measure(model, own_processor, needles=different, frames=(4,))
+    monkeypatch.setattr(home, "Reader", Listening(lambda number: f"number {number % 3}"))
+    again = measure(model, own_processor, needles=lambda number: different(number % 3 + 3), frames=(4,))
+    assert [answer.needle for answer in apart.answers] == [0, 1, 2, 3, 4, 5]
+    assert [answer.needle for answer in again.answers] == [0, 1, 2, 0, 1, 2]
+    assert again.share(4, None).num_right == 0
+    low, high = again.share(4, None).interval
+    assert high > wilson_interval(0, 6)[1] + 0.1
+    assert low == 0.0
+
+
+def test_lengths_that_were_measured_are_not_measured_again(model, own_processor, monkeypatch):
+    whole, kept = measure(model, own_processor), []
+
+    def give(**changes):
+        return evaluate_needle(
+            model,
+            own_processor,
+            open_haystack("drawn", 0, *SIZE),
+            drawn_needles(0, *SIZE),
+            NeedleTest(frames=(4, 9), depths=(0.0, 50.0, 100.0), trials=2, max_new_tokens=4),
+            **changes,
+        )
+
+    assert give(keep=kept.append).answers == whole.answers
+    assert [part.cost.frames for part in kept] == [4, 9]
+    listening, later = Listening(lambda number: "red"), []
+    monkeypatch.setattr(home, "Reader", listening)
+    result = give(done=kept[:1], keep=later.append)
+    assert len(listening.prompts) == 6
+    assert [part.cost.frames for part in later] == [9]
+    assert result.answers[:6] == whole.answers[:6]
+    assert {answer.answer for answer in result.answers[6:]} == {"red"}
+    assert result.costs[0] == kept[0].cost
+    assert NeedleResult.of(NeedleTest(frames=(4, 9), depths=(0.0, 50.0, 100.0)), kept).cells == whole.cells
 
 
 def test_tokens_are_measured(model, own_processor):
@@ -169,7 +214,9 @@ def test_progress_covers_both_parts(model, own_processor):
 
 def test_a_length_that_the_model_does_not_read_is_refused_at_once(own_processor):
     small = make_model(make_config(max_position_embeddings=100))
-    with pytest.raises(ConfigError, match="reads at most 100"):
+    with pytest.raises(
+        ConfigError, match="reads at most 100: ask for fewer frames than 90, raise compression"
+    ):
         measure(small, own_processor, frames=(4, 90))
 
 

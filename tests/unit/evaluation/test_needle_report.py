@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -10,34 +11,35 @@ from oryx.errors import ConfigError
 from oryx.evaluation import needle_report
 from oryx.evaluation.needle import NeedleAnswer, NeedleCost, NeedleResult, NeedleShare, NeedleTest
 from oryx.evaluation.needle_report import (
-    FILES,
     NeedleModel,
     NeedlePage,
     cost_table,
     save_page,
     share_table,
 )
-from oryx.evaluation.report import check_output
 
 TEST = NeedleTest(frames=(100, 1600), depths=(0.0, 50.0), trials=2)
 
 
 def result(num_right=1):
     cells = [
-        NeedleShare(frames, depth, num_right, 2, num_right / 2, (0.1, 0.9))
+        NeedleShare(num_right, 2, num_right / 2, (0.1, 0.9), frames, depth)
         for frames in TEST.frames
         for depth in TEST.depths
     ]
     totals = [
-        NeedleShare(frames, None, 2 * num_right, 4, num_right / 2, (0.15, 0.85)) for frames in TEST.frames
+        NeedleShare(2 * num_right, 4, num_right / 2, (0.15, 0.85), frames, None) for frames in TEST.frames
     ]
     costs = [
         NeedleCost(frames, 3 * frames + 2, 3.0, 3 * frames + 25, 0.5, 0.25, 400 * 2**20, 450 * 2**20)
         for frames in TEST.frames
     ]
-    wrong = NeedleAnswer(100, 50.0, 50, 1, "What color?", "red", "blue", False, False)
-    right = NeedleAnswer(100, 50.0, 50, 0, "What color?", "red", "red", True, True)
-    return NeedleResult(cells, totals, costs, [right, wrong])
+    answers = [
+        NeedleAnswer(frames, 50.0, 50, trial, trial, "What color?", "red", said, said == "red", said == "red")
+        for frames in TEST.frames
+        for trial, said in enumerate(("red", "red" if num_right == 2 else "blue"))
+    ]
+    return NeedleResult(cells, totals, costs, answers)
 
 
 @pytest.fixture
@@ -74,6 +76,8 @@ def test_the_page_names_everything(page):
         "## plain",
         "`" + "cd" * 32 + "`",
         "- 100 frames, 50%: What color? 'red', not 'blue'",
+        "## nano over plain",
+        "| 1,600 | +50.0 (+0.0 to +100.0) |",
         "torch ",
     ):
         assert part in text
@@ -84,9 +88,18 @@ def test_the_json_holds_every_answer(page):
     assert (content["task"], content["compression"], content["trials"]) == ("needle", 16, 2)
     first, second = content["models"]
     assert (first["model"], second["model_sha256"]) == ("nano", "cd" * 32)
-    assert first["answers"][1]["answer"] == "blue"
+    assert second["answers"][1]["answer"] == "blue"
+    assert (second["answers"][1]["matches"], second["answers"][1]["contains"]) == (False, False)
+    assert content["gains"][0] == {"frames": 100, "difference": 0.5, "interval": [0.0, 1.0]}
     assert first["costs"][1]["tokens_per_frame"] == 3.0
     assert first["cells"][0]["interval"] == [0.1, 0.9]
+
+
+def test_one_model_is_compared_with_none(page):
+    alone = replace(page, models=page.models[:1])
+    assert alone.gains() == {}
+    assert alone.to_dict()["gains"] == []
+    assert " over " not in alone.to_markdown()
 
 
 def test_files_are_written_and_replaced_by_the_same_models_only(page, tmp_path):
@@ -96,12 +109,9 @@ def test_files_are_written_and_replaced_by_the_same_models_only(page, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [path.name for path in paths]
     save_page(page, tmp_path / "out")
     with pytest.raises(ConfigError, match=r"results of another model \(SHA-256 abababababab, cdcdcdcdcdcd"):
-        check_output(tmp_path / "out", FILES, "ab" * 32)
-    paths[0].write_text("{}")
-    with pytest.raises(ConfigError, match="cannot be read as results"):
-        check_output(tmp_path / "out", FILES, "ab" * 32)
-    with pytest.raises(ConfigError, match="is a file"):
-        check_output(paths[0], FILES)
+        save_page(replace(page, models=page.models[:1]), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"of other settings \(no --seed\)"):
+        save_page(replace(page, command=page.command + " --seed 1"), tmp_path / "out")
 
 
 def test_a_disk_that_refuses_the_map(page, tmp_path, monkeypatch):

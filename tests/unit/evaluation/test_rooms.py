@@ -5,6 +5,7 @@ from made_rooms import make_room, random_room, write_rooms
 
 from oryx.data.synthetic.room_questions import KINDS, MARK_KINDS
 from oryx.errors import ConfigError
+from oryx.evaluation.metrics import wilson_interval
 from oryx.evaluation.room_report import make_report, numbers_table, save_report, ways_table
 from oryx.evaluation.room_test import (
     SINGLE_VIEW,
@@ -64,6 +65,18 @@ def test_each_way_is_scored_on_the_same_questions(result, asked):
         assert low <= kind.marks_gain.difference <= high
     assert result.visual_tokens[SINGLE_VIEW] < result.visual_tokens[WITHOUT_MARKS]
     assert result.visual_tokens[WITH_MARKS] == result.visual_tokens[WITHOUT_MARKS]
+
+
+def test_intervals_of_shares_heed_that_a_room_gives_many_questions(result, asked):
+    (group,) = (group for group in result.groups if group.name == "across views")
+    share = group.ways[WITHOUT_MARKS]
+    low, high = share.interval
+    alone = wilson_interval(share.num_right, share.num_trials)
+    assert low < share.share < high
+    assert share.num_trials == group.num_questions
+    assert high - low >= alone[1] - alone[0]
+    # All right with marks, but in 4 rooms only: no more sure than 4 answers would make it.
+    assert group.ways[WITH_MARKS].interval[0] < 0.6
 
 
 def test_groups_sum_their_kinds(result):
@@ -127,14 +140,14 @@ def test_reports_are_written_whole_and_guarded(result, processor, folder, tmp_pa
     import oryx
 
     model, _ = oryx.load(TINY, dtype="float32", device="cpu")
-    report = make_report("tiny", TINY, model, folder, "oryx eval rooms", TEST, result)
+    report = make_report("tiny", "ab" * 32, model, folder, "oryx eval rooms", TEST, result)
     paths = save_report(report, tmp_path)
     assert [path.name for path in paths] == ["rooms.json", "rooms.md", "rooms.png"]
     page = paths[1].read_text()
     assert "# Rooms: tiny" in page
     assert "4 rooms of" in page
     assert "100.0%" in page
-    paths[0].write_text('{"model_sha256": "00"}')
+    paths[0].write_text('{"model_sha256": "00", "command": ""}')
     with pytest.raises(ConfigError, match="results of another model"):
         save_report(report, tmp_path)
     assert paths[1].read_text() == page

@@ -18,6 +18,15 @@ def test_one_token_more_is_refused_with_all_numbers():
         check_context(4000, 97, 4096)
 
 
+def test_the_caller_names_its_own_dials():
+    with pytest.raises(
+        ConfigError, match=r"at most 4,096: give a budget, raise compression, or lower max_fr"
+    ):
+        check_context(4000, 97, 4096)
+    with pytest.raises(ConfigError, match=r"at most 4,096: read less\.$"):
+        check_context(4000, 97, 4096, "read less")
+
+
 @pytest.mark.parametrize("limit", [None, 0, "many"])
 def test_a_config_without_a_limit(limit):
     assert context_limit(SimpleNamespace(max_position_embeddings=limit)) is None

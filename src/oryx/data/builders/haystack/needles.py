@@ -84,22 +84,22 @@ def read_needles(path: Path, seed: int, height: int, width: int) -> Needles:
 
 
 def parse_depths(text: str) -> tuple[float, ...]:
-    """`10`: so many depths, evenly from 0 to 100 percent; `0,33.3,100`: these.
+    """`10`: so many depths, evenly from 0 to 100 percent; `0,33.3,100` or `50%`: these.
 
     Raises:
         ConfigError: anything else, or a depth outside.
     """
     parts = [part.strip() for part in text.split(",")]
     try:
-        if len(parts) == 1:
+        if len(parts) == 1 and not text.strip().endswith("%"):
             number = int(text)
             if not 1 <= number <= 1000:
                 raise ConfigError(f"depths are {text}; from 1 to 1000 of them, or a list such as 0,50,100.")
             return tuple(round(float(depth), 2) for depth in np.linspace(0, 100, number))
-        depths = tuple(float(part) for part in parts)
+        depths = tuple(float(part.removesuffix("%")) for part in parts)
     except ValueError:
         raise ConfigError(
-            f"depths are {text!r}; a number of them is needed, or a list such as 0,50,100."
+            f"depths are {text!r}; a number of them is needed, or these, as in 0,50,100 or 50%."
         ) from None
     if not all(0 <= depth <= 100 for depth in depths) or len(set(depths)) < len(depths):
         raise ConfigError(f"depths are {text}; each must be from 0 to 100 (percent), none twice.")

@@ -119,7 +119,13 @@ def open_haystack(name: str, seed: int, height: int, width: int) -> Haystack:
     """
     if name == DRAWN:
         return DrawnHaystack(seed, height, width)
-    path = Path(name)
+    try:
+        return _open_path(name, Path(name))
+    except OSError as error:  # a folder that may not be read, a name that is too long
+        raise MediaError(f"the haystack '{name}' cannot be read ({error.strerror}).") from None
+
+
+def _open_path(name: str, path: Path) -> Haystack:
     if not path.exists():
         raise MediaError(f"the haystack '{name}' does not exist; allowed: drawn, a video, or a folder.")
     if not path.is_dir():

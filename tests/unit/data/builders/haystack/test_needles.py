@@ -99,7 +99,9 @@ def test_depths():
     assert parse_depths("5") == (0.0, 25.0, 50.0, 75.0, 100.0)
     assert parse_depths("1") == (0.0,)
     assert parse_depths("100, 0, 33.3") == (0.0, 33.3, 100.0)
-    for text in ("0", "many", "0,101", "-1,5", "50,50", "1001"):
+    assert parse_depths("50%") == (50.0,)
+    assert parse_depths(" 0%, 33.3, 100 %") == (0.0, 33.3, 100.0)
+    for text in ("0", "many", "0,101", "-1,5", "50,50", "1001", "101%", "%", "50%%"):
         with pytest.raises(ConfigError):
             parse_depths(text)
 

@@ -1,6 +1,7 @@
 """Frames of every kind of haystack: as many as asked for, of one size, and not kept."""
 
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,3 +100,15 @@ def test_haystacks_that_cannot_be(tmp_path, make, sentence):
     make(tmp_path / "x")
     with pytest.raises(MediaError, match=sentence):
         open_haystack(str(tmp_path / "x"), 0, 0, 0)
+
+
+def test_a_path_that_may_not_be_looked_at(tmp_path, monkeypatch):
+    with pytest.raises(MediaError, match="File name too long"):
+        open_haystack(str(tmp_path / ("x" * 300)), 0, 0, 0)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may read everything
+    with pytest.raises(MediaError, match="cannot be read"):
+        open_haystack(str(tmp_path), 0, 0, 0)
