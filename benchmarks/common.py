@@ -24,7 +24,9 @@ from rich.table import Table
 
 # (rows, inner, columns) of products: the tower's linear layers over 4,096 patches, and a square.
 PEAK_SHAPES = ((4096, 1152, 3456), (4096, 1152, 4304), (4096, 4304, 1152), (4096, 4096, 4096))
-RESULTS = Path("runs/benchmarks")
+ROOT = Path(__file__).parents[1]
+"""The repository: paths hold wherever a benchmark is started from."""
+RESULTS = ROOT / "runs/benchmarks"
 
 
 def time_in_turns(
@@ -80,7 +82,7 @@ class Report:
         self.rows.append({"figure": figure, "value": value, "unit": unit, "target": target, **more})
 
     def finish(self, output: Path | None = None) -> Path:
-        """Print the table, write the JSON (by default under `runs/benchmarks/`), and return its path."""
+        """Print the table, write the JSON (by default in `RESULTS`), and return its path."""
         table = Table(title=self.name, title_justify="left")
         for heading, justify in (
             ("figure", "left"),
@@ -120,7 +122,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     out.add_argument("--repeats", type=int, default=5, help="timed runs of each case; medians are reported")
-    out.add_argument("--output", type=Path, help="JSON file, instead of runs/benchmarks/NAME.json")
+    out.add_argument(
+        "--output", type=Path, help="JSON file, instead of the repository's runs/benchmarks/NAME.json"
+    )
     return out
 
 

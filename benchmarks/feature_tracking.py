@@ -12,16 +12,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-from common import Report, parser
+from common import ROOT, Report, parser
 from PIL import Image
 
 from oryx.data.builders.correspondence.selection import select_objects
 from oryx.data.builders.correspondence.sources.features import patches, track
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+sys.path.append(str(ROOT / "tests"))
 from made_scenes import Box, Camera, MadeScene, walk
 
 HEIGHT, WIDTH = 240, 320

@@ -2,7 +2,8 @@
 
 Writes a folder in the published layout with random weights of the published shapes, shard by shard, then
 loads it in a fresh process for each quantisation and asks about one 448 x 448 picture. Random weights say
-nothing of answers, but all of sizes, times and memory.
+nothing of answers, but all of sizes, times and memory. A folder that is there already is measured as it is,
+and stays.
 
     python benchmarks/full_size.py --work /some/disk
 
@@ -16,6 +17,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from math import prod
@@ -23,20 +25,34 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import Report, measure_peak, parser
+from common import ROOT, Report, measure_peak, parser
 from safetensors.torch import load_file, save_file
 
 from oryx.checkpoints.keymap import to_published
 from oryx.checkpoints.presets import preset_config, preset_settings
 from oryx.checkpoints.published import expected_shapes
 
-TOKENIZER = Path(__file__).parents[1] / "tests/parity/reference/oryx-tiny-qwen"
+TOKENIZER = ROOT / "tests/parity/reference/oryx-tiny-qwen"
 TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 SHARD_BYTES = 2 * 1000**3
 SIDE, NEW_TOKENS = 448, 8
 GB = 1000**3
 # What is wanted of the resident peak, in GB.
 TARGETS = {"none": "at most 22", "int8": "", "int4": "below 8"}
+
+
+def make_model(folder: Path, preset: str) -> bool:
+    """Write the model if nothing is there; whether it was written. What is cut leaves nothing behind."""
+    if folder.exists():
+        print(f"{folder} is there already: it is measured, and stays.", flush=True)
+        return False
+    began = time.perf_counter()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{preset}-") as staging:
+        write_checkpoint(Path(staging) / preset, preset)
+        (Path(staging) / preset).rename(folder)
+    print(f"Wrote {folder} in {time.perf_counter() - began:.0f} s.", flush=True)
+    return True
 
 
 def write_checkpoint(folder: Path, preset: str) -> None:
@@ -178,39 +194,40 @@ def main() -> None:
     arguments.add_argument("--work", type=Path, required=True, help="folder for 16 GB of weights")
     arguments.add_argument("--preset", default="oryx-7b", help="a published Qwen2 model by name")
     arguments.add_argument("--cases", nargs="+", choices=list(TARGETS), default=list(TARGETS))
-    arguments.add_argument("--keep", action="store_true", help="leave the weights there for the next run")
+    arguments.add_argument("--keep", action="store_true", help="leave weights that this run wrote")
     arguments.add_argument("--write-only", action="store_true", help="stop after writing; implies --keep")
-    arguments.add_argument("--child", choices=list(TARGETS), help="one case in this process, as JSON")
+    arguments.add_argument("--child", nargs=2, help="a case, and a file for its logits: it alone, as JSON")
     args = arguments.parse_args()
     folder = args.work / args.preset
     if args.child:
-        quantize = None if args.child == "none" else args.child
-        print(json.dumps(answer(folder, quantize, args.work / f"logits-{args.child}.safetensors")))
+        case, logits_file = args.child
+        print(json.dumps(answer(folder, None if case == "none" else case, Path(logits_file))))
         return
-    began = time.perf_counter()
-    if not folder.exists():
-        write_checkpoint(folder, args.preset)
-        print(f"Wrote {folder} in {time.perf_counter() - began:.0f} s.", flush=True)
+    is_made = make_model(folder, args.preset)
     if args.write_only:
         return
     report = Report("full_size")
     try:
-        for name in args.cases:
-            command = [sys.executable, __file__, "--work", str(args.work), "--preset", args.preset]
-            child = subprocess.run([*command, "--child", name], check=True, stdout=subprocess.PIPE)
-            report_case(report, name, json.loads(child.stdout.splitlines()[-1]))
-            reference, own = (args.work / f"logits-{case}.safetensors" for case in ("none", name))
-            if name != "none" and reference.exists():
-                expected, logits = load_file(reference)["logits"], load_file(own)["logits"]
-                error = float((logits - expected).norm() / expected.norm())
-                report.add(f"{name}: relative error of the first logits", error, "")
+        with tempfile.TemporaryDirectory() as logits:
+            measure_cases(report, args, Path(logits))
         report.peaks["bfloat16"] = measure_peak(torch.bfloat16)
         report.finish(args.output)
     finally:
-        if not args.keep:
+        if is_made and not args.keep:
             shutil.rmtree(folder)
-            for file in args.work.glob("logits-*.safetensors"):
-                file.unlink()
+
+
+def measure_cases(report: Report, args: Any, logits: Path) -> None:
+    """Every case in a process of its own; `logits` is a folder for what they answer."""
+    for name in args.cases:
+        command = [sys.executable, __file__, "--work", str(args.work), "--preset", args.preset]
+        command += ["--child", name, str(logits / name)]
+        child = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        report_case(report, name, json.loads(child.stdout.splitlines()[-1]))
+        if name != "none" and (logits / "none").exists():
+            expected, own = (load_file(logits / case)["logits"] for case in ("none", name))
+            error = float((own - expected).norm() / expected.norm())
+            report.add(f"{name}: relative error of the first logits", error, "")
 
 
 if __name__ == "__main__":

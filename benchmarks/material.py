@@ -12,8 +12,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+from common import RESULTS
 
-MATERIAL = Path("runs/benchmarks/material")
+MATERIAL = RESULTS / "material"
 RATE, GOP = 25, 250
 HEIGHT, WIDTH = 1080, 1920
 UNIT_FRAMES = 2 * GOP

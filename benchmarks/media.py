@@ -1,6 +1,6 @@
 """From a video file to packed patches: planning, reading frames, resizing, each against its plain way.
 
-    python benchmarks/media.py [--material runs/benchmarks/material] [--repeats 5]
+    python benchmarks/media.py [--material DIR] [--repeats 5]
 
 The material (a ten-minute film, and two files of 2 GB) is made on the first run. The plain way to read frames
 is to decode all of them, with threads; it runs once. The plain way from a frame to pixels is Pillow's resize

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -159,6 +158,7 @@ def answer(visuals: list[dict[str, Any]]) -> dict[str, float]:
     """Seconds from the media to the first word in a process that has answered before, and its peak memory."""
     import oryx
     from oryx.engine.session import Session
+    from oryx.evaluation.peak_memory import PeakMemory
 
     model, processor = oryx.load("nano")
     warm = Session(model, processor)
@@ -172,17 +172,7 @@ def answer(visuals: list[dict[str, Any]]) -> dict[str, float]:
         session.add(visual)
     session.ask(QUESTION, max_new_tokens=1)
     seconds = time.perf_counter() - began
-    return {"seconds": seconds, "peak_bytes": peak_bytes()}
-
-
-def peak_bytes() -> int:
-    """Of this process alone: where the system has no such number, that of whoever started it may be in it."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-    except OSError:
-        scale = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+    return {"seconds": seconds, "peak_bytes": PeakMemory("cpu").read()}
 
 
 def noise(rng: np.random.Generator, height: int, width: int) -> Image.Image:

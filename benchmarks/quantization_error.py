@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import Report, parser
+from common import ROOT, Report, parser
 
 import oryx
 from oryx.config import OryxConfig
@@ -22,7 +22,6 @@ from oryx.evaluation.skills import evaluate_skills
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.weights import QUANTIZATIONS
 
-ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "tests/parity/reference"
 TESTS = ("color", "shape", "place", "count", "describe", "video_first_last")
 CASES: dict[str, dict[str, Any]] = {

@@ -3,13 +3,12 @@
     python benchmarks/streaming.py
 
 Every figure comes from a process of its own, whose peak memory is what the operating system counted
-(`ru_maxrss`). The first frames are those of the same call on the same video, which is ended after them.
+(`VmHWM`). The first frames are those of the same call on the same video, which is ended after them.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -49,6 +48,7 @@ def child(path: str, model: str, num_frames: int, stop_at: int, mode: str, area:
 
     import oryx
     from oryx.engine import encode as home
+    from oryx.evaluation.peak_memory import PeakMemory
 
     if mode == "serial":
         home.Prefetcher = Serial  # type: ignore[assignment, misc]
@@ -56,7 +56,8 @@ def child(path: str, model: str, num_frames: int, stop_at: int, mode: str, area:
     if area:
         rule = {**processor.resize_rule, "video_min_area": area, "video_max_area": area}
         processor = oryx.OryxProcessor(processor.tokenizer, resize_rule=rule)
-    loaded_bytes = peak_bytes()
+    memory = PeakMemory("cpu")
+    loaded_bytes = memory.read()
     began = time.perf_counter()
     marks: list[tuple[int, float]] = []
 
@@ -83,14 +84,10 @@ def child(path: str, model: str, num_frames: int, stop_at: int, mode: str, area:
         "frames": marks[-1][0],
         "seconds": marks[-1][1],
         "loaded_bytes": loaded_bytes,
-        "peak_bytes": peak_bytes(),
+        "peak_bytes": memory.read(),
         "tokens": num_tokens,
         "threads": torch.get_num_threads(),
     }
-
-
-def peak_bytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
 def run(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ import oryx
 from oryx.checkpoints.files import Entry, list_shards, read_headers
 from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint
 from oryx.errors import CheckpointError
+from oryx.evaluation.peak_memory import PeakMemory
 from oryx.json_file import read_json
 from oryx.loading import load, resolve_tower
 from oryx.model.modeling import OryxForConditionalGeneration
@@ -98,7 +98,7 @@ def verify(
         "versions": _versions(),
         "machine": f"{platform.system()} {platform.machine()}",
         "seconds": {"load": round(loaded - began, 2), "all": round(time.perf_counter() - began, 2)},
-        "peak_memory_bytes": peak_memory(model.device),
+        "peak_memory_bytes": PeakMemory(model.device).read() or None,
     }
 
 
@@ -118,18 +118,6 @@ def count_parameters(model: OryxForConditionalGeneration) -> dict[str, int]:
         if isinstance(module, QuantizedLinear):  # its packed weight is no parameter any more
             counts[name.partition(".")[0]] += module.out_features * module.in_features
     return {**counts, "total": sum(counts.values())}
-
-
-def peak_memory(device: torch.device) -> int | None:
-    """Most bytes that were in use: of the accelerator, else of this process. None where nothing tells."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _sizes(model: OryxForConditionalGeneration) -> dict[str, Any]:

@@ -13,7 +13,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Peak bytes since `start`: of the device's tensors on CUDA, else of the whole process.
+    """Peak bytes since `start`, or since the process began: of tensors on CUDA, elsewhere of all of it.
 
     Linux forgets the peak before; elsewhere the peak since the process began is all there is to know, so that
     of a later stretch is never below that of an earlier one.
@@ -31,14 +31,21 @@ class PeakMemory:
                 _CLEAR.write_text("5")
 
     def read(self) -> int:
-        """Bytes."""
+        """Bytes; 0 where the system does not tell."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         try:
             lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
         except (OSError, StopIteration):
-            import resource  # not on Windows
+            return _max_resident()
 
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            return peak if sys.platform == "darwin" else peak * 1024
+
+def _max_resident() -> int:
+    """Not for Linux, where a process inherits this number from the one that started it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

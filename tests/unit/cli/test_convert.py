@@ -1,7 +1,9 @@
 """`oryx convert` and `oryx verify`."""
 
 import json
+import sys
 
+import pytest
 from safetensors.torch import load_file
 
 
@@ -29,6 +31,15 @@ def test_verify_reports(run, tiny):
     assert report["forward"]["visual_tokens"] < report["forward"]["prompt_tokens"]
     assert {entry["expected"] for entry in report["answers"]} == {"red", "circle", "blue", "square", "3"}
     assert all(isinstance(entry["as_expected"], bool) for entry in report["answers"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the number that is inherited")
+def test_verify_does_not_report_the_memory_of_whoever_started_it(run, tiny, monkeypatch):
+    import resource
+
+    inherited = resource.struct_rusage((0.0, 0.0, 10**12, *[0] * 13))
+    monkeypatch.setattr(resource, "getrusage", lambda _: inherited)
+    assert 0 < json.loads(run("verify", tiny, "--json").out)["peak_memory_bytes"] < 10**12
 
 
 def test_verify_prints_for_people(run, native):
