@@ -1,7 +1,7 @@
 """Draws the examples of this folder: `python examples/make_examples.py [FOLDER]`.
 
 Every file depends on this script alone (and on the versions of Pillow and PyAV that write it). Text is in
-Pillow's own font, so no font needs to be installed. `coffee.jpg` is a photo and not made here.
+Pillow's own font, so no font needs to be installed. What is not made here has its credits in README.md.
 """
 
 import random
@@ -29,6 +29,17 @@ def draw_word(word: str, size: int, ink: RGB, paper: RGB, margin: int = 6) -> Im
     left, top, right, bottom = map(round, font.getbbox(word, anchor="ls"))
     image = Image.new("RGB", (right - left + 2 * margin, bottom - top + 2 * margin), paper)
     ImageDraw.Draw(image).text((margin - left, margin - top), word, fill=ink, font=font, anchor="ls")
+    return image
+
+
+def draw_page(lines: Sequence[str], size: int, margin: int = 8) -> Image.Image:
+    """Lines of text, black on white, in Pillow's own font."""
+    font = load_font(choose_fonts([DEFAULT_FONT])[0].path, size)
+    step = round(1.3 * size)
+    width = max(round(font.getlength(line)) for line in lines) + 2 * margin
+    image = Image.new("RGB", (width, step * len(lines) + 2 * margin), WHITE)
+    for number, line in enumerate(lines):
+        ImageDraw.Draw(image).text((margin, margin + step * number), line, fill=(0, 0, 0), font=font)
     return image
 
 
@@ -93,6 +104,7 @@ def main(folder: Path) -> None:
     pictures = {
         "word.png": draw_word("water", 28, (0, 0, 0), WHITE),
         "sign.png": draw_word("hello", 26, WHITE, DARK_BLUE, margin=8),
+        "page.png": draw_page(["street music", "water table"], 20),
         "object.png": draw_scene([make_thing("red circle", 30, 28, 36)]),
         "scene.png": draw_scene(scene, height=SIDE, width=112),
     }

@@ -18,7 +18,7 @@ def test_folder_config_and_model_agree():
     planner = make_planner(folder, dtype="float32")
     assert processor.planner.sizes == planner.sizes == model_sizes(read_config(folder), "float32")
     assert processor.planner.rule == planner.rule
-    assert planner.sizes.context_length == 4096
+    assert planner.sizes.context_length == 8192
 
 
 @pytest.mark.parametrize("quantize", ["int8", "int4"])
