@@ -31,7 +31,7 @@ class KeptParts:
             ConfigError: what lies there was measured otherwise, or cannot be read.
         """
         self._path = None if folder is None else folder / FILE
-        self._head = {"command": command, **conditions, "versions": installed_versions()}
+        self._head: dict[str, Any] = {"command": command, **conditions, "versions": installed_versions()}
         self._kept: list[tuple[dict[str, Any], NeedlePart]] = []
         if self._path is not None and os.path.lexists(self._path):
             self._read(self._path)
@@ -55,7 +55,7 @@ class KeptParts:
     def _read(self, path: Path) -> None:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            other = other_settings(str(content["command"]), self._head["command"])  # type: ignore[arg-type]
+            other = other_settings(str(content["command"]), self._head["command"])
             changed = [key for key in self._head if key != "command" and content[key] != self._head[key]]
             for entry in content["parts"]:
                 answers = [NeedleAnswer(**answer) for answer in entry["answers"]]
