@@ -34,6 +34,8 @@ _WORDS = {
     "first": "3",
     "second": "12",
 }
+_PLURAL_WORDS = _WORDS | {"phrase": "some grapes", "name": "grapes"}
+_PLURAL_QUESTIONS = ("are_there", "where_things")
 
 
 def check_card(path: Path, dials: Iterable[Dial], pages: Sequence[Path] = ()) -> None:
@@ -93,8 +95,12 @@ def make_card(report: SkillReport, pages: Sequence[Path] = ()) -> str:
         directions=", ".join(DIRECTIONS),
         things=", ".join(load_names()),
         sections="".join(f"\n{_read_page(page)}" for page in pages),
-        questions=" ".join(f'"{wordings[0].format(**_WORDS)}"' for wordings in WORDINGS.values()),
+        questions=" ".join(f'"{_ask(kind)}"' for kind in WORDINGS),
     )
+
+
+def _ask(kind: str) -> str:
+    return WORDINGS[kind][0].format(**(_PLURAL_WORDS if kind in _PLURAL_QUESTIONS else _WORDS))
 
 
 def is_nano(model: str) -> bool:

@@ -13,7 +13,7 @@ from oryx.data.lettering import Font, own_font, text_width, wrap, write
 # Dark violet to yellow, as in "viridis": it stays readable in gray and to eyes that confuse red and green.
 _COLORS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 _INK, _FAINT, _PAPER = (25, 25, 25), (95, 95, 95), (255, 255, 255)
-_CELL_HEIGHT, _LEFT, _TOP, _BOTTOM, _GAP = 30, 74, 78, 46, 28
+_CELL_HEIGHT, _LEFT, _TOP, _BOTTOM, _GAP = 30, 74, 92, 46, 28
 _LEGEND = 92
 
 
@@ -57,7 +57,7 @@ def draw_heat_maps(
             x = left + _LEFT + cell * (column + 0.5) - text_width(text, font) / 2
             write(draw, (x, bottom), text, font, _INK)
         write(draw, (left + _LEFT, bottom + 18), column_title, font, _FAINT)
-        write(draw, (left + 12, _TOP - 16), row_title, font, _FAINT)
+        write(draw, (left + 12, _TOP - 20), row_title, font, _FAINT)
     _draw_legend(draw, panel * len(maps), font)
     return image
 

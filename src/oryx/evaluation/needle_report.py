@@ -120,9 +120,8 @@ class NeedlePage:
                 ]
             )
             tokens = max(cost.tokens_per_frame for cost in model.result.costs)
-            note = (
-                f"{tokens:g} tokens a frame at {self.test.compression}x, {self.test.trials} needles a square"
-            )
+            trials = f"{self.test.trials} trial{'s' * (self.test.trials != 1)} a square"
+            note = f"{tokens:g} tokens a frame at {self.test.compression}x; {trials}"
             maps.append(HeatMap(_short(model.model), note, shares))
         rows = [f"{depth:.3g}%" for depth in self.test.depths]
         columns = [f"{length:,}" for length in sorted(self.test.frames)]

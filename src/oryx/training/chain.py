@@ -180,18 +180,21 @@ def check_ahead(chain: Chain, done: int) -> None:
         ConfigError: data of a part is missing, or it has settings that do not exist or do not go together.
     """
     planned: dict[str, ModelPlan] = {}
+    missing: dict[str, str] = {}  # what is missing -> the first part that needs it
     for part in chain.parts[done:]:
         try:
-            missing = [source for source in look_at_data(part.recipe.data) if source.problem]
-            if missing:
-                named = (f"{source.title} ({source.problem.rstrip('.')})" for source in missing)
-                raise ConfigError(f"data is missing: {', '.join(named)}.")
+            for source in look_at_data(part.recipe.data):
+                for problem in source.problems:
+                    missing.setdefault(f"{source.title} ({problem})", part.name)
             planner = ModelPlanner(planned=planned)
             planned[os.path.normpath(part.folder)] = planner.plan(part.recipe)
         except CheckpointError:
             continue
         except ConfigError as error:
             raise ConfigError(f"part {part.name}: {error}") from None
+    if missing:
+        named = "; ".join(f"for part {part}, {what}" for what, part in missing.items())
+        raise ConfigError(f"data is missing: {named}.")
 
 
 def _sum_up(chain: Chain, console: Console) -> None:

@@ -131,7 +131,7 @@ class _Plot:
             self.line(places, smooth(curve.losses), _LINE, 2)
             if end < self.starts[-1]:
                 self.pen.line((self.x(end), top, self.x(end), bottom), fill=_BORDER, width=_SCALE)
-            self.name(curve.name, self.x(start), self.x(end))
+            self.name(curve.name, self.x(start), self.x(end), top)
         self.pen.line((left, top, left, bottom, right, bottom), fill=_INK, width=_SCALE)
         self.write((left, 16), title or "loss", "lt", size=13)
         self.write((right, _SCALE * HEIGHT - 12), "steps", "rb")
@@ -147,12 +147,17 @@ class _Plot:
         else:
             self.pen.line(points, fill=color, width=width * _SCALE, joint="curve")
 
-    def name(self, text: str, start: float, end: float) -> None:
-        """A part's name over its stretch, as much of it as fits."""
+    def name(self, text: str, start: float, end: float, top: float) -> None:
+        """A part's name over its stretch, or downwards along its border where that is too narrow."""
         font = _font(11)
-        while text and font.getlength(text) > end - start - 8:
-            text = text[:-1]
-        self.pen.text((start + 6, _SCALE * _TOP - 6), text, fill=_INK, font=font, anchor="lb")
+        if font.getlength(text) <= end - start - 8:
+            self.pen.text((start + 6, top - 6), text, fill=_INK, font=font, anchor="lb")
+            return
+        _, _, width, height = font.getbbox(text)
+        label = Image.new("L", (math.ceil(width) + 4, math.ceil(height) + 4))
+        ImageDraw.Draw(label).text((0, 0), text, fill=255, font=font)
+        label = label.rotate(-90, expand=True)
+        self.image.paste(_INK, (round(end) - label.width - 2, round(top) + 4), label)
 
     def write(self, where: tuple[float, float], text: str, anchor: str, size: int = 11) -> None:
         self.pen.text(where, text, fill=_INK, font=_font(size), anchor=anchor)

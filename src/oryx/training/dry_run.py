@@ -46,8 +46,8 @@ class DryRun:
 
     @property
     def missing(self) -> tuple[SourceState, ...]:
-        """Sources that cannot be read."""
-        return tuple(source for source in self.sources if source.problem)
+        """Sources that cannot be read, or not whole."""
+        return tuple(source for source in self.sources if source.problems)
 
 
 def dry_run(recipe: Recipe, output: str | Path, planner: ModelPlanner) -> DryRun:
@@ -107,7 +107,7 @@ def print_dry_run(result: DryRun, console: Console) -> None:
         say(console, f"What is trained ({', '.join(recipe.train)}) cannot be counted: {result.problem}")
     console.print(_data_table(result.sources))
     for source in result.missing:
-        say(console, f"missing: {source.title} ({source.problem.rstrip('.')})")
+        say(console, f"missing: {source.title} ({'; '.join(source.problems)})")
     say(console, f"steps: {_steps(result)}")
     batch = recipe.batch
     positions = batch.rows * batch.row_length * batch.gradient_accumulation
@@ -161,10 +161,11 @@ def _data_table(sources: Sequence[SourceState]) -> Table:
     table.add_column("licence", overflow="fold")
     for source in sources:
         share = "by records" if source.share is None else f"{source.share:.1%}"
-        records = "missing" if source.problem else "endless"
+        records = "missing" if source.problems else "endless"
         if source.num_records is not None:
             records = f"{source.num_records:,}"
-        table.add_row(escape(source.title), source.format, share, records, escape(source.licence))
+        title = f"{source.title}: {', '.join(source.skills)}" if source.skills else source.title
+        table.add_row(escape(title), source.format, share, records, escape(source.licence))
     return table
 
 

@@ -17,14 +17,17 @@ class SourceState:
     """One source of a recipe's data."""
 
     title: str
+    """What a sentence calls it."""
     format: str
     share: float | None
     """Of the samples; None where the number of records decides."""
     licence: str
     num_records: int | None
     """None where it cannot be read."""
-    problem: str = ""
-    """Why it cannot be read."""
+    problems: tuple[str, ...] = ()
+    """Why it cannot be read, or why some of its skills cannot; no full stops."""
+    skills: tuple[str, ...] = ()
+    """Of synthetic samples."""
 
 
 def look_at_data(data: DataSection) -> tuple[SourceState, ...]:
@@ -51,18 +54,19 @@ def _look_at(settings: SourceSettings, share: float | None) -> SourceState:
     try:
         return SourceState(settings.title, format_, share, licence, len(open_source(settings)))
     except OryxError as error:
-        return SourceState(settings.title, format_, share, licence, None, str(error))
+        return SourceState(settings.title, format_, share, licence, None, (str(error).rstrip("."),))
 
 
 def _look_at_synthetic(section: SyntheticSection, share: float) -> SourceState:
-    title = f"synthetic: {', '.join(section.skills)}"
+    lacking: dict[str, list[str]] = {}  # why samples cannot be drawn -> of which skills
     for name, given in section.skills.items():
         if name not in SKILLS:
             make_source({name: given}, seed=0)  # says which there are
         settings = {key: value for key, value in given.items() if key != "weight"}
         parse_settings(SKILLS[name][0], name, settings)
-    try:
-        make_source(section.skills, section.seed)
-    except ConfigError as error:  # the settings are right, so fonts or a store of pictures are not there
-        return SourceState(title, "drawn", share, "", None, str(error))
-    return SourceState(title, "drawn", share, "", None)
+        try:
+            make_source({name: given}, section.seed)
+        except ConfigError as error:  # the settings are right, so fonts or a store of pictures are not there
+            lacking.setdefault(str(error).rstrip("."), []).append(name)
+    problems = tuple(f"{', '.join(names)}: {reason}" for reason, names in lacking.items())
+    return SourceState("synthetic samples", "drawn", share, "", None, problems, tuple(section.skills))

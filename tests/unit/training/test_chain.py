@@ -258,6 +258,22 @@ def test_a_wrong_part_is_found_before_anything_is_trained(write_chain, tmp_path,
     assert not (tmp_path / "all").exists()
 
 
+def test_all_that_is_missing_is_told_at_once_each_for_the_first_part_that_needs_it(
+    write_chain, write_recipe, settings, silent
+):
+    chain = write_chain()
+    for name, missing in (("two", ["a"]), ("three", ["a", "b"])):
+        sources = [{"path": f"{file}.json"} for file in missing]
+        write_recipe({**settings, "model": {}, "data": {"sources": sources}}, f"{name}.yaml")
+    with pytest.raises(ConfigError) as caught:
+        train_chain(chain, console=silent)
+    said = str(caught.value)
+    assert said.startswith("data is missing: for part two, ")
+    assert said.count("a.json does not exist") == 1
+    assert "; for part three, " in said
+    assert "b.json does not exist" in said
+
+
 @pytest.mark.parametrize(
     ("key", "section", "words"),
     [
@@ -276,7 +292,7 @@ def test_what_a_later_part_cannot_do_is_found_before_anything_is_trained(
 ):
     chain = write_chain()
     write_recipe({**settings, "model": {}, key: section}, "three.yaml")
-    with pytest.raises(ConfigError, match=f"part three: .*{words}"):
+    with pytest.raises(ConfigError, match=f"part three.*{words}"):
         train_chain(chain, console=silent)
     assert not (tmp_path / "all").exists()
 

@@ -44,7 +44,7 @@ def test_it_counts_what_learns_and_says_how_much_is_read(run, recipe_file, tmp_p
     assert text.count("frozen") == 2
     assert "steps: 6\n" in text
     assert "positions a step: 2 rows of 192 x 3 = 1,152 on one process, 9,216 on 8" in text
-    assert "synthetic: words" in text
+    assert "synthetic samples: words" in text
     assert "100.0%" in text
     assert text.endswith("output: runs/x\n")
     assert result.missing == ()
@@ -82,7 +82,7 @@ def test_sources_that_are_there_are_counted_and_those_that_are_not_are_named(run
     ]
     result, text = run(*changes)
     here, gone = result.sources
-    assert (here.num_records, here.share, here.problem) == (20, 0.75, "")
+    assert (here.num_records, here.share, here.problems) == (20, 0.75, ())
     assert (gone.num_records, gone.share) == (None, 0.25)
     assert "missing: gone (none.json does not exist)" in text
     assert "steps: 2 epochs; counted when all data is there" in text
