@@ -1,4 +1,4 @@
-"""Greedy answers of vLLM are those of `generate`, in native and published layouts, alone and many at a time."""
+"""Greedy answers of vLLM are those of `generate`, in every layout, alone and many at a time."""
 
 import pytest
 import torch

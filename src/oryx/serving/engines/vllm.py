@@ -134,7 +134,7 @@ class VllmEngine:
 
 
 def _as_request(prompt: Prompt) -> dict[str, Any]:
-    """Ids with one placeholder per visual, which vLLM's processor puts the visual's own number in place of."""
+    """Ids with one place per visual, which vLLM's processor fills with as many as it has."""
     from oryx.serving.vllm.processing import PLACES
 
     ids: list[int] = []
