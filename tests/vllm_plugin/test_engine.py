@@ -45,7 +45,8 @@ def prompts():
 async def answer(engine, prompt, sampling):
     pieces = [piece async for piece in engine.generate(prompt, sampling, f"request-{next(_ids)}")]
     assert all(piece.finish_reason is None for piece in pieces[:-1])
-    return "".join(piece.text for piece in pieces), sum(p.num_tokens for p in pieces), pieces[-1].finish_reason
+    text, num_tokens = "".join(piece.text for piece in pieces), sum(piece.num_tokens for piece in pieces)
+    return text, num_tokens, pieces[-1].finish_reason
 
 
 def test_answers_are_those_of_generate(engine, prompts, loop):

@@ -126,7 +126,7 @@ class VllmEngine:
             top_k=sampling.top_k,
             repetition_penalty=sampling.repetition_penalty,
             stop=list(sampling.stop),
-            stop_token_ids=list(self._ends),
+            stop_token_ids=[] if sampling.ignore_eos else list(self._ends),
             seed=sampling.seed,
             ignore_eos=sampling.ignore_eos,
             output_kind=RequestOutputKind.DELTA,
