@@ -89,7 +89,7 @@ def test_an_answer_that_nobody_waits_for_frees_its_place(engine, prompts, loop):
         return engine.num_unfinished
 
     assert loop.run(leave()) == 0
-    assert loop.run(answer(engine, prompts[0], Sampling()))[0]
+    assert loop.run(answer(engine, prompts[1], Sampling()))[0]
 
 
 def test_what_does_not_fit_is_refused(prompts, loop, engine):
