@@ -4,6 +4,7 @@ import pytest
 import torch
 from factories import make_config, make_model, make_tokenizer
 from mixed_requests import EXAMPLES, MAX_TOKENS, mixed_requests
+from vllm_requests import as_request, greedy, opened
 
 import oryx
 from oryx.checkpoints.convert import convert
@@ -49,35 +50,14 @@ def wanted(folder):
 
 
 @pytest.fixture(scope="module")
-def llm(folder):
-    from vllm import LLM
-
-    llm = LLM(str(folder), dtype="float32", enforce_eager=True, max_model_len=4096, max_num_seqs=16)
-    yield llm
-    del llm
+def llm(folder, settings):
+    with opened(folder, **settings) as llm:
+        yield llm
 
 
 @pytest.fixture(scope="module")
 def processor(folder):
     return load_processor(folder)
-
-
-def as_request(processor, messages):
-    """A chat template's text, and the visuals by modality, as vLLM's own server puts them."""
-    request = {"prompt": processor.apply_chat_template(messages, add_generation_prompt=True)}
-    data = {}
-    for part in messages[0]["content"]:
-        if part["type"] != "text":
-            data.setdefault("image" if part["type"] == "image" else "video", []).append(part)
-    if data:
-        request["multi_modal_data"] = data
-    return request
-
-
-def greedy():
-    from vllm import SamplingParams
-
-    return SamplingParams(temperature=0, max_tokens=MAX_TOKENS)
 
 
 @pytest.mark.parametrize("at_a_time", [1, 16])
