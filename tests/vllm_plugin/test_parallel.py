@@ -75,3 +75,14 @@ def test_an_adapter_on_the_language_model(nano, settings, tmp_path):
     with opened(resolve_folder("nano"), **settings, enable_lora=True, max_lora_rank=8) as llm:
         assert on_vllm(llm, processor, requests, lora_request=adapter) == adapted
         assert on_vllm(llm, processor, requests) == plain
+
+
+def test_prompts_longer_than_a_step_takes(nano, settings, video):
+    """A video's tokens are encoded once and prefilled over several steps."""
+    parts = [
+        {"type": "video", "video": video, "compression": 1},
+        {"type": "text", "text": "What comes last?"},
+    ]
+    requests = [parts, *mixed_requests(10)]
+    with opened(resolve_folder("nano"), **settings, max_num_batched_tokens=128) as llm:
+        assert on_vllm(llm, nano[1], requests) == generate(*nano, requests)
