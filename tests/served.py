@@ -7,13 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 START_SECONDS = 180
 
@@ -39,17 +40,18 @@ def served(*options: str) -> Iterator[Server]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "oryx", "serve", "--port", str(port), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        _await_health(process, f"http://127.0.0.1:{port}/health")
-        yield Server(f"http://127.0.0.1:{port}/v1", process)
-    finally:
-        process.send_signal(signal.SIGTERM)
+    with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would fill up and stop the server
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
         try:
-            process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+            _await_health(process, f"http://127.0.0.1:{port}/health", log)
+            yield Server(f"http://127.0.0.1:{port}/v1", process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
 
 
 def as_openai(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,11 +94,12 @@ def _data_url(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _await_health(process: subprocess.Popen, address: str) -> None:
+def _await_health(process: subprocess.Popen, address: str, log: IO[str]) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended: {process.communicate()[1][-2000:]}")
+            log.seek(0)
+            raise RuntimeError(f"the server ended: {log.read()[-2000:]}")
         try:
             with urllib.request.urlopen(address, timeout=2):
                 return
