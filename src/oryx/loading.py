@@ -240,6 +240,20 @@ def generation_config(processor: OryxProcessor) -> GenerationConfig:
     )
 
 
+def end_token_ids(folder: Path) -> tuple[int, ...]:
+    """Tokens that end an answer of the model in a folder, as `generate` knows them, without its weights.
+
+    Raises:
+        CheckpointError: the folder has no readable config or processor.
+    """
+    file = folder / "generation_config.json"
+    is_native = read_json(folder / "config.json").get("model_type") == OryxConfig.model_type
+    ends = read_json(file).get("eos_token_id") if is_native and file.is_file() else None
+    if ends is None:
+        ends = load_processor(folder).tokenizer.eos_token_id
+    return tuple(ends) if isinstance(ends, list) else (ends,)
+
+
 def resolve_folder(name: str | Path) -> Path:
     """The local folder of "nano", a folder, or a hub id (fetched into the hub's cache).
 

@@ -26,11 +26,11 @@ from oryx.config import OryxConfig, OryxVisionConfig
 from oryx.errors import AlignmentError, ConfigError, raise_mismatch
 from oryx.model.cache_name import CACHE, CACHE_NAMES
 from oryx.model.compressor import DynamicCompressor, is_distributed
-from oryx.model.layout import span_index
 from oryx.model.loss import IGNORE_INDEX, cross_entropy, supervised_outputs
 from oryx.model.projector import Projector
 from oryx.model.sampling import PaddedVocabulary
 from oryx.model.vision import OryxVisionModel
+from oryx.model.visual_encoder import VisualEncoder
 
 if TYPE_CHECKING:
     GenerationMixin: Any  # its methods type `self` as a protocol of their own
@@ -40,7 +40,7 @@ else:
 VISUAL_KEYS = ("patches", "grids", "compressions", "visual_lengths", "visual_kinds")
 
 
-class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
+class OryxForConditionalGeneration(VisualEncoder, PreTrainedModel, GenerationMixin):
     """OryxViT, dynamic compressor, projector and a causal LM that keeps its own head and logit rules."""
 
     config_class = OryxConfig
@@ -106,41 +106,6 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         self.language_model.set_output_embeddings(new_embeddings)
-
-    def encode_views(self, patches: Tensor, grids: Tensor, compressions: Tensor) -> Tensor:
-        """Tower, compressor and projector: (P, C) uint8 -> (V, E), view by view, row by row.
-
-        `grids` (G, 2) in patches, `compressions` (G,). Long videos call this chunk by chunk.
-        """
-        sizes = grids.tolist()
-        features_PD = self.vision_tower(patches.to(self.device), sizes)
-        return self.projector(self.compressor(features_PD, sizes, compressions.tolist()))
-
-    def arrange_visuals(
-        self,
-        tokens_VE: Tensor,
-        grids: Tensor,
-        compressions: Tensor,
-        visual_lengths: Tensor,
-        visual_kinds: Tensor,
-    ) -> tuple[Tensor, list[int]]:
-        """Tokens of all views -> embeddings (S, E) of all visual positions, and how many each has."""
-        index_S, spans = span_index(
-            grids.tolist(), compressions.tolist(), visual_lengths.tolist(), visual_kinds.tolist()
-        )
-        return self.projector.arrange(tokens_VE, index_S), spans
-
-    def get_visual_embeds(
-        self,
-        patches: Tensor,
-        grids: Tensor,
-        compressions: Tensor,
-        visual_lengths: Tensor,
-        visual_kinds: Tensor,
-    ) -> tuple[Tensor, list[int]]:
-        """All visuals of a batch in one packed pass: embeddings (S, E), and positions of each visual (N,)."""
-        tokens_VE = self.encode_views(patches, grids, compressions)
-        return self.arrange_visuals(tokens_VE, grids, compressions, visual_lengths, visual_kinds)
 
     def fuse(self, input_ids: Tensor, visual_embeds: Tensor | None, spans: list[int] | None = None) -> Tensor:
         """Text embeddings (B, T, E) with `visual_embeds` (S, E) at the placeholders.
@@ -331,7 +296,7 @@ class OryxForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return self.config.image_token_id
 
 
-def all_given(visuals: tuple[Tensor | None, ...]) -> dict[str, Tensor]:
+def all_given(visuals: tuple[Tensor | None, ...]) -> dict[str, Any]:
     """The tensors of `VISUAL_KEYS` by name.
 
     Raises:

@@ -109,7 +109,7 @@ class OryxProcessor(ProcessorMixin):
             AlignmentError: more or fewer `<image>` than visuals.
             ConfigError, MediaError: a dial or a source that cannot be.
         """
-        dials = self._check_dials(dials)
+        dials = self.check_dials(dials)
         if not conversations:
             raise ConfigError("a conversation needs at least one turn.")
         if isinstance(conversations[0], Mapping):
@@ -154,11 +154,11 @@ class OryxProcessor(ProcessorMixin):
     ) -> int:
         """Positions of a conversation besides those of its visuals and their notes."""
         turns = chat.read_conversation(conversation, num_visuals)
-        return self._count_text(turns, num_visuals, self._encoder(prompt_style or self.prompt_style))
+        return self._count_text(turns, num_visuals, self.chat_encoder(prompt_style))
 
     def count_note(self, note: str) -> int:
         """Positions of a visual's note, on lines of its own."""
-        return len(self._encoder(self.prompt_style).text_ids("\n" + note))
+        return len(self.chat_encoder().text_ids("\n" + note))
 
     # -- prompts -----------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class OryxProcessor(ProcessorMixin):
 
         Returns: what `encode_conversation` does, without labels.
         """
-        dials = self._check_dials(dials)
+        dials = self.check_dials(dials)
         if text is None:
             raise ConfigError(f"text is missing: a prompt with one {chat.IMAGE_MARKER} for each picture.")
         texts = [text] if isinstance(text, str) else list(text)
@@ -242,7 +242,7 @@ class OryxProcessor(ProcessorMixin):
         padding, padding_side = arguments.pop("padding", padding), arguments.pop("padding_side", padding_side)
         prompt_style = arguments.pop("prompt_style", prompt_style)
         budget = arguments.pop("budget", budget)
-        dials = self._check_dials(arguments)
+        dials = self.check_dials(arguments)
         if not conversation:
             raise ConfigError("a conversation needs at least one message.")
         is_batch = not isinstance(conversation[0], Mapping)
@@ -262,6 +262,43 @@ class OryxProcessor(ProcessorMixin):
         if return_dict:
             return batch
         return batch["input_ids"] if is_batch or return_tensors is not None else batch["input_ids"][0]
+
+    # -- for engines that go from messages to ids by steps of their own --------------------------------
+
+    def chat_encoder(self, prompt_style: PromptStyle | None = None) -> ChatEncoder:
+        """Turns to ids, in a style of prompts; None for the processor's own."""
+        style = prompt_style or self.prompt_style
+        if style not in self._encoders:
+            self._encoders[style] = ChatEncoder(self.tokenizer, self.image_token_id, style)
+        return self._encoders[style]
+
+    def encode_visual(self, visual: Any) -> EncodedVisual:
+        """Patches of a visual dict, its own budget and focus spent; one that is encoded already is itself.
+
+        Raises:
+            ConfigError, MediaError: a dial or a source that cannot be.
+        """
+        return encode_visual(self.planner.spend([visual])[0], self.rule)
+
+    def check_dials(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The dials among keyword arguments, those that are None left out.
+
+        Raises:
+            ConfigError: an argument that means something to nobody here.
+        """
+        dials: dict[str, Any] = {}
+        for name, value in arguments.items():
+            if name == "num_frames":  # transformers' word for it
+                dials.setdefault("max_frames", value)
+            elif name in DIALS:
+                dials[name] = value
+            elif name not in _IGNORED:
+                close = get_close_matches(name, DIALS, n=1)
+                hint = f"did you mean {close[0]!r}" if close else f"the dials are {', '.join(DIALS)}"
+                raise ConfigError(f"the processor takes no argument {name!r}; {hint}.")
+            elif value not in _IGNORED[name]:
+                raise ConfigError(f"the processor does not support {name}={value!r}.")
+        return {name: value for name, value in dials.items() if value is not None}
 
     # -- what transformers asks of a processor -----------------------------------------------------
 
@@ -305,7 +342,7 @@ class OryxProcessor(ProcessorMixin):
         add_system_prompt: bool = True,
     ) -> EncodedSample:
         chat.check_supervise(supervise)
-        encoder = self._encoder(prompt_style or self.prompt_style)
+        encoder = self.chat_encoder(prompt_style)
         if budget is not None:
             num_text = self._count_text(turns, len(visuals), encoder, add_system_prompt)
             visuals = self.planner.spend(visuals, budget, num_text, count_note=self.count_note)
@@ -328,7 +365,7 @@ class OryxProcessor(ProcessorMixin):
 
     def _encode_visual(self, visual: Any, index: int, num_visuals: int) -> EncodedVisual:
         try:
-            return encode_visual(self.planner.spend([visual])[0], self.rule)
+            return self.encode_visual(visual)
         except (ConfigError, MediaError) as error:
             if num_visuals == 1:
                 raise
@@ -345,11 +382,6 @@ class OryxProcessor(ProcessorMixin):
                 target = start + token_offset(visual.kind, visual.views, mark.view, mark.y, mark.x) + 1
                 if text.labels[target] == chat.IGNORED:
                     text.labels[target] = ids[0]
-
-    def _encoder(self, style: PromptStyle) -> ChatEncoder:
-        if style not in self._encoders:
-            self._encoders[style] = ChatEncoder(self.tokenizer, self.image_token_id, style)
-        return self._encoders[style]
 
     def _collate(
         self,
@@ -375,22 +407,6 @@ class OryxProcessor(ProcessorMixin):
                 lists["attention_mask"] = [[1] * len(sample) for sample in samples]
             batch |= lists
         return BatchFeature(batch)
-
-    def _check_dials(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The dials among keyword arguments; whatever else means something to nobody here is refused."""
-        dials: dict[str, Any] = {}
-        for name, value in arguments.items():
-            if name == "num_frames":  # transformers' word for it
-                dials.setdefault("max_frames", value)
-            elif name in DIALS:
-                dials[name] = value
-            elif name not in _IGNORED:
-                close = get_close_matches(name, DIALS, n=1)
-                hint = f"did you mean {close[0]!r}" if close else f"the dials are {', '.join(DIALS)}"
-                raise ConfigError(f"the processor takes no argument {name!r}; {hint}.")
-            elif value not in _IGNORED[name]:
-                raise ConfigError(f"the processor does not support {name}={value!r}.")
-        return {name: value for name, value in dials.items() if value is not None}
 
     @property
     def _pad_id(self) -> int:

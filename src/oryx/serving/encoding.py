@@ -12,8 +12,8 @@ class EncodingJob:
     """One request as the processor takes it."""
 
     messages: tuple[Mapping[str, Any], ...]
-    """Chat messages of `OryxProcessor.apply_chat_template`. The source of every visual is bytes, or a path that
-    the server has opened to its clients; never an address."""
+    """Chat messages of `OryxProcessor.apply_chat_template`. The source of every visual is bytes, or a path
+    that the server has opened to its clients; never an address."""
     dials: Mapping[str, Any] = field(default_factory=dict)
     """For visuals that do not set them: `compression`, `max_frames`, `fps`, `max_pixels`, `focus`, ..."""
     budget: Any = None

@@ -1,7 +1,7 @@
 """What an engine takes and gives, whichever runs the language model.
 
-A request is encoded once, in a worker process: its media are decoded, resized and cut into patches, and its text
-becomes ids. From there on every engine sees the same `Prompt`, so the dial means the same everywhere.
+A request is encoded once, in a worker process: its media are decoded, resized and cut into patches, and its
+text becomes ids. From there on every engine sees the same `Prompt`, so the dial means the same everywhere.
 """
 
 from __future__ import annotations

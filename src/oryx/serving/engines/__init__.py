@@ -1,1 +1,1 @@
-"""What runs the language model behind the server, by `oryx.serving.engine.Engine`."""
+"""Engines of the server: each runs the language model for many requests at a time."""

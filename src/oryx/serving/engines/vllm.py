@@ -1,0 +1,172 @@
+"""vLLM as an engine of the server: requests go in as ids and patches that a worker has made."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import torch
+
+from oryx.errors import ConfigError
+from oryx.loading import end_token_ids, resolve_folder
+from oryx.processing.collate import EncodedSample
+from oryx.processing.geometry import View
+from oryx.processing.visuals import EncodedVisual
+from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling
+
+CPU_CACHE_GIB = 2
+"""Of keys and values, where the user has not said how many (`VLLM_CPU_KVCACHE_SPACE`)."""
+
+
+class VllmEngine:
+    """vLLM in processes of its own.
+
+    Args:
+        model: "nano", a folder or a hub id, native or published.
+        dtype: as vLLM names them; "auto" is the checkpoint's, on a CPU that lacks bfloat16 units float32.
+        max_positions: of a prompt and its answer together; None for what the model was made for.
+        max_requests: that run at the same time.
+        arguments: further ones of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`.
+    """
+
+    name = "vllm"
+
+    def __init__(
+        self,
+        model: str = "nano",
+        dtype: str = "auto",
+        max_positions: int | None = None,
+        max_requests: int = 16,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._folder = resolve_folder(model)
+        self._arguments = {
+            "model": str(self._folder),
+            "served_model_name": model,
+            "dtype": dtype,
+            "max_model_len": max_positions,
+            "max_num_seqs": max_requests,
+            **(arguments or {}),
+        }
+        self._ends = end_token_ids(self._folder)
+        self._llm: Any = None
+        self.max_positions = max_positions or 0
+
+    async def start(self) -> None:
+        """Load the model in vLLM's processes.
+
+        Raises:
+            ConfigError: an argument that vLLM does not know or cannot have.
+        """
+        self._llm = await asyncio.to_thread(self._load)
+        self.max_positions = self._llm.model_config.max_model_len
+
+    def _load(self) -> Any:
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        arguments = dict(self._arguments)
+        if not torch.cuda.is_available():
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(CPU_CACHE_GIB))
+            arguments.setdefault("enforce_eager", True)  # compiling takes minutes there
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        try:
+            return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"vLLM cannot be started so: {' '.join(str(error).split())}") from None
+
+    async def stop(self) -> None:
+        """End vLLM's processes; requests that still run end in `EngineStopped`."""
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            await asyncio.to_thread(llm.shutdown)
+
+    @property
+    def num_unfinished(self) -> int:
+        """Requests that run or wait."""
+        return 0 if self._llm is None else self._llm.output_processor.get_num_unfinished_requests()
+
+    async def generate(self, prompt: Prompt, sampling: Sampling, request_id: str) -> AsyncIterator[Piece]:
+        """See `Engine.generate`."""
+        if self._llm is None:
+            raise EngineStopped("the engine is not running.")
+        if len(prompt) + 1 > self.max_positions:
+            raise ConfigError(
+                f"the prompt has {len(prompt):,} positions and the model room for {self.max_positions:,}, "
+                "answer included; use a higher compression, fewer frames or a budget."
+            )
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        outputs = self._llm.generate(_as_request(prompt), self._parameters(prompt, sampling), request_id)
+        try:
+            async for output in outputs:
+                (answer,) = output.outputs
+                reason = answer.finish_reason
+                if reason not in (None, "stop", "length"):
+                    raise EngineStopped(f"vLLM ended the answer ({reason}).")
+                if answer.token_ids or reason:
+                    yield Piece(answer.text, len(answer.token_ids), reason)
+        except (EngineDeadError, EngineGenerateError) as error:
+            raise EngineStopped(str(error) or "vLLM has died.") from None
+        except ValueError as error:
+            raise ConfigError(" ".join(str(error).split())) from None
+        finally:
+            await outputs.aclose()
+
+    def _parameters(self, prompt: Prompt, sampling: Sampling) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        return SamplingParams(
+            max_tokens=min(sampling.max_tokens, self.max_positions - len(prompt)),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            repetition_penalty=sampling.repetition_penalty,
+            stop=list(sampling.stop),
+            stop_token_ids=[] if sampling.ignore_eos else list(self._ends),
+            seed=sampling.seed,
+            ignore_eos=sampling.ignore_eos,
+            output_kind=RequestOutputKind.DELTA,
+        )
+
+
+def _as_request(prompt: Prompt) -> dict[str, Any]:
+    """Ids with one place per visual, which vLLM's processor fills with as many as it has."""
+    from oryx.serving.vllm.processing import PLACES
+
+    ids: list[int] = []
+    places: list[int] = []
+    end = 0
+    sample = prompt.sample
+    for start, stop in sample.spans:
+        ids += sample.ids[end:start].tolist()
+        places.append(len(ids))
+        ids.append(0)
+        end = stop
+    request: dict[str, Any] = {"prompt_token_ids": ids + sample.ids[end:].tolist()}
+    if places:
+        request["multi_modal_data"] = {"image": _visuals(sample)}
+        request["multi_modal_uuids"] = {"image": list(prompt.keys)}
+        request["mm_processor_kwargs"] = {PLACES: places}
+    return request
+
+
+def _visuals(sample: EncodedSample) -> list[EncodedVisual]:
+    """The visuals of a sample, each with its own patches."""
+    assert sample.patches is not None
+    side = round((sample.patches.shape[1] / 3) ** 0.5)
+    visuals = []
+    view = patch = 0
+    for num_views, kind in zip(sample.visual_lengths.tolist(), sample.visual_kinds.tolist()):
+        own = slice(view, view + num_views)
+        views = tuple(
+            View(rows * side, columns * side, (rows, columns), ratio)
+            for (rows, columns), ratio in zip(sample.grids[own].tolist(), sample.compressions[own].tolist())
+        )
+        num_patches = sum(one.num_patches for one in views)
+        visuals.append(EncodedVisual(kind, views, sample.patches[patch : patch + num_patches]))
+        view, patch = view + num_views, patch + num_patches
+    return visuals

@@ -1,0 +1,193 @@
+"""From a request of vLLM's to patches and placeholders, by the processor that `generate` uses.
+
+A prompt comes in one of two ways. As text that a chat template wrote, with `<image>` and `<video>` in it: it
+is read back and encoded as `generate` encodes it. Or as ids that this package encoded (`PLACES` says where
+the visuals stand): they are taken as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import BatchFeature
+from vllm.multimodal.inputs import MultiModalFieldConfig
+from vllm.multimodal.processing import (
+    BaseDummyInputsBuilder,
+    BaseMultiModalProcessor,
+    BaseProcessingInfo,
+    PromptReplacement,
+    PromptUpdateDetails,
+)
+from vllm.multimodal.processing.inputs import ProcessorInputs
+
+from oryx.errors import ConfigError, OryxError
+from oryx.loading import load_processor, resolve_folder
+from oryx.processing import chat
+from oryx.processing.geometry import VIDEO, frame_view
+from oryx.processing.processor import OryxProcessor
+from oryx.processing.visuals import EncodedVisual, with_dials
+from oryx.serving.vllm.items import MODALITIES, Visual, VisualParser
+from oryx.serving.vllm.prompt import TARGETS, Prompt, check_places
+
+PLACES = "visual_places"
+"""Among `mm_processor_kwargs`: see `Prompt`."""
+FIELDS = ("patches", "grids", "compressions", "kind", "num_tokens", "note")
+"""Of each visual, after its modality's name and "_": what `_tensors` makes."""
+
+
+class OryxProcessingInfo(BaseProcessingInfo):
+    """What vLLM asks about the model's inputs."""
+
+    @cached_property
+    def processor(self) -> OryxProcessor:
+        """The checkpoint's processor; vLLM's own way to load one knows no published layouts."""
+        return load_processor(resolve_folder(self.ctx.model_config.model))
+
+    def get_hf_processor(self, **kwargs: object) -> OryxProcessor:
+        return self.processor
+
+    def get_data_parser(self) -> VisualParser:
+        return VisualParser(expected_hidden_size=self._get_expected_hidden_size())
+
+    def get_supported_mm_processor_kwargs(self) -> dict[str, set[str]]:
+        return {}
+
+    def get_supported_mm_limits(self) -> Mapping[str, int | None]:
+        return dict.fromkeys(MODALITIES)
+
+    def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:
+        """A visual may fill the whole context: how much of it, each request decides."""
+        return dict.fromkeys((name for name in MODALITIES if mm_counts.get(name)), seq_len)
+
+
+class OryxDummyInputs(BaseDummyInputsBuilder[OryxProcessingInfo]):
+    """The largest inputs, by which vLLM measures how much memory the model takes."""
+
+    def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
+        return chat.IMAGE_MARKER * mm_counts.get("image", 0) + chat.VIDEO_MARKER * mm_counts.get("video", 0)
+
+    def get_dummy_mm_data(
+        self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Mapping[str, Any]
+    ) -> dict[str, list[Visual]]:
+        """Videos of a few frames: the tower takes views in chunks, so more of them need no more memory."""
+        rule = self.info.processor.rule
+        view = frame_view(1024, 1024, rule, 16)
+        num_frames = max(1, min(8, (seq_len - 2) // (view.num_tokens + 1)))
+        patches = np.zeros((view.num_patches * num_frames, 3 * rule.patch_size**2), dtype=np.uint8)
+        dummy = EncodedVisual(VIDEO, (view,) * num_frames, patches)
+        return {name: [dummy] * mm_counts.get(name, 0) for name in MODALITIES}
+
+
+@dataclass
+class _Place(PromptUpdateDetails):
+    """The tokens of a visual, and the lines about it that the prompt needs."""
+
+    note: str = ""
+
+
+class OryxMultiModalProcessor(BaseMultiModalProcessor[OryxProcessingInfo]):
+    """vLLM's steps, with every decision left to `OryxProcessor`."""
+
+    def apply(self, inputs: ProcessorInputs, timing_ctx: Any) -> Any:
+        """Ids with placeholders, patches, and where they go.
+
+        Raises:
+            ValueError: whatever is wrong with the request, in one sentence, which vLLM hands to the client.
+        """
+        try:
+            return super().apply(self._with_own_dials(inputs), timing_ctx)
+        except OryxError as error:
+            raise ValueError(str(error)) from None
+
+    def _with_own_dials(self, inputs: ProcessorInputs) -> ProcessorInputs:
+        """The same request, all of its dials given to its visuals.
+
+        From then on a visual's tokens depend on nothing but itself, and may be cached by themselves.
+        """
+        processor = self.info.processor
+        kwargs = self.info.ctx.get_merged_mm_kwargs(inputs.hf_processor_mm_kwargs)
+        places, style = check_places(kwargs.pop(PLACES, None)), kwargs.pop("prompt_style", None)
+        budget, is_views = kwargs.pop("budget", None), kwargs.pop("views", False)
+        dials = processor.check_dials(kwargs)
+        visuals: dict[str, list[Any]] = {}
+        for name, items in inputs.mm_data_items.items():
+            own = [_as_views(visual) for visual in items.get_all()] if is_views else items.get_all()
+            visuals[name] = [visual and with_dials(visual, dials) for visual in own]
+        prompt = Prompt(processor, inputs.prompt, inputs.mm_data_items.get_all_counts(), places, style)
+        if budget is not None:
+            in_order = [visuals[name][index] for name, index in prompt.order]
+            count = processor.count_note
+            spent = processor.planner.spend(in_order, budget, prompt.num_text_ids, count_note=count)
+            for (name, index), visual in zip(prompt.order, spent, strict=True):
+                visuals[name][index] = visual
+        items = self.info.parse_mm_data(visuals, validate=False)
+        return replace(inputs, prompt=prompt, mm_data_items=items, hf_processor_mm_kwargs={})
+
+    def _apply_hf_processor_main(self, mm_items: Any, hf_kwargs: Mapping[str, object]) -> BatchFeature:
+        fields: dict[str, list[torch.Tensor]] = {}
+        for name, items in mm_items.items():
+            for visual in items.get_all():
+                encoded = self.info.processor.encode_visual(visual)
+                for key, value in _tensors(encoded).items():
+                    fields.setdefault(f"{name}_{key}", []).append(value)
+        return BatchFeature(fields)
+
+    def _get_mm_fields_config(
+        self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
+    ) -> Mapping[str, MultiModalFieldConfig]:
+        return {
+            f"{name}_{key}": MultiModalFieldConfig.batched(name, keep_on_cpu=key != "patches")
+            for name in MODALITIES
+            for key in FIELDS
+        }
+
+    def _get_prompt_updates(
+        self, mm_items: Any, hf_processor_mm_kwargs: Mapping[str, object], out_mm_kwargs: Any
+    ) -> Sequence[PromptReplacement]:
+        def place(name: str, index: int) -> _Place:
+            fields = {key: out_mm_kwargs[name][index][f"{name}_{key}"].data for key in FIELDS}
+            num_tokens = int(fields["num_tokens"])
+            note = bytes(fields["note"].tolist()).decode()
+            return _Place([self.info.processor.image_token_id] * num_tokens, note=note)
+
+        return [
+            PromptReplacement(name, [TARGETS[name]], lambda index, name=name: place(name, index))
+            for name in mm_items
+        ]
+
+    def _apply_prompt_updates(self, token_ids: list[int], mm_prompt_updates: Any) -> Any:
+        assert isinstance(token_ids, Prompt)
+        notes = {
+            name: [updates[0].content.note for updates in own] for name, own in mm_prompt_updates.items()
+        }
+        return super()._apply_prompt_updates(token_ids.with_targets(notes), mm_prompt_updates)
+
+
+def _tensors(visual: EncodedVisual) -> dict[str, torch.Tensor]:
+    """A visual as vLLM's processes pass it on: (P, C) uint8, (G, 2), (G,), (), () int64, and bytes."""
+    if visual.patches is None:
+        raise ConfigError("a visual without patches cannot be served.")
+    return {
+        "patches": torch.from_numpy(visual.patches),
+        "grids": torch.tensor([view.grid for view in visual.views]),
+        "compressions": torch.tensor([view.compression for view in visual.views]),
+        "kind": torch.tensor(visual.kind),
+        "num_tokens": torch.tensor(visual.num_tokens),
+        "note": torch.tensor(list(visual.note.encode()), dtype=torch.uint8),
+    }
+
+
+def _as_views(visual: Any) -> Any:
+    """Frames as views of one scene."""
+    frames = visual.get("video") if isinstance(visual, Mapping) else None
+    if not isinstance(frames, list | np.ndarray):
+        raise ConfigError("views are the frames of a video item: give all pictures of the scene as one.")
+    pictures = [Image.fromarray(frame) if isinstance(frame, np.ndarray) else frame for frame in frames]
+    kept = {key: value for key, value in visual.items() if key != "video"}
+    return {**kept, "type": "views", "views": pictures}

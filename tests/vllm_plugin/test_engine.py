@@ -1,0 +1,110 @@
+"""vLLM as an engine of the server gives the answers of `generate`, piece by piece."""
+
+import asyncio
+import itertools
+from contextlib import aclosing
+
+import pytest
+import torch
+from mixed_requests import MAX_TOKENS, mixed_requests
+
+import oryx
+from oryx.errors import ConfigError
+from oryx.serving.engine import EngineStopped, Prompt, Sampling
+from oryx.serving.engines.vllm import VllmEngine
+
+NUM = 30
+_ids = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def loop():
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def engine(loop):
+    engine = VllmEngine("nano", dtype="float32", max_positions=4096, max_requests=16)
+    loop.run(engine.start())
+    yield engine
+    loop.run(engine.stop())
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    _, processor = oryx.load("nano")
+    made = []
+    for parts in mixed_requests(NUM):
+        sample = processor.encode_messages([{"role": "user", "content": parts}])
+        keys = tuple(f"{len(made)}-{index}" for index in range(len(sample.spans)))
+        made.append(Prompt(sample, keys, sum(stop - start for start, stop in sample.spans)))
+    return made
+
+
+async def answer(engine, prompt, sampling):
+    pieces = [piece async for piece in engine.generate(prompt, sampling, f"request-{next(_ids)}")]
+    assert all(piece.finish_reason is None for piece in pieces[:-1])
+    text, num_tokens = "".join(piece.text for piece in pieces), sum(piece.num_tokens for piece in pieces)
+    return text, num_tokens, pieces[-1].finish_reason
+
+
+def test_answers_are_those_of_generate(engine, prompts, loop):
+    model, processor = oryx.load("nano", dtype="float32")
+    sampling = Sampling(max_tokens=MAX_TOKENS)
+
+    async def ask_all():
+        return await asyncio.gather(*(answer(engine, prompt, sampling) for prompt in prompts))
+
+    for (text, num_tokens, reason), parts in zip(loop.run(ask_all()), mixed_requests(NUM), strict=True):
+        messages = [{"role": "user", "content": parts}]
+        inputs = processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True
+        )
+        with torch.no_grad():
+            ids = model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False)
+        ids = ids[0, inputs["input_ids"].shape[1] :]
+        assert text == processor.tokenizer.decode(ids, skip_special_tokens=True)
+        assert num_tokens == len(ids)
+        assert reason == ("stop" if num_tokens < MAX_TOKENS else "length")
+
+
+def test_an_answer_goes_on_after_its_end_if_told_so(engine, prompts, loop):
+    _, num_tokens, reason = loop.run(answer(engine, prompts[1], Sampling(max_tokens=64, ignore_eos=True)))
+    assert (num_tokens, reason) == (64, "length")
+
+
+def test_a_stop_text_ends_the_answer_and_is_not_part_of_it(engine, prompts, loop):
+    text, _, _ = loop.run(answer(engine, prompts[1], Sampling()))
+    stop = text[2:4]
+    cut, _, reason = loop.run(answer(engine, prompts[1], Sampling(stop=(stop,))))
+    assert (cut, reason) == (text[: text.index(stop)], "stop")
+
+
+def test_an_answer_that_nobody_waits_for_frees_its_place(engine, prompts, loop):
+    async def leave():
+        endless = Sampling(max_tokens=3000, ignore_eos=True)
+        async with aclosing(engine.generate(prompts[0], endless, "left")) as pieces:
+            await anext(pieces)
+        return engine.num_unfinished
+
+    assert loop.run(leave()) == 0
+    assert loop.run(answer(engine, prompts[1], Sampling()))[0]
+
+
+def test_what_does_not_fit_is_refused(prompts, loop, engine):
+    small = VllmEngine("nano", max_positions=16)
+    with pytest.raises(EngineStopped):
+        loop.run(answer(small, prompts[1], Sampling()))
+    tight = engine.max_positions
+    engine.max_positions = len(prompts[1])
+    try:
+        with pytest.raises(ConfigError, match="positions"):
+            loop.run(answer(engine, prompts[1], Sampling()))
+    finally:
+        engine.max_positions = tight
+
+
+def test_a_wrong_argument_is_one_sentence(loop):
+    with pytest.raises(ConfigError, match="no_such_argument"):
+        loop.run(VllmEngine("nano", arguments={"no_such_argument": 1}).start())

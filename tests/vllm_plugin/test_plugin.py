@@ -1,0 +1,175 @@
+"""Greedy answers of vLLM are those of `generate`, in every layout, alone and many at a time."""
+
+import pytest
+import torch
+from factories import make_config, make_model, make_tokenizer
+from mixed_requests import EXAMPLES, MAX_TOKENS, mixed_requests
+
+import oryx
+from oryx.checkpoints.convert import convert
+from oryx.loading import load_processor, resolve_folder
+from oryx.processing.processor import OryxProcessor
+
+
+@pytest.fixture(scope="module", params=["nano", "oryx_qwen", "oryx_llama"])
+def folder(request, tmp_path_factory):
+    """nano as it is shipped, and the two published layouts over random weights."""
+    if request.param == "nano":
+        return resolve_folder("nano")
+    native, published = (tmp_path_factory.mktemp(request.param) / name for name in ("native", "published"))
+    processor = OryxProcessor(make_tokenizer())
+    config = make_config(
+        {"oryx_qwen": "qwen2", "oryx_llama": "llama"}[request.param],
+        vision={"patch_size": 16, "position_grid_size": 16},
+        hidden_size=64,  # vLLM's attention on a CPU has heads of 32 numbers or more
+        num_attention_heads=2,
+        num_key_value_heads=1,
+    )
+    config.image_token_id = processor.image_token_id
+    make_model(config).save_pretrained(native)
+    processor.save_pretrained(native)
+    return convert(native, published)
+
+
+@pytest.fixture(scope="module")
+def wanted(folder):
+    """(messages, ids of the prompt, ids of the answer) of each request, by `generate` alone."""
+    model, processor = oryx.load(folder, dtype="float32")
+    answers = []
+    for parts in mixed_requests(100):
+        messages = [{"role": "user", "content": parts}]
+        inputs = processor.apply_chat_template(
+            messages, add_generation_prompt=True, tokenize=True, return_dict=True
+        )
+        with torch.no_grad():
+            ids = model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False)
+        num_prompt = inputs["input_ids"].shape[1]
+        answers.append((messages, ids[0, :num_prompt].tolist(), ids[0, num_prompt:].tolist()))
+    return answers
+
+
+@pytest.fixture(scope="module")
+def llm(folder):
+    from vllm import LLM
+
+    llm = LLM(str(folder), dtype="float32", enforce_eager=True, max_model_len=4096, max_num_seqs=16)
+    yield llm
+    del llm
+
+
+@pytest.fixture(scope="module")
+def processor(folder):
+    return load_processor(folder)
+
+
+def as_request(processor, messages):
+    """A chat template's text, and the visuals by modality, as vLLM's own server puts them."""
+    request = {"prompt": processor.apply_chat_template(messages, add_generation_prompt=True)}
+    data = {}
+    for part in messages[0]["content"]:
+        if part["type"] != "text":
+            data.setdefault("image" if part["type"] == "image" else "video", []).append(part)
+    if data:
+        request["multi_modal_data"] = data
+    return request
+
+
+def greedy():
+    from vllm import SamplingParams
+
+    return SamplingParams(temperature=0, max_tokens=MAX_TOKENS)
+
+
+@pytest.mark.parametrize("at_a_time", [1, 16])
+def test_answers_are_those_of_generate(llm, processor, wanted, at_a_time):
+    llm.reset_prefix_cache()
+    requests = [as_request(processor, messages) for messages, _, _ in wanted]
+    groups = [requests[start : start + at_a_time] for start in range(0, len(requests), at_a_time)]
+    outputs = [out for group in groups for out in llm.generate(group, greedy(), use_tqdm=False)]
+    for output, (messages, prompt, answer) in zip(outputs, wanted, strict=True):
+        assert output.prompt_token_ids == prompt, messages
+        assert output.outputs[0].token_ids == answer, messages
+
+
+def test_dials_of_a_request_mean_what_they_mean_to_the_processor(llm, processor, video):
+    messages = [
+        {"role": "user", "content": [{"type": "video", "video": video}, {"type": "text", "text": "?"}]}
+    ]
+    lengths = set()
+    for dials in (
+        {"compression": 16},
+        {"compression": 1, "max_frames": 4},
+        {"fps": 1.0, "timestamps": True},
+        {"max_pixels": 2048},
+        {"budget": 200},
+        {"budget": 200, "focus": "0-1"},
+        {"prompt_style": "eval"},
+    ):
+        request = as_request(processor, messages) | {"mm_processor_kwargs": dials}
+        (output,) = llm.generate([request], greedy(), use_tqdm=False)
+        ids = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, **dials)
+        assert output.prompt_token_ids == ids[0].tolist(), dials
+        lengths.add(len(output.prompt_token_ids))
+    assert len(lengths) > 4
+
+
+def test_a_files_bytes_are_read_by_the_dial(llm, processor, video):
+    """As vLLM's server hands them on: the bytes of the file, whatever number of frames it would take."""
+    from vllm.multimodal.media import MediaConnector
+
+    fetched = MediaConnector(allowed_local_media_path="/").fetch_video(
+        f"file://{video}", video_processor="OryxVideoReader"
+    )
+    messages = [
+        {"role": "user", "content": [{"type": "video", "video": video}, {"type": "text", "text": "?"}]}
+    ]
+    request = as_request(processor, messages)
+    request |= {"multi_modal_data": {"video": fetched}, "mm_processor_kwargs": {"max_frames": 3}}
+    (output,) = llm.generate([request], greedy(), use_tqdm=False)
+    ids = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, max_frames=3)
+    assert output.prompt_token_ids == ids[0].tolist()
+
+
+def test_frames_may_be_views_of_one_scene(llm, processor):
+    messages = next(
+        [{"role": "user", "content": parts}] for parts in mixed_requests(5) if parts[0]["type"] == "views"
+    )
+    frames = {"type": "video", "video": messages[0]["content"][0]["views"]}
+    request = as_request(processor, messages) | {
+        "multi_modal_data": {"video": [frames]},
+        "mm_processor_kwargs": {"views": True, "compression": 1},
+    }
+    (output,) = llm.generate([request], greedy(), use_tqdm=False)
+    ids = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
+    assert output.prompt_token_ids == ids[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mm_processor_kwargs": {"compresion": 4}}, "did you mean 'compression'"),
+        ({"mm_processor_kwargs": {"compression": 3}}, "3"),
+        ({"prompt": "no place for it"}, "<image>"),
+    ],
+)
+def test_a_wrong_request_gets_a_sentence_and_the_engine_goes_on(llm, processor, changes, words):
+    picture = mixed_requests(2)[1][0]["image"]
+    messages = [{"role": "user", "content": [{"type": "image", "image": picture}]}]
+    with pytest.raises(ValueError, match=words):
+        llm.generate([as_request(processor, messages) | changes], greedy(), use_tqdm=False)
+    assert llm.generate([as_request(processor, messages)], greedy(), use_tqdm=False)
+
+
+def test_a_medium_is_encoded_once_per_dial(llm, processor):
+    picture = str(EXAMPLES / "scene.png")
+    messages = [
+        {"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "?"}]}
+    ]
+    llm.reset_prefix_cache()
+    cached = []
+    for dials in ({"compression": 1}, {"compression": 1}, {"compression": 4}):
+        request = as_request(processor, messages) | {"mm_processor_kwargs": dials}
+        (output,) = llm.generate([request], greedy(), use_tqdm=False)
+        cached.append(output.num_cached_tokens)
+    assert cached[0] == cached[2] == 0
+    assert cached[1] > 0
