@@ -87,7 +87,10 @@ class Detokenizer:
 
 
 class StopFinder:
-    """Cuts a text off before the first of some stop texts; holds back what may be the beginning of one."""
+    """Cuts a text off before the stop text that is complete first; holds back what may become one.
+
+    The outcome does not depend on how the text comes in pieces.
+    """
 
     def __init__(self, stop: Sequence[str]) -> None:
         self._stop = stop
@@ -99,10 +102,10 @@ class StopFinder:
         if self.is_found or not text:
             return ""
         text = self._held + text
-        places = [place for stop in self._stop if (place := text.find(stop)) >= 0]
-        if places:
+        found = [(start + len(stop), start) for stop in self._stop if (start := text.find(stop)) >= 0]
+        if found:
             self.is_found, self._held = True, ""
-            return text[: min(places)]
+            return text[: min(found)[1]]
         num_held = max((_overlap(text, stop) for stop in self._stop), default=0)
         self._held = text[len(text) - num_held :]
         return text[: len(text) - num_held]

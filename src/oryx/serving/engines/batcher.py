@@ -130,28 +130,23 @@ class Batcher:
             manager.stop(block=True, hard_stop=True)
 
     def submit(self, ids: list[int], sampling: Sampling, end_ids: Sequence[int], name: str = "") -> Answer:
-        """Hand a request over.
+        """Hand a request over. If the manager is about to end by itself, the answer fails when it has.
 
         Args:
             ids: of the prompt, those of visuals included.
             end_ids: that end the answer.
-
-        Raises:
-            EngineStopped: the manager takes none any more.
         """
         answer = Answer(f"{next(self._serials)} {name}")
         self._choice.add(answer.request_id, sampling, self._decoder.device)
         self._answers[answer.request_id] = answer
-        taken = self._manager and self._manager.add_request(
+        assert self._manager is not None
+        self._manager.add_request(
             ids,
             request_id=answer.request_id,
             max_new_tokens=sampling.max_tokens,
             streaming=True,
             eos_token_id=list(end_ids) or NO_ID,
         )
-        if not taken:
-            self.release(answer)
-            raise EngineStopped("the engine is stopping.")
         return answer
 
     def release(self, answer: Answer) -> None:

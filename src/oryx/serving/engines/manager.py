@@ -27,6 +27,9 @@ from oryx.serving.engines.visual_ids import VisualIds
 
 Deliver = Callable[[list[GenerationOutput]], None]
 
+MANAGER_LOG = "ContinuousBatchingLogger"
+"""The logger of transformers' manager."""
+
 PAGE_SIZE = 32
 """Positions whose keys and values lie together. What prompts share is shared in whole pages."""
 

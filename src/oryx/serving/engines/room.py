@@ -30,13 +30,10 @@ class Room:
         self._closed: str | None = None
 
     @property
-    def num_waiting(self) -> int:
-        return len(self._waiting)
-
-    @property
-    def num_running(self) -> int:
-        """Places taken."""
-        return self.whole.places - self._free_places
+    def num_wanted(self) -> int:
+        """Places that are taken or waited for."""
+        waiting = sum(share.places for share, turn in self._waiting if not turn.cancelled())
+        return self.whole.places - self._free_places + waiting
 
     async def take(self, share: Share) -> None:
         """Wait for a share, which must not be larger than the whole. `give` it back.

@@ -89,7 +89,7 @@ class TokenChoice(ContinuousBatchingLogitsProcessorList):
 
     def __call__(self, input_ids: Tensor, scores: Tensor, logits_processor_args: Tensor) -> Tensor:
         """(rows, vocabulary) float32 scores; the last rows are of no use where prompts are read in parts."""
-        if self._placeholder < scores.shape[-1]:
+        if 0 <= self._placeholder < scores.shape[-1]:
             scores[:, self._placeholder] = float("-inf")
         for row, state in enumerate(self._rows):
             request = self._requests.get(state.request_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,10 @@ from oryx.processing.context import check_context, context_limit
 from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling
 from oryx.serving.engines.answer_text import AnswerText
 from oryx.serving.engines.batcher import Batcher
-from oryx.serving.engines.manager import PAGE_SIZE
+from oryx.serving.engines.manager import MANAGER_LOG, PAGE_SIZE
 from oryx.serving.engines.room import Room, Share
 from oryx.serving.engines.token_choice import check_sampling
-from oryx.serving.engines.visual_encoding import VisualEncoder, with_visual_ids
+from oryx.serving.engines.visual_encoding import EncoderThread, with_visual_ids
 from oryx.serving.engines.visual_ids import LAST_ID, IdsExhausted, VisualIds
 
 ADVICE = "give a budget, raise compression, or lower max_frames, max_pixels or max_tokens"
@@ -32,7 +33,7 @@ class _Running:
     """What a running engine is made of."""
 
     batcher: Batcher
-    encoder: VisualEncoder
+    encoder: EncoderThread
     visuals: VisualIds
     room: Room
     tokenizer: Any
@@ -101,6 +102,11 @@ class TransformersEngine:
         self._stopped: str | None = "the engine is not running."
         """Why no request is taken."""
 
+    @property
+    def num_unfinished(self) -> int:
+        """Requests that run or wait."""
+        return 0 if self._running is None else self._running.room.num_wanted
+
     # -- life --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -133,7 +139,7 @@ class TransformersEngine:
         ends = model.generation_config.eos_token_id
         self._running = _Running(
             batcher,
-            VisualEncoder(model, visuals),
+            EncoderThread(model, visuals),
             visuals,
             Room(self._max_requests, num_pages),
             processor.tokenizer,
@@ -176,14 +182,14 @@ class TransformersEngine:
             AlignmentError: the visuals do not fill the prompt's visual positions.
         """
         check_sampling(sampling)
-        running = self._running
-        if running is None or self._stopped is not None:
-            raise EngineStopped(self._stopped)
+        running = self._check_running()
         check_context(len(prompt), sampling.max_tokens, self.max_positions, ADVICE)
         share = Share(1, _num_pages(len(prompt) + sampling.max_tokens))
         visual_ids = await self._enter(running, prompt, share)
         answer = None
         try:
+            if self._check_running() is not running:  # it took a while
+                raise EngineStopped("the engine was stopped.")
             ids = with_visual_ids(prompt, visual_ids, running.visuals.first_id, running.placeholder)
             end_ids = () if sampling.ignore_eos else running.end_ids
             answer = running.batcher.submit(ids, sampling, end_ids, request_id)
@@ -197,6 +203,11 @@ class TransformersEngine:
                 running.batcher.release(answer)
             running.encoder.unpin(prompt)
             running.room.give(share)
+
+    def _check_running(self) -> _Running:
+        if self._running is None or self._stopped is not None:
+            raise EngineStopped(self._stopped)
+        return self._running
 
     async def _enter(self, running: _Running, prompt: Prompt, share: Share) -> list[range]:
         """Wait for room, and see to it that the visuals are there. Returns their ids."""
@@ -243,6 +254,9 @@ async def _try_out(batcher: Batcher, name: str) -> None:
     Raises:
         ConfigError: it cannot.
     """
+    log = logging.getLogger(MANAGER_LOG)
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # what goes wrong here is told in a sentence
     answer = batcher.submit([0], Sampling(max_tokens=1), ())
     try:
         await answer.more()
@@ -250,6 +264,7 @@ async def _try_out(batcher: Batcher, name: str) -> None:
         raise ConfigError(f"{name} cannot be run by the transformers engine: {error}") from None
     finally:
         batcher.release(answer)
+        log.setLevel(level)
 
 
 def _num_pages(positions: int) -> int:

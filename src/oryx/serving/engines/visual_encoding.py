@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from oryx.errors import AlignmentError
 from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.model.visual_encoder import view_chunks
 from oryx.processing.collate import EncodedSample
-from oryx.processing.memory import CHUNK_PATCHES, CHUNK_VIEWS
+from oryx.processing.memory import CHUNK_PATCHES
 from oryx.serving.engine import EngineStopped, Prompt
 from oryx.serving.engines.visual_ids import VisualIds
 
@@ -23,7 +24,7 @@ class Abandoned(Exception):  # noqa: N818 not a mistake
     """Nobody waits for these embeddings any more."""
 
 
-class VisualEncoder:
+class EncoderThread:
     """Gives prompts the ids of their visuals, each encoded once however many ask about it."""
 
     def __init__(self, model: OryxForConditionalGeneration, visuals: VisualIds) -> None:
@@ -132,17 +133,17 @@ def encode_visual(
     """
     if sample.patches is None:
         raise AlignmentError("the prompt holds no patches of its visuals.")
-    last = np.cumsum(sample.visual_lengths)
-    views = slice(last[number] - sample.visual_lengths[number], last[number])
+    first = int(sample.visual_lengths[:number].sum())
+    views = slice(first, first + int(sample.visual_lengths[number]))
     grids, ratios = torch.from_numpy(sample.grids[views]), torch.from_numpy(sample.compressions[views])
-    borders = np.concatenate([[0], np.cumsum(sample.grids.prod(1))])
+    row = int(sample.grids[:first].prod(1).sum())
     tokens = []
-    for chunk in _chunks(sample.grids[views].prod(1).tolist()):
+    for start, stop, num_patches in view_chunks(grids, CHUNK_PATCHES):
         if is_abandoned():
             raise Abandoned
-        first, stop = borders[views.start + chunk.start], borders[views.start + chunk.stop]
-        patches = torch.from_numpy(sample.patches[first:stop])
-        tokens.append(model.encode_views(patches, grids[chunk], ratios[chunk]))
+        patches = torch.from_numpy(sample.patches[row : row + num_patches])
+        tokens.append(model.encode_views(patches, grids[start:stop], ratios[start:stop]))
+        row += num_patches
     visual = slice(number, number + 1)
     embeds, _ = model.arrange_visuals(
         torch.cat(tokens),
@@ -176,14 +177,3 @@ def with_visual_ids(prompt: Prompt, visual_ids: list[range], vocab_size: int, pl
     if num_strange:
         raise AlignmentError(f"the prompt has {num_strange} positions that are neither text nor a visual's.")
     return ids.tolist()
-
-
-def _chunks(num_patches: list[int]) -> Iterator[slice]:
-    """Stretches of views that the tower sees at once, at least one view each."""
-    start, total = 0, 0
-    for view, patches in enumerate(num_patches):
-        if view > start and (total + patches > CHUNK_PATCHES or view - start == CHUNK_VIEWS):
-            yield slice(start, view)
-            start, total = view, 0
-        total += patches
-    yield slice(start, len(num_patches))
