@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
@@ -29,6 +30,9 @@ Deliver = Callable[[list[GenerationOutput]], None]
 
 MANAGER_LOG = "ContinuousBatchingLogger"
 """The logger of transformers' manager."""
+
+OLDEST = (5, 19)
+"""The first release of transformers whose pages of keys and values know their layers."""
 
 PAGE_SIZE = 32
 """Positions whose keys and values lie together. What prompts share is shared in whole pages."""
@@ -148,6 +152,13 @@ class Manager(ContinuousBatchingManager):
         else:
             super().switch_to_cb_friendly_attn(model, *args)
 
+    def _generation_loop_body(self, batch_processor: Any, *args: Any, **kwargs: Any) -> bool:
+        # After it has taken a request out for want of pages, the scheduler lets none in until one ends; if
+        # those that run are all cancelled, none ever would.
+        if not batch_processor.scheduler.active_requests:
+            batch_processor.scheduler.block_new_requests = False
+        return super()._generation_loop_body(batch_processor, *args, **kwargs)
+
     def _run_generation_loop(self, *args: Any, **kwargs: Any) -> None:
         try:
             super()._run_generation_loop(*args, **kwargs)
@@ -159,9 +170,13 @@ def check_batchable(language_model: PreTrainedModel) -> None:
     """Refuse language models whose requests would change each other's answers, or cannot share a batch.
 
     Raises:
-        ConfigError: it carries a state, does not attend through the library's interface, or has positions
-            that depend on the longest request.
+        ConfigError: transformers is too old, or the model carries a state, does not attend through the
+            library's interface, or has positions that depend on the longest request.
     """
+    installed = transformers.__version__
+    if tuple(map(int, installed.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise ConfigError(f"the transformers engine needs transformers {oldest} or newer, not {installed}.")
     name = type(language_model).__name__
     if language_model._is_stateful or not language_model._supports_attention_backend:
         raise ConfigError(

@@ -80,15 +80,10 @@ def _with_past(
 
     Since transformers 5.24 the model's layers read the past; before, that was left to the attention.
     """
-    cache = kwargs.get("cache")
-    if cache is None:
-        return key, value, kwargs["cu_seq_lens_k"]
-    layer: int = module.layer_idx  # type: ignore[assignment]
-    key, value = cache.update(key, value, layer, kwargs["read_index"], kwargs["write_index"])
-    ends_K = kwargs["cu_seq_lens_k"][cache.layer_to_allocator[layer].layer_type]
-    # A batch without any past comes back as it went in.
-    key, value = (x if x.dim() == 4 else x.transpose(0, 1)[None] for x in (key, value))
-    return key, value, ends_K
+    cache = kwargs.pop("cache", None)
+    if cache is not None:
+        key, value = cache.update(key, value, module.layer_idx, kwargs)  # which picks the layer's ends, too
+    return key, value, kwargs["cu_seq_lens_k"]
 
 
 def _visible(num_queries: int, num_keys: int, window: int | None, device: torch.device) -> Tensor:

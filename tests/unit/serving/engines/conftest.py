@@ -1,5 +1,7 @@
 """nano, and a question to it about visuals of every kind."""
 
+import asyncio
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -8,11 +10,22 @@ from mixed_requests import EXAMPLES
 
 import oryx
 from oryx.serving.engine import Prompt
+from oryx.serving.engines.transformers import TransformersEngine
 
 
 @pytest.fixture(scope="session")
 def nano() -> tuple[Any, Any]:
     return oryx.load("nano", dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def in_shared_engine() -> Iterator[Callable[..., Any]]:
+    """What `use(engine)` returns, in an engine that tests have in common."""
+    with asyncio.Runner() as runner:
+        engine = TransformersEngine("nano", dtype="float32", device="cpu")
+        runner.run(engine.start())
+        yield lambda use: runner.run(asyncio.wait_for(use(engine), 60))
+        runner.run(engine.stop())
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import torch
+import transformers
 from engine_requests import ask, encode, generated, in_engine
 from factories import BACKBONES, make_config, make_model, make_processor, make_visual
 from transformers import MambaConfig, MambaForCausalLM
@@ -65,6 +66,12 @@ def test_language_models_with_a_state_are_refused():
         check_batchable(MambaForCausalLM(MambaConfig(**sizes)))
 
 
+def test_an_older_transformers_is_refused(monkeypatch):
+    monkeypatch.setattr(transformers, "__version__", "5.18.0")
+    with pytest.raises(ConfigError, match=r"needs transformers 5\.19 or newer, not 5\.18\.0"):
+        check_batchable(make_model().language_model)
+
+
 def test_positions_that_depend_on_the_longest_request_are_refused(tmp_path):
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     saved(tmp_path, make_config(rope_parameters=rope))
@@ -77,7 +84,7 @@ def test_positions_that_depend_on_the_longest_request_are_refused(tmp_path):
 
 
 def test_a_language_model_that_the_manager_fails_on_is_refused_when_the_engine_starts(tmp_path, capfd):
-    """Its layers do not tell a cache of pages which pages; nobody should learn that from the first request."""
+    """Its layers do not tell a cache of pages which pages. The first request is too late to learn that."""
     saved(tmp_path, make_config("gpt_neox"))
 
     async def start():

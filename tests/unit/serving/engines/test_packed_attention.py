@@ -68,31 +68,20 @@ def test_reads_the_past_itself_where_the_layers_do_not(batch):
     q, k, v, ends_Q, ends_K = batch
     expected, _ = attend_packed(nn.Module(), q, k, v, None, cu_seq_lens_q=ends_Q, cu_seq_lens_k=ends_K)
 
-    class Allocator:
-        layer_type = "full_attention"
-
     class Cache:
-        """As before transformers 5.24: (K, key heads, d) out of (1, key heads, Q, d)."""
+        """As before transformers 5.24."""
 
-        layer_to_allocator = {3: Allocator()}  # noqa: RUF012
-
-        def update(self, key, value, layer, read_index, write_index):
-            assert (layer, read_index, write_index) == (3, "read", "write")
-            return (x[0].transpose(0, 1) for x in (k, v))
+        def update(self, key, value, layer, kwargs):
+            assert (key.shape[2], value.shape[2], layer) == (10, 10, 3)
+            kwargs["cu_seq_lens_k"] = kwargs["cu_seq_lens_k"]["full_attention"]
+            return k, v
 
     layer = nn.Module()
     layer.layer_idx = 3
+    ends = {"full_attention": ends_K}
+    new_k, new_v = k[:, :, :10], v[:, :, :10]
     out, _ = attend_packed(
-        layer,
-        q,
-        k[:, :, :10],
-        v[:, :, :10],
-        None,
-        cu_seq_lens_q=ends_Q,
-        cu_seq_lens_k={"full_attention": ends_K},
-        cache=Cache(),
-        read_index="read",
-        write_index="write",
+        layer, q, new_k, new_v, None, cu_seq_lens_q=ends_Q, cu_seq_lens_k=ends, cache=Cache()
     )
     torch.testing.assert_close(out, expected)
 
