@@ -6,6 +6,7 @@ that begin alike. It knows ids only: visuals come as ids of their own (`visual_i
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -153,6 +154,8 @@ class Manager(ContinuousBatchingManager):
             super().switch_to_cb_friendly_attn(model, *args)
 
     def _generation_loop_body(self, batch_processor: Any, *args: Any, **kwargs: Any) -> bool:
+        if not threading.main_thread().is_alive():
+            return False  # nobody has stopped this, and the interpreter waits for it to exit
         # After it has taken a request out for want of pages, the scheduler lets none in until one ends; if
         # those that run are all cancelled, none ever would.
         if not batch_processor.scheduler.active_requests:

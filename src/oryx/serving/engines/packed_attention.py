@@ -62,14 +62,21 @@ def attend_packed(
         is_causal = is_plain and sees_all and num_queries == num_keys  # there are faster kernels for it
         needs_mask = not is_causal and not (sees_all and num_queries == 1)
         mask = _visible(num_queries, num_keys, sliding_window, q.device) if needs_mask else None
-        if is_plain:
-            pieces.append(
-                F.scaled_dot_product_attention(
-                    q, k, v, mask, is_causal=is_causal, scale=scaling, enable_gqa=groups > 1
-                )
-            )
-        else:
+        if not is_plain:
             pieces.append(_attend_plainly(q, k, v, mask, scaling, softcap, s_aux))
+            continue
+        # Of one query, those that share keys are as many queries of a head: many times faster on a CPU.
+        is_folded = num_queries == 1 and groups > 1
+        attended = F.scaled_dot_product_attention(
+            q.reshape(1, -1, groups, q.shape[3]) if is_folded else q,
+            k,
+            v,
+            mask,
+            is_causal=is_causal,
+            scale=scaling,
+            enable_gqa=groups > 1 and not is_folded,
+        )
+        pieces.append(attended.reshape(q.shape[:3] + v.shape[3:]))
     return torch.cat(pieces, 2).transpose(1, 2), None
 
 

@@ -11,6 +11,7 @@ from transformers import MambaConfig, MambaForCausalLM
 
 from oryx.errors import ConfigError
 from oryx.serving.engine import Sampling
+from oryx.serving.engines import batcher
 from oryx.serving.engines.manager import Decoder, check_batchable
 from oryx.serving.engines.transformers import TransformersEngine
 from oryx.serving.engines.visual_ids import VisualIds
@@ -70,6 +71,16 @@ def test_an_older_transformers_is_refused(monkeypatch):
     monkeypatch.setattr(transformers, "__version__", "5.18.0")
     with pytest.raises(ConfigError, match=r"needs transformers 5\.19 or newer, not 5\.18\.0"):
         check_batchable(make_model().language_model)
+
+
+def test_a_cpu_needs_psutil(monkeypatch):
+    monkeypatch.setattr(batcher, "find_spec", lambda name: None if name == "psutil" else pytest.fail(name))
+
+    async def start():
+        await TransformersEngine("nano", device="cpu").start()
+
+    with pytest.raises(ConfigError, match=r"needs psutil: pip install oryx-mllm\[serve\]"):
+        asyncio.run(start())
 
 
 def test_positions_that_depend_on_the_longest_request_are_refused(tmp_path):

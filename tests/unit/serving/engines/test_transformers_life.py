@@ -1,6 +1,8 @@
 """Who leaves, what fails, and how the engine starts and stops: no place is lost, and nobody waits in vain."""
 
 import asyncio
+import subprocess
+import sys
 from contextlib import aclosing
 
 import pytest
@@ -212,3 +214,13 @@ def test_a_model_that_cannot_be_loaded_leaves_the_engine_as_it_was():
         assert engine.num_unfinished == 0
 
     asyncio.run(start())
+
+
+@pytest.mark.slow
+def test_a_program_that_forgets_to_stop_the_engine_ends_all_the_same():
+    program = """
+import asyncio
+from oryx.serving.engines.transformers import TransformersEngine
+asyncio.run(TransformersEngine("nano", device="cpu").start())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
