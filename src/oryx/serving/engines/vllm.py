@@ -16,8 +16,8 @@ from oryx.processing.geometry import View
 from oryx.processing.visuals import EncodedVisual
 from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling
 
-CPU_CACHE_GIB = 2
-"""Of keys and values, where the user has not said how many (`VLLM_CPU_KVCACHE_SPACE`)."""
+CPU_CACHE_BYTES = 2 << 30
+"""Of keys and values on a CPU, where vLLM would take nearly all memory."""
 
 
 class VllmEngine:
@@ -67,7 +67,7 @@ class VllmEngine:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         arguments = dict(self._arguments)
         if not torch.cuda.is_available():
-            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(CPU_CACHE_GIB))
+            arguments.setdefault("kv_cache_memory_bytes", CPU_CACHE_BYTES)
             arguments.setdefault("enforce_eager", True)  # compiling takes minutes there
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
