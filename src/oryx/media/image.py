@@ -1,4 +1,4 @@
-"""Pictures: every format Pillow decodes by itself, as an upright 8-bit RGB image or one clear `MediaError`."""
+"""Pictures: what Pillow decodes by itself, as an upright 8-bit RGB image or one clear `MediaError`."""
 
 import io
 import re
@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -179,7 +179,7 @@ def open_file(path: str | Path, kind: str) -> io.BufferedReader:
         raise MediaError(f"'{path}' cannot be opened ({error})") from error
 
 
-def _identify(stream: io.BufferedIOBase) -> Image.Image:
+def _identify(stream: IO[bytes]) -> Image.Image:
     """`Image.open` with the formats that this process reads, in Pillow's own order."""
     Image.preinit()
     common = [name for name in Image.ID if name in decoding_limits().formats]

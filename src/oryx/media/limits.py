@@ -1,4 +1,4 @@
-"""How much one process decodes, and of what. A server lowers it in the processes that read strangers' files."""
+"""How much a process decodes, and of what. A server lowers it in those that read strangers' files."""
 
 from __future__ import annotations
 

@@ -39,6 +39,4 @@ class RequestError(OryxError):
 
     def to_dict(self) -> dict[str, Any]:
         """The body of the answer: `{"error": {"message", "type", "param", "code"}}`."""
-        return {
-            "error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        }
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}

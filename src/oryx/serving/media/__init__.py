@@ -1,1 +1,1 @@
-"""From what a request names to bytes or a checked path: nothing is decoded here, and nothing else is opened."""
+"""From what a request names to bytes or a checked path. Nothing is decoded here."""

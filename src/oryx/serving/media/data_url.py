@@ -21,8 +21,8 @@ def decode_data_url(source: str, room: Room) -> bytes:
     """The bytes of `data:[<media type>][;...];base64,<text>`. What the media type says is not looked at.
 
     Raises:
-        RequestError: no base64, text that is not strictly base64, no bytes at all; or, judged by the length of
-            the text before it is decoded, more than there is room for.
+        RequestError: no base64, text that is not strictly base64, no bytes at all; or more than there is room
+            for, judged by the length of the text before it is decoded.
     """
     comma = source.find(",", 5, 5 + MAX_HEADER)
     if comma < 0 or not source[5:comma].lower().rstrip().endswith(";base64"):
@@ -36,6 +36,7 @@ def decode_data_url(source: str, room: Room) -> bytes:
         raise _refusal(f"the text of a data: URL is not base64 ({allowed}).") from None
     if not data:
         raise _refusal("a data: URL holds no bytes; a picture or a video is needed.")
+    room.take(len(data))
     return data
 
 

@@ -126,8 +126,8 @@ async def _get(target: Target, backend: httpcore.AsyncNetworkBackend, room: Room
             room.check(int(length[:20]))
         body = bytearray()
         async for chunk in response.aiter_stream():
+            room.take(len(chunk), len(body))
             body += chunk
-            room.check(len(body))
         if not body:
             raise _failure(f"the host {target.host} sent nothing.")
         return bytes(body)

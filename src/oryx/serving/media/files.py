@@ -66,9 +66,10 @@ def read_source(source: str, kind: Kind, root: Path, max_views: int, room: Room)
             return path
         room.check(status.st_size)
         with os.fdopen(os.dup(file), "rb") as stream:
-            data = stream.read(status.st_size + 1)  # one more: it may have grown
+            data = stream.read(status.st_size)  # and no more, should it have grown
     if not data:
         raise _refusal(f"{name} is empty (0 bytes).")
+    room.take(len(data))
     return data
 
 
@@ -115,7 +116,7 @@ def _opened(path: Path, root: Path, name: str) -> Iterator[tuple[int, os.stat_re
         (file descriptor, status) of a regular file or a folder.
     """
     top = root.resolve()
-    *folders, last = [part for part in path.relative_to(top).parts] or ["."]
+    *folders, last = path.relative_to(top).parts or ["."]
     place = os.open(top, _DIRECTORY)
     try:
         try:

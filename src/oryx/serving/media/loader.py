@@ -69,20 +69,18 @@ class MediaLoader:
         elif (match := _SCHEME.match(source)) is not None and match[1].lower() in ("http", "https"):
             data = await self._fetch(source, room)
         elif match is not None and match[1].lower() != "file":
-            raise _refusal(f"{shown(source)} has an unknown scheme; allowed are {', '.join(self._allowed())}.")
+            raise _refusal(f"{shown(source)} has an unknown scheme; allowed are {self._allowed()}.")
         elif self.policy.media_root is None:
             raise _refusal(
                 f"{shown(source)} is a file of the server, which opens none to requests; allowed are "
-                f"{', '.join(self._allowed())}.",
+                f"{self._allowed()}.",
                 code="file_not_allowed",
             )
         else:
             limits = (self.policy.media_root, self.policy.max_views)
             data = await asyncio.to_thread(read_source, source, kind, *limits, room)
-        if isinstance(data, bytes):
-            if kind == "views":
-                raise _refusal("views are a folder, or pictures one by one, not a single file.")
-            room.take(len(data))
+        if isinstance(data, bytes) and kind == "views":
+            raise _refusal("views are a folder, or pictures one by one, not a single file.")
         return data
 
     async def load_all(self, sources: Sequence[tuple[str, Kind]]) -> list[bytes | Path]:
@@ -107,7 +105,7 @@ class MediaLoader:
         if not self.policy.allowed_hosts:
             raise _refusal(
                 f"{shown(source)} is not fetched: this server fetches nothing; allowed are "
-                f"{', '.join(self._allowed())}.",
+                f"{self._allowed()}.",
                 code="address_not_allowed",
             )
         from oryx.serving.media.fetch import check_address, fetch, look_up
@@ -116,13 +114,13 @@ class MediaLoader:
         async with self._fetches:
             return await fetch(source, self.policy, room, self._resolve or look_up, self._is_allowed)
 
-    def _allowed(self) -> list[str]:
+    def _allowed(self) -> str:
         sources = ["data: URLs"]
         if self.policy.allowed_hosts:
             sources.append("addresses of the hosts it knows")
         if self.policy.media_root is not None:
             sources.append("files below its media root")
-        return sources
+        return ", ".join(sources)
 
 
 def _refusal(message: str, code: str = "invalid_media") -> RequestError:

@@ -77,7 +77,7 @@ class MediaPolicy:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int | float) and not (value > 0 or (field.name == "max_redirects" and value == 0)):
+            if isinstance(value, int | float) and value <= (-1 if field.name == "max_redirects" else 0):
                 raise ConfigError(f"{field.name} must be above 0, not {value!r}.")
         if self.media_root is not None and not self.media_root.is_dir():
             raise ConfigError(f"the media root {self.media_root} is no folder.")

@@ -14,27 +14,27 @@ class Room:
         self._taken = 0
 
     def check(self, num_bytes: int) -> None:
-        """Refuse one medium that is, or would become, larger than there is room for.
+        """Refuse a medium of so many bytes before they are there; errors as `take`."""
+        self._check(num_bytes, num_bytes)
+
+    def take(self, num_bytes: int, before: int = 0) -> None:
+        """Count bytes that have arrived.
+
+        Args:
+            before: bytes of the same medium that were counted already.
 
         Raises:
-            RequestError: 413.
+            RequestError: 413, the medium or all of the request's media are larger than allowed.
         """
-        if num_bytes > self._most:
-            raise RequestError(
-                f"a picture or video is larger than {self._most:,} bytes, which are allowed for each.",
-                status=413,
-                code="media_too_large",
-                param="messages",
-            )
-        if self._taken + num_bytes > self._total:
-            raise RequestError(
-                f"the media of the request are together larger than the {self._total:,} bytes allowed.",
-                status=413,
-                code="media_too_large",
-                param="messages",
-            )
-
-    def take(self, num_bytes: int) -> None:
-        """Count a medium that is there in full; errors as `check`."""
-        self.check(num_bytes)
+        self._check(before + num_bytes, num_bytes)
         self._taken += num_bytes
+
+    def _check(self, of_medium: int, new: int) -> None:
+        if of_medium > self._most:
+            raise _refusal(f"a picture or video is larger than the {self._most:,} bytes allowed for each.")
+        if self._taken + new > self._total:
+            raise _refusal(f"the media of the request are larger than the {self._total:,} bytes allowed.")
+
+
+def _refusal(message: str) -> RequestError:
+    return RequestError(message, status=413, code="media_too_large", param="messages")
