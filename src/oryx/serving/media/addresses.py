@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
-# Blocks of IPv6 that lead to a IPv4 address inside of them, or to one that nobody can tell.
-NAT64 = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48")))
-COMPATIBLE = IPv6Network("::/96")
-TRANSLATED = IPv6Network("::ffff:0:0:0/96")
-SITE_LOCAL = IPv6Network("fec0::/10")
+UNICAST = IPv6Network("2000::/3")
+"""All that was ever given out for single hosts: nothing else of IPv6 is public."""
+DOCUMENTATION = IPv6Network("3fff::/20")
 RELAYS = ip_network("192.88.99.0/24")
 ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
@@ -22,14 +20,14 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether an address is one of the public network, and of nothing else.
 
     False for private, loopback, link-local, shared (carrier-grade NAT), multicast, reserved and unspecified
-    addresses, for documentation's, and for IPv6 addresses that carry another address inside: mapped,
+    addresses, for those of documentation, and for IPv6 addresses that carry another address inside: mapped,
     compatible, translated, NAT64, 6to4, Teredo and ISATAP. Those reach whatever the gateway on the way lets
     them reach.
     """
     if isinstance(address, IPv6Address):
-        if address.ipv4_mapped or address.sixtofour or address.teredo or address.packed[8:12] in ISATAP:
+        if address.sixtofour or address.teredo or address.packed[8:12] in ISATAP:
             return False
-        if any(address in block for block in (*NAT64, COMPATIBLE, TRANSLATED, SITE_LOCAL)):
+        if address not in UNICAST or address in DOCUMENTATION:
             return False
     elif address in RELAYS:
         return False

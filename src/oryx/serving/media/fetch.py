@@ -116,7 +116,10 @@ async def _get(target: Target, backend: httpcore.AsyncNetworkBackend, room: Room
     ):
         headers = {name.lower(): value for name, value in response.headers}
         if response.status in REDIRECTS and b"location" in headers:
-            return urljoin(str(target), headers[b"location"].decode("latin-1"))
+            try:
+                return urljoin(str(target), headers[b"location"].decode("latin-1"))
+            except ValueError:
+                raise _refusal(f"the host {target.host} redirects to what is no address.") from None
         if response.status != 200:
             raise _failure(f"the host {target.host} answered with status {response.status}.")
         if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
