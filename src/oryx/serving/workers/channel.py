@@ -115,7 +115,9 @@ def unpack_reply(file: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             arrays[str(name)] = array.reshape(shape)
             place += array.nbytes
         return dict(header["fields"]), arrays
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except BrokenReplyError:
+        raise
+    except Exception as error:  # whatever can be wrong with what anybody may have written
         raise BrokenReplyError(str(error)) from None
     finally:
         os.close(file)

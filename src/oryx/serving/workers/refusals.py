@@ -74,5 +74,5 @@ def _sentence(message: str, root: Path | None) -> str:
             message = message.replace(top + "/", "").replace(f"'{top}'", "the media root")
     message = _OBJECT.sub("", message)
     if root is None or str(root) != "/":
-        message = _PATH.sub("a file of the server", message)
+        message = _PATH.sub(lambda path: "a file of the server" + "." * path[0].endswith("."), message)
     return message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "..."

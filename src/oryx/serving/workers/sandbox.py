@@ -117,6 +117,5 @@ class MemoryLimit:
 
 
 def _lower(what: int, value: int) -> None:
-    soft, hard = resource.getrlimit(what)
-    if soft < 0 or value < soft:
-        resource.setrlimit(what, (value, value if hard < 0 else min(value, hard)))
+    soft, hard = (value if limit < 0 else min(limit, value) for limit in resource.getrlimit(what))
+    resource.setrlimit(what, (soft, hard))  # below 0 is no limit
