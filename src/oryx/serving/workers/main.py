@@ -6,6 +6,7 @@ socket. Its standard input is held open by the server: when that ends, so does t
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -23,7 +24,7 @@ from oryx.media.limits import lower_limits
 from oryx.serving.encoding import EncodingJob
 from oryx.serving.workers.channel import ARRAYS, FINE, WORN, pack_reply, receive, send, unpack_pickle
 from oryx.serving.workers.refusals import OutOfTime, refusal_of
-from oryx.serving.workers.sandbox import MemoryLimit, confine, limit_process, program_folders
+from oryx.serving.workers.sandbox import MemoryLimit, confine, end_with_parent, limit_process, program_folders
 from oryx.serving.workers.setup import WorkerSetup
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ RING_AGAIN = 1.0
 
 
 def main() -> None:
+    end_with_parent()
     sock = socket.socket(fileno=int(sys.argv[1]))
     setup: WorkerSetup = unpack_pickle(_next(sock))
     try:
@@ -50,6 +52,8 @@ def main() -> None:
     is_confined = setup.confined and confine([*program_folders(), *roots])
     threading.Thread(target=_end_with_server, daemon=True).start()
     signal.signal(signal.SIGALRM, _ring)
+    gc.collect()
+    gc.freeze()  # what is here stays: collecting what a job leaves behind need not look at it again
     send(sock, pack_reply({"kind": "ready", "confined": is_confined}))
     while True:
         file = _next(sock)
@@ -83,15 +87,9 @@ def _prepare(setup: WorkerSetup) -> OryxProcessor:
 
 def _answer(processor: OryxProcessor, file: int, setup: WorkerSetup, memory: MemoryLimit) -> int:
     """The packed reply to a job."""
-    from oryx.serving.workers.encode import encode_job, visual_keys
-
     try:
         with _alarm(setup.limits.max_seconds):
-            job: EncodingJob = unpack_pickle(file)
-            sample = encode_job(processor, job, setup.limits, setup.media_root)
-            arrays = {name: getattr(sample, name) for name in ARRAYS if getattr(sample, name) is not None}
-            spans = [[int(start), int(stop)] for start, stop in sample.spans]
-            return pack_reply({"kind": "prompt", "keys": visual_keys(sample), "spans": spans}, arrays)
+            return _encode(processor, unpack_pickle(file), setup)
     except BaseException as error:
         memory.begin()  # the answer to a lack of memory takes some
         refusal = refusal_of(error, setup.media_root, setup.limits.max_seconds)
@@ -105,6 +103,16 @@ def _answer(processor: OryxProcessor, file: int, setup: WorkerSetup, memory: Mem
                 "detail": "" if is_known else traceback.format_exc(limit=-8)[-4000:],
             }
         )
+
+
+def _encode(processor: OryxProcessor, job: EncodingJob, setup: WorkerSetup) -> int:
+    """The packed prompt of a job."""
+    from oryx.serving.workers.encode import encode_job, visual_keys
+
+    sample = encode_job(processor, job, setup.limits, setup.media_root)
+    arrays = {name: getattr(sample, name) for name in ARRAYS if getattr(sample, name) is not None}
+    spans = [[int(start), int(stop)] for start, stop in sample.spans]
+    return pack_reply({"kind": "prompt", "keys": visual_keys(sample), "spans": spans}, arrays)
 
 
 class _Alarm:
@@ -139,7 +147,7 @@ def _next(sock: socket.socket) -> int:
 
 
 def _end_with_server() -> None:
-    """Ends this process with the server, however that ends, and whatever this process is doing."""
+    """Ends this process with the server, however that ends, on systems that do not do it by themselves."""
     while os.read(0, 1):
         pass
     os._exit(0)

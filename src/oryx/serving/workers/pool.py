@@ -267,19 +267,19 @@ def _prompt(answer: Reply) -> Prompt:
     from oryx.processing.collate import EncodedSample
 
     fields, arrays = answer.fields, answer.arrays
-    if fields.get("kind") != "prompt":
+    try:
+        if fields["kind"] == "prompt":
+            spans = [(int(start), int(stop)) for start, stop in fields["spans"]]
+            own: dict[str, Any] = {name: arrays[name] for name in ARRAYS if name != "patches"}
+            sample = EncodedSample(labels=None, patches=arrays.get("patches"), spans=spans, **own)
+            num_visual_tokens = sum(stop - start for start, stop in spans)
+            return Prompt(sample, tuple(map(str, fields["keys"])), num_visual_tokens)
         if fields.get("detail"):
             logger.error("a request could not be processed:\n%s", fields["detail"])
-        raise RequestError(
-            str(fields.get("message")),
-            int(fields.get("status") or 422),
-            code=fields.get("code"),
-            param="messages",
-        )
-    spans = [(int(start), int(stop)) for start, stop in fields["spans"]]
-    own: dict[str, Any] = {name: arrays.get(name) for name in ARRAYS}
-    sample = EncodedSample(labels=None, spans=spans, **own)
-    return Prompt(sample, tuple(map(str, fields["keys"])), sum(stop - start for start, stop in spans))
+        message, status, code = str(fields["message"]), int(fields["status"]), fields.get("code")
+    except (KeyError, TypeError, ValueError):  # only a worker that was taken over says such things
+        raise worker_died() from None
+    raise RequestError(message, status=status, code=code, param="messages")
 
 
 def _size(job: EncodingJob) -> int:

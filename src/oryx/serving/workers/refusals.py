@@ -75,4 +75,6 @@ def _sentence(message: str, root: Path | None) -> str:
     message = _OBJECT.sub("", message)
     if root is None or str(root) != "/":
         message = _PATH.sub(lambda path: "a file of the server" + "." * path[0].endswith("."), message)
-    return message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "..."
+    if len(message) > MAX_MESSAGE:
+        return message[:MAX_MESSAGE] + "..."
+    return message if message.endswith(".") else message + "."

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import resource
+import signal
 import struct
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +21,7 @@ logger = logging.getLogger(__name__)
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 VERSION_FLAG, PATH_BENEATH = 1, 1
 READ_FILE, READ_FOLDER = 1 << 2, 1 << 3
-NO_NEW_PRIVILEGES = 38  # of prctl
+NO_NEW_PRIVILEGES, PARENT_DEATH_SIGNAL = 38, 1  # of prctl
 # Version of Landlock -> how many kinds of access to files it knows, from the lowest bit on.
 FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 NETWORK_VERSION, NETWORK_RIGHTS = 4, 0b11  # listen and connect, by TCP
@@ -72,6 +75,12 @@ def program_folders() -> list[Path]:
     return [Path(folder) for folder in dict.fromkeys(folders) if folder]
 
 
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it is gone, where it can do that."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
+
+
 def limit_process(max_bytes_written: int) -> None:
     """No core files, few open files, and no more written than a reply may have."""
     _lower(resource.RLIMIT_CORE, 0)
@@ -102,18 +111,24 @@ class MemoryLimit:
             resource.setrlimit(resource.RLIMIT_DATA, (limit if most < 0 else min(limit, most), most))
 
     def is_worn(self) -> bool:
-        """Whether the process holds much more than it did at first, so that a fresh one is better."""
-        return self._held() - self._idle > self.max_bytes // 4
+        """Whether the process holds so much more than it did at first that a fresh one is better.
+
+        Only what nobody gives back counts: cycles are collected, and free memory goes back to the system.
+        """
+        if self._held() - self._idle <= self.max_bytes // 2:
+            return False
+        gc.collect()
+        with suppress(AttributeError):  # not with every C library
+            ctypes.CDLL(None).malloc_trim(0)
+        return self._held() - self._idle > self.max_bytes // 2
 
     def _held(self) -> int:
         """Bytes of memory that is this process's own to write, as the kernel counts them for the limit."""
         if self._status is None:
             return 0
         self._status.seek(0)
-        for line in self._status.read().splitlines():
-            if line.startswith(b"VmData:"):
-                return int(line.split()[1]) * 1024
-        return 0
+        lines = self._status.read().splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(b"VmData:")), 0)
 
 
 def _lower(what: int, value: int) -> None:

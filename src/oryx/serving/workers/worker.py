@@ -39,6 +39,11 @@ SET = {
     "TOKENIZERS_PARALLELISM": "false",
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
+    # Of glibc: blocks from 1 MB on go back to the system when they are freed, and there is one heap for all, so
+    # that a process holds what it needs and memory limits mean what they say.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
+    "MALLOC_TRIM_THRESHOLD_": "8388608",
 }
 
 

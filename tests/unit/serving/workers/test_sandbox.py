@@ -111,8 +111,9 @@ def test_a_job_has_its_memory_and_no_more():
                 pass
             else:
                 raise AssertionError("it could")
+        kept = bytearray(20_000_000)
         assert not limit.is_worn()
-        more = bytearray(20_000_000)
+        more = bytearray(10_000_000)
         assert limit.is_worn()
         limit.begin()  # of what is held now
         bytearray(40_000_000)
