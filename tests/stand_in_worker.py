@@ -34,8 +34,9 @@ def prepare(setup: Any) -> Processor:
     return Processor()
 
 
-def encode(processor: Any, job: Any, setup: Any) -> int:
+def encode(processor: Any, request: Any, setup: Any) -> int:
     """Whatever the question says; the answer's only id is the number, or this process's."""
+    job, _ = request
     word, _, number = job.messages[0]["content"].partition(" ")
     value = float(number or 0)
     if word == "sleep":

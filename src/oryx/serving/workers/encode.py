@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from oryx.media.subtitles import find_subtitles
 from oryx.processing import chat
 from oryx.processing.collate import EncodedSample
 from oryx.processing.context import check_context
-from oryx.processing.forecast import VisualForecast, forecast_visual
+from oryx.processing.forecast import Forecast, VisualForecast, forecast_visual
 from oryx.processing.headers import read_header
 from oryx.processing.markers import TEXT_TYPES
 from oryx.processing.processor import OryxProcessor
@@ -26,16 +27,27 @@ from oryx.serving.workers.checks import sources_of, too_large, visuals_of
 ADVICE = "give a budget, raise compression, or lower max_frames or max_pixels"
 
 
-def encode_job(
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job that is within the limits, before a pixel is decoded."""
+
+    messages: list[dict[str, Any]]
+    """Every visual has all of its dials, budgets spent."""
+    visuals: tuple[VisualForecast, ...]
+    num_positions: int
+    """Of the whole prompt."""
+
+
+def plan_job(
     processor: OryxProcessor, job: EncodingJob, limits: EncodingLimits, root: Path | None
-) -> EncodedSample:
-    """Ids and patches of a job.
+) -> PlannedJob:
+    """What a job will be, from the headers of its media.
 
     Args:
         root: the media root, below which every path must still be.
 
     Raises:
-        RequestError: more than the limits allow, known before a pixel is decoded.
+        RequestError: more than the limits allow.
         OryxError: what the processor refuses.
     """
     check_paths(job, root)
@@ -51,18 +63,37 @@ def encode_job(
         planner = processor.planner
         visuals = planner.spend(visuals, job.budget, num_text, count_note=processor.count_note)
     planned = [_plan(processor, visual, place, len(visuals)) for place, visual in enumerate(visuals)]
-    forecasts = [forecast for _, forecast in planned]
+    forecasts = tuple(forecast for _, forecast in planned)
     check_visuals(forecasts, limits)
     noted = chat.with_notes(turns, [forecast.note for forecast in forecasts])
     num_positions = len(encoder.encode(noted, [forecast.num_tokens for forecast in forecasts]).ids)
     check_context(num_positions, 1, _most_positions(processor, limits), ADVICE)
     messages = _with_visuals(job.messages, [visual for visual, _ in planned])
+    return PlannedJob(messages, forecasts, num_positions)
+
+
+def encode_job(
+    processor: OryxProcessor, job: EncodingJob, limits: EncodingLimits, root: Path | None
+) -> EncodedSample:
+    """Ids and patches of a job. Arguments and errors are those of `plan_job`, which comes first."""
+    planned = plan_job(processor, job, limits, root)
     return processor.encode_messages(
-        messages,
+        planned.messages,
         not job.continue_final_message,
         job.continue_final_message,
         job.prompt_style,  # type: ignore[arg-type]
     )
+
+
+def forecast_job(
+    processor: OryxProcessor, job: EncodingJob, limits: EncodingLimits, root: Path | None
+) -> dict[str, Any]:
+    """What a job will cost, as `oryx plan --question ... --json` tells it."""
+    planned = plan_job(processor, job, limits, root)
+    planner = processor.planner
+    if planner.sizes is None:
+        raise ConfigError("this model's costs cannot be forecast: its sizes are of an unknown kind.")
+    return Forecast(planned.visuals, planner.sizes, planned.num_positions, planner.speed).to_dict()
 
 
 def visual_keys(sample: EncodedSample) -> list[str]:

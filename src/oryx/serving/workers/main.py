@@ -105,10 +105,14 @@ def _answer(processor: OryxProcessor, file: int, setup: WorkerSetup, memory: Mem
         )
 
 
-def _encode(processor: OryxProcessor, job: EncodingJob, setup: WorkerSetup) -> int:
-    """The packed prompt of a job."""
-    from oryx.serving.workers.encode import encode_job, visual_keys
+def _encode(processor: OryxProcessor, request: tuple[EncodingJob, bool], setup: WorkerSetup) -> int:
+    """The packed prompt of a job, or what it will cost."""
+    from oryx.serving.workers.encode import encode_job, forecast_job, visual_keys
 
+    job, is_plan = request
+    if is_plan:
+        plan = forecast_job(processor, job, setup.limits, setup.media_root)
+        return pack_reply({"kind": "plan", "plan": plan})
     sample = encode_job(processor, job, setup.limits, setup.media_root)
     arrays = {name: getattr(sample, name) for name in ARRAYS if getattr(sample, name) is not None}
     spans = [[int(start), int(stop)] for start, stop in sample.spans]

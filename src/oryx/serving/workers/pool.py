@@ -13,8 +13,7 @@ from oryx.errors import ConfigError
 from oryx.media.parallel import num_cores
 from oryx.serving.encoding import EncodingJob, EncodingLimits
 from oryx.serving.engine import Prompt
-from oryx.serving.errors import RequestError
-from oryx.serving.workers.channel import ARRAYS
+from oryx.serving.workers.answers import read_prompt, refuse, stopped, unable
 from oryx.serving.workers.checks import check_job, sources_of, visuals_of
 from oryx.serving.workers.refusals import out_of_time, worker_died
 from oryx.serving.workers.setup import WorkerSetup
@@ -129,7 +128,7 @@ class EncodingPool:
         self._is_running = False
         for waiting in self._waiting:
             if not waiting.done():
-                waiting.set_exception(_stopped())
+                waiting.set_exception(stopped())
         self._waiting.clear()
         for task in self._tasks:
             task.cancel()
@@ -148,19 +147,32 @@ class EncodingPool:
             RequestError: 400 for what is wrong with the request, 413 or 422 for what is beyond the limits or
                 breaks the decoder, 503 where the queue is full or the pool does not run.
         """
+        return read_prompt(await self._run(job))
+
+    async def plan(self, job: EncodingJob) -> dict[str, Any]:
+        """What a request will cost, from the headers of its media: the object of `oryx plan --json`.
+
+        Raises:
+            RequestError: as `encode`.
+        """
+        fields = (await self._run(job, is_plan=True)).fields
+        return dict(fields["plan"]) if fields.get("kind") == "plan" else refuse(fields)
+
+    async def _run(self, job: EncodingJob, is_plan: bool = False) -> Reply:
+        """What a worker answers to a job, whatever it is; errors as `encode`."""
         check_job(job, self.limits)
         worker = await self._acquire()
         reply: asyncio.Future[Reply] | None = None
         try:
-            reply = await worker.submit(job, _size(job))
+            reply = await worker.submit(job, _size(job), is_plan)
             async with asyncio.timeout(self.limits.max_seconds + GRACE_SECONDS):
-                answer = await asyncio.shield(reply)
+                return await asyncio.shield(reply)
         except TimeoutError:
             worker.kill()
             raise out_of_time(self.limits.max_seconds) from None
         except WorkerEndedError as error:
             if not self._is_running:
-                raise _stopped() from None
+                raise stopped() from None
             logger.error("a worker broke down over a request: %s", error)
             raise worker_died() from None
         except asyncio.CancelledError:
@@ -171,18 +183,17 @@ class EncodingPool:
         finally:
             if worker is not None:
                 self._release(worker)
-        return _prompt(answer)
 
     async def _acquire(self) -> WorkerProcess:
         """A worker for one job, once it is this job's turn."""
         if not self._is_running:
-            raise _stopped()
+            raise stopped()
         if self._idle:
             return self._idle.popleft()
         if self._is_failing and not self.num_ready:
-            raise _unable("the server cannot read media at the moment; try again later.", "no_worker")
+            raise unable("the server cannot read media at the moment; try again later.", "no_worker")
         if self.num_waiting >= self.max_queue:
-            raise _unable("the server is busy: its queue is full; try again later.", "queue_full")
+            raise unable("the server is busy: its queue is full; try again later.", "queue_full")
         waiting: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
         try:
@@ -262,34 +273,6 @@ class EncodingPool:
         return folder, self._planner or make_planner(folder, **self._loading)
 
 
-def _prompt(answer: Reply) -> Prompt:
-    """The prompt that a worker sent, or the refusal."""
-    from oryx.processing.collate import EncodedSample
-
-    fields, arrays = answer.fields, answer.arrays
-    try:
-        if fields["kind"] == "prompt":
-            spans = [(int(start), int(stop)) for start, stop in fields["spans"]]
-            own: dict[str, Any] = {name: arrays[name] for name in ARRAYS if name != "patches"}
-            sample = EncodedSample(labels=None, patches=arrays.get("patches"), spans=spans, **own)
-            num_visual_tokens = sum(stop - start for start, stop in spans)
-            return Prompt(sample, tuple(map(str, fields["keys"])), num_visual_tokens)
-        if fields.get("detail"):
-            logger.error("a request could not be processed:\n%s", fields["detail"])
-        message, status, code = str(fields["message"]), int(fields["status"]), fields.get("code")
-    except (KeyError, TypeError, ValueError):  # only a worker that was taken over says such things
-        raise worker_died() from None
-    raise RequestError(message, status=status, code=code, param="messages")
-
-
 def _size(job: EncodingJob) -> int:
     sources = (source for visual in visuals_of(job) for source in sources_of(visual))
     return sum(len(source) for source in sources if isinstance(source, bytes))
-
-
-def _stopped() -> RequestError:
-    return _unable("the server is stopping.", "stopping")
-
-
-def _unable(message: str, code: str) -> RequestError:
-    return RequestError(message, status=503, type="server_error", code=code)

@@ -39,8 +39,8 @@ SET = {
     "TOKENIZERS_PARALLELISM": "false",
     "CUDA_VISIBLE_DEVICES": "",
     "HF_HUB_OFFLINE": "1",
-    # Of glibc: blocks from 1 MB on go back to the system when they are freed, and there is one heap for all, so
-    # that a process holds what it needs and memory limits mean what they say.
+    # Of glibc: blocks from 1 MB on go back to the system when they are freed, and there is one heap for all
+    # threads, so that a process holds what it needs and memory limits mean what they say.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "1048576",
     "MALLOC_TRIM_THRESHOLD_": "8388608",
@@ -126,14 +126,16 @@ class WorkerProcess:
             logger.warning("this kernel has no Landlock: workers are not kept from opening other files")
         self.is_ready = True
 
-    async def submit(self, job: EncodingJob, num_bytes: int) -> asyncio.Future[Reply]:
+    async def submit(self, job: EncodingJob, num_bytes: int, is_plan: bool) -> asyncio.Future[Reply]:
         """Hand a job over; its reply comes later, or `WorkerEndedError`.
 
         Args:
             num_bytes: about how large the job is.
+            is_plan: ask for what it will cost, not for the prompt.
         """
         assert self._reply is None
-        file = pack_pickle(job) if num_bytes < LARGE else await _pack_large(job)
+        request = job, is_plan
+        file = pack_pickle(request) if num_bytes < LARGE else await _pack_large(request)
         self._reply = reply = asyncio.get_running_loop().create_future()
         try:
             if self._socket is None:
@@ -216,8 +218,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-async def _pack_large(job: EncodingJob) -> int:
-    packing = asyncio.get_running_loop().run_in_executor(None, pack_pickle, job)
+async def _pack_large(request: tuple[EncodingJob, bool]) -> int:
+    packing = asyncio.get_running_loop().run_in_executor(None, pack_pickle, request)
     try:
         return await asyncio.shield(packing)
     except asyncio.CancelledError:

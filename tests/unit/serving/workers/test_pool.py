@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import io
+import json
 import os
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oryx.cli.main import main
 from oryx.serving.errors import RequestError
 from oryx.serving.workers.pool import EncodingPool
 
@@ -87,6 +89,23 @@ def test_prompts_are_the_processors(pool, run, ask, processor, examples: Path, p
             assert prompt.sample.patches.flags.writeable
             assert len(prompt.keys) == 1
     assert prompts[0].keys == prompts[4].keys != prompts[1].keys
+
+
+def test_plans_are_those_of_the_command_line(pool, run, ask, examples: Path, capsys):
+    media, question = [examples / "scene.png", examples / "order.mp4"], "What is it?"
+    content = [{"type": "image", "image": media[0]}, {"type": "video", "video": media[1]}]
+    parts = [part for visual in content for part in (visual, {"type": "text", "text": "\n"})]
+    for budget in (None, "150", "0.6GB"):
+        arguments = ["plan", *map(str, media), "--question", question, "--json"]
+        assert main([*arguments, *(["--budget", budget] if budget else [])]) == 0
+        told = json.loads(capsys.readouterr().out)
+        job = ask(*parts[:-1], question=question, budget=budget)
+        assert run(pool.plan(job)) == told
+        prompt = run(pool.encode(job))
+        assert len(prompt) == told["prompt_tokens"]
+        assert prompt.num_visual_tokens == told["total_tokens"]
+    with pytest.raises(RequestError, match="is not a picture"):
+        run(pool.plan(ask({"type": "image", "image": b"text"})))
 
 
 def test_what_is_wrong_with_a_request_is_a_400(pool, run, ask, png: bytes, examples: Path, tmp_path: Path):
