@@ -45,6 +45,11 @@ class FakeEngine:
         self.most_running = 0
         self.samplings: list[Sampling] = []
         self.has_stopped = False
+        self.has_died = False
+
+    @property
+    def is_running(self) -> bool:
+        return not (self.has_stopped or self.has_died)
 
     async def start(self) -> None:
         """Waits for `may_start`, and fails with `start_error` if there is one."""

@@ -104,6 +104,11 @@ class TransformersEngine:
         """Why no request is taken any more."""
 
     @property
+    def is_running(self) -> bool:
+        """See `Engine.is_running`."""
+        return self._running is not None and self._is_ready and not self._stopped
+
+    @property
     def num_unfinished(self) -> int:
         """Requests that run or wait."""
         return 0 if self._running is None else self._running.room.num_wanted
@@ -208,7 +213,7 @@ class TransformersEngine:
             running.room.give(share)
 
     def _check_running(self) -> _Running:
-        if self._running is None or not self._is_ready or self._stopped:
+        if not self.is_running or self._running is None:
             raise EngineStopped(self._stopped or "the engine is not running.")
         return self._running
 

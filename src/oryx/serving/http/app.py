@@ -65,6 +65,8 @@ def _endpoints(service: Service) -> FastAPI:
         return JSONResponse(card())
 
     async def health() -> Response:
+        if not service.parts.engine.is_running:
+            service.lifecycle.die()
         refusal = service.lifecycle.refusal()
         if refusal is not None:
             return error_response(refusal)

@@ -151,6 +151,15 @@ def test_a_dead_engine_is_told_while_others_are_still_answered():
         assert begun.answer.status == 200
 
 
+def test_an_engine_that_dies_idle_is_noticed_by_who_asks_after_its_health():
+    with serving() as running:
+        running.engine.has_died = True
+        answer = call(running, "GET", "/health")
+        assert (answer.status, answer.error["code"]) == (503, "server_dead")
+        running.thread.join(10)
+        assert running.result == [1]
+
+
 def test_a_port_that_is_taken():
     with bind("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
