@@ -65,7 +65,7 @@ def as_openai(parts: list[dict[str, Any]]) -> dict[str, Any]:
         elif part["type"] == "image":
             content.append({"type": "image_url", "image_url": {"url": _picture(part["image"])}, **dials})
         elif part["type"] == "video":
-            url = _data_url("video/mp4", Path(part["video"]).read_bytes())
+            url = data_url("video/mp4", Path(part["video"]).read_bytes())
             content.append({"type": "video_url", "video_url": {"url": url}, **dials})
         else:
             pictures = ({"url": _picture(view)} for view in part["views"])
@@ -87,10 +87,11 @@ def with_line_breaks(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _picture(image: Any) -> str:
     file = io.BytesIO()
     image.save(file, "PNG")
-    return _data_url("image/png", file.getvalue())
+    return data_url("image/png", file.getvalue())
 
 
-def _data_url(kind: str, content: bytes) -> str:
+def data_url(kind: str, content: bytes) -> str:
+    """A file inside an address."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 

@@ -13,3 +13,11 @@ def test_many_clients_over_transformers():
 
     with served("--engine", "transformers", "--dtype", "float32") as server:
         check_many_clients(server)
+
+
+@pytest.mark.slow
+def test_a_dial_means_the_same_everywhere():
+    from serving_dials import check_dials
+
+    with served("--engine", "transformers") as server:
+        check_dials(server)

@@ -13,3 +13,10 @@ def test_many_clients_over_vllm():
 
     with served("--engine", "vllm", "--dtype", "float32", "--max-model-len", "4096") as server:
         check_many_clients(server)
+
+
+def test_a_dial_means_the_same_everywhere():
+    from serving_dials import check_dials
+
+    with served("--engine", "vllm", "--max-model-len", "4096") as server:
+        check_dials(server)
