@@ -174,8 +174,8 @@ def _check_options(engine: str, options: dict[str, Any], vllm: list[str]) -> Non
     given = [name for name, value in options.items() if value is not None]
     if engine == "vllm" and given:
         raise ConfigError(
-            f"--{given[0].replace('_', '-')} is of the transformers engine; vLLM has arguments of its own, as in "
-            "--vllm quantization=fp8."
+            f"--{given[0].replace('_', '-')} is of the transformers engine; vLLM has arguments of its own, "
+            "as in --vllm quantization=fp8."
         )
     if engine != "vllm" and vllm:
         raise ConfigError("--vllm is of the vLLM engine: give --engine vllm, too.")

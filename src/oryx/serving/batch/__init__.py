@@ -1,4 +1,4 @@
-"""`oryx batch`: a file of questions over media to a file of answers, each id exactly once, whatever is killed.
+"""`oryx batch`: a file of questions over media to a file of answers, each id exactly once, whatever dies.
 
 inputs     rows of a JSONL or parquet file, checked for their ids and hashed before anything runs
 requests   a row to the job for the encoding workers and the way its answer is chosen

@@ -31,7 +31,7 @@ class Pool(Protocol):
         """End them."""
 
     async def encode(self, job: EncodingJob) -> Prompt:
-        """The prompt of a job. Raises OryxError for what is wrong with it, with `status` 503 if nothing is."""
+        """The prompt of a job. Raises OryxError for what is wrong with it; `status` 503 if nothing is."""
 
 
 class LocalWorkers:

@@ -7,6 +7,7 @@ lost is replaced, and its rows are given to others; what it might still have ans
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
@@ -80,7 +81,7 @@ class RayWorkers:
         """Join the cluster, ask for the actors, and wait for the first of them; others follow.
 
         Raises:
-            ConfigError: no such cluster, fewer resources than the actors need, or a model that they cannot load.
+            ConfigError: no such cluster, too few resources for an actor, or a model that cannot be loaded.
         """
         num_actors, options = await asyncio.to_thread(self._join)
         import ray
@@ -108,8 +109,8 @@ class RayWorkers:
             await asyncio.to_thread(ray.shutdown)
 
     async def answer(self, row: Row) -> Mapping[str, Any]:
-        """See `Workers.answer`. Of rows whose actor was lost only one is at work at a time, since it may be the
-        row that its actors are lost by.
+        """See `Workers.answer`. Of rows whose actor was lost only one is at work at a time: it may be the row
+        that actors are lost by.
 
         Raises:
             OryxError, EngineStopped: no actor can be started any more.
@@ -139,7 +140,7 @@ class RayWorkers:
         if not ray.is_initialized():
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             try:
-                ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+                ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())
                 raise ConfigError(f"there is no Ray cluster at {cluster.address} ({reason}).") from None

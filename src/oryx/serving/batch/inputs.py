@@ -1,6 +1,6 @@
 """The rows of a batch: JSONL or parquet, read twice and never held whole.
 
-The first reading takes the ids and a hash of the file; the second gives the rows that are still to be answered.
+The first reading takes the ids and a hash of the file; the second gives the rows that are not answered yet.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ class Input:
     def _check_stamp(self, file: BinaryIO) -> None:
         if self._stamp is not None and _stamp(file) != self._stamp:
             raise ConfigError(
-                f"the input {self.path} was changed while it was read; what is answered is kept, and the same "
-                "command goes on once the file is as it was."
+                f"the input {self.path} was changed while it was read; what is answered is kept, and the "
+                "same command goes on once the file is as it was."
             )
 
     def _rows(

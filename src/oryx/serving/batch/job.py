@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from oryx import __version__
 from oryx.errors import ConfigError
 from oryx.files import check_writable
 from oryx.locks import PATIENCE_S
@@ -17,7 +16,7 @@ from oryx.serving.batch.inputs import Input, Scan
 from oryx.serving.batch.journal import Journal
 from oryx.serving.batch.outputs import write_outputs
 from oryx.serving.batch.running import Stop, Workers, run_rows
-from oryx.serving.batch.shards import Shard
+from oryx.serving.batch.shards import WHOLE, Shard
 
 FORMAT_VERSION = 1
 """Of the journal."""
@@ -48,7 +47,7 @@ class Batch:
     out: Path
     settings: Mapping[str, Any]
     """Everything that answers depend on, as JSON has it; a run goes on only with the same."""
-    shard: Shard = Shard()
+    shard: Shard = WHOLE
     num_slots: int | None = None
     """Rows at work at a time; None for as many as the workers like."""
     max_errors: int | None = None

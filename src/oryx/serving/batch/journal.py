@@ -7,8 +7,8 @@ OUT.parts/answers.jsonl  {"row": index, "output": {...}}, in the order in which 
 OUT.parts/.lock          held while a run writes here
 
 A line is written at once and whole, so that a killed process loses no line. It is on the disk a second later
-at most (`sync`): a machine that loses power loses the last second's rows, which are answered again. Lines that
-a full disk or a loss of power has torn are dropped when the journal is opened.
+at most (`sync`): a machine that loses power loses the last second's rows, which are answered again. Lines
+that a full disk or a loss of power has torn are dropped when the journal is opened.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Journal:
         """
         if not self.folder.is_dir() and self.out.exists():
             raise ConfigError(
-                f"the output {self.out} exists and {self.folder.name} beside it does not, so there is nothing "
-                "to go on from; choose another output, or remove it."
+                f"the output {self.out} exists and {self.folder.name} beside it does not, so there is "
+                "nothing to go on from; choose another output, or remove it."
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -185,8 +185,8 @@ class Journal:
 def disk_error(path: Path, error: OSError) -> OryxError:
     """The sentence about a disk that refuses."""
     return OryxError(
-        f"{path} cannot be written ({error.strerror or error}); what is answered is kept, and the same command "
-        "goes on from it."
+        f"{path} cannot be written ({error.strerror or error}); what is answered is kept, and the same "
+        "command goes on from it."
     )
 
 
@@ -224,8 +224,8 @@ def _check_same(out: Path, saved: Mapping[str, Any], head: Mapping[str, Any]) ->
     """Raises ConfigError that names everything in which two heads differ."""
     if saved.get("input") != head.get("input"):
         raise ConfigError(
-            f"the input has other content than when {out} was begun; choose another output, or give the input "
-            "back its content."
+            f"the input has other content than when {out} was begun; choose another output, or give the "
+            "input back its content."
         )
     differing = [
         f"{name} {_show(saved.get(name))}, not {_show(head.get(name))}"

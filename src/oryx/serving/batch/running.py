@@ -76,7 +76,7 @@ async def run_rows(
     max_errors: int | None = None,
     num_errors: int = 0,
 ) -> None:
-    """Answer rows and journal each as soon as it is done, in any order. No more rows than are at work are held.
+    """Answer rows and journal each as soon as it is done, in any order; only rows at work are held.
 
     Args:
         workers: started.
@@ -103,8 +103,8 @@ async def run_rows(
             if max_errors is not None and num_errors > max_errors:
                 raise OryxError(
                     f"{num_errors:,} rows have errors, more than --max-errors {max_errors:,}. The last: "
-                    f"{output['error']} What is answered is kept; the same command with a higher --max-errors "
-                    "goes on, and --retry-errors asks those again."
+                    f"{output['error']} What is answered is kept; the same command with a higher "
+                    "--max-errors goes on, and --retry-errors asks those again."
                 )
             if stop.asked.is_set():
                 return

@@ -31,3 +31,7 @@ class Shard:
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
+
+
+WHOLE = Shard()
+"""All rows."""
