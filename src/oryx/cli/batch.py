@@ -136,15 +136,17 @@ def batch_command(
         raise ConfigError(f"--media-root {media_root} is no folder.")
     part = Shard.parse(shard)
     from oryx.processing.budget import Budget
+    from oryx.serving.batch.places import Places
     from oryx.serving.batch.requests import RowDefaults
     from oryx.serving.engine import Sampling
 
     Budget.parse(budget)
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
-    folder = (media_root or source.parent).resolve()
+    fence = None if media_root is None else media_root.resolve()
+    places = Places(fence or source.parent.resolve(), fence)
     choice = Choice(
         model=model,
-        defaults=RowDefaults(folder, dials, sampling, frozenset(ignore or [])),
+        defaults=RowDefaults(places, dials, sampling, frozenset(ignore or [])),
         engine=own_engine,
         dtype=dtype,
         max_requests=max_requests,
@@ -152,7 +154,6 @@ def batch_command(
         num_workers=workers or max(1, min(8, (os.cpu_count() or 2) - 1)),
         engine_options=options,
         vllm_arguments=read_arguments(vllm or []),
-        media_root=None if media_root is None else media_root.resolve(),
         decode_seconds=decode_seconds,
         cluster=Cluster(ray_address, actors, actor_cpus, actor_gpus) if chosen == "ray" else None,
     )
@@ -201,7 +202,7 @@ def _settings(choice: Choice) -> dict[str, Any]:
         "--quantize": options["quantize"],
         "--engine": f"ray of {choice.engine}" if choice.cluster else choice.engine,
         "--vllm": dict(choice.vllm_arguments),
-        "--media-root": str(defaults.folder),
+        "--media-root": str(defaults.places.folder),
         "--max-tokens": defaults.sampling.max_tokens,
         "--temperature": defaults.sampling.temperature,
         "--seed": defaults.sampling.seed,

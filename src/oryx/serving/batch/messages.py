@@ -12,23 +12,24 @@ from oryx.media.image import is_animated, open_header
 from oryx.media.views import list_views
 from oryx.processing.markers import IMAGE_MARKER, with_markers
 from oryx.processing.visuals import is_list, visual_dials, visual_source, visual_type
+from oryx.serving.batch.places import Places
 
 _TEXT_TYPES = ("text", "input_text", "output_text")
 _MAYBE_ANIMATED = (".gif", ".webp", ".png", ".apng", ".avif")
 
 
-def read_parts(parts: Sequence[Any], folder: Path, message: int, is_scene: bool) -> list[dict[str, Any]]:
-    """The parts of message number `message`; paths start from `folder`.
+def read_parts(parts: Sequence[Any], places: Places, message: int, is_scene: bool) -> list[dict[str, Any]]:
+    """The parts of message number `message`.
 
     Raises:
-        OryxError: a part of another form, an unknown type or dial, or a source that is no path.
+        OryxError: a part of another form, an unknown type or dial, or a source that is not there.
     """
-    read = [_part(part, folder, message, number) for number, part in enumerate(parts)]
+    read = [_part(part, places, message, number) for number, part in enumerate(parts)]
     return _as_scene(read) if is_scene else read
 
 
 def question_parts(
-    question: str, media: Sequence[str], folder: Path, is_scene: bool, chooses_frames: bool
+    question: str, media: Sequence[str], places: Places, is_scene: bool, chooses_frames: bool
 ) -> list[dict[str, Any]]:
     """The media in front of the question, each with a line break, or where `<image>` stands for them.
 
@@ -38,9 +39,9 @@ def question_parts(
 
     Raises:
         AlignmentError: `<image>` stands more or less often than there are media.
-        MediaError: a source that is an address, or data that do not decode.
+        MediaError: a source that is not there, an address, or data that do not decode.
     """
-    visuals = [_visual(name, folder, chooses_frames) for name in media]
+    visuals = [_visual(name, places, chooses_frames) for name in media]
     if is_scene and visuals:
         pictures = [picture for visual in visuals for picture in _pictures(visual)]
         visuals = [{"type": "views", "views": pictures}]
@@ -68,7 +69,7 @@ def with_line_breaks(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     return out
 
 
-def _part(part: Any, folder: Path, message: int, number: int) -> dict[str, Any]:
+def _part(part: Any, places: Places, message: int, number: int) -> dict[str, Any]:
     place = f"part {number} of message {message}"
     if isinstance(part, str):
         return {"type": "text", "text": part}
@@ -85,27 +86,27 @@ def _part(part: Any, folder: Path, message: int, number: int) -> dict[str, Any]:
     if kind == "image" and isinstance(named, Mapping) and named.get("detail", "auto") != "auto":
         dials["detail"] = named["detail"]
     if isinstance(dials.get("subtitles"), str):
-        dials["subtitles"] = folder / dials["subtitles"]
-    return {"type": kind, kind: _located(source, kind, folder, place), **dials}
+        dials["subtitles"] = places.path(dials["subtitles"])
+    return {"type": kind, kind: _located(source, kind, places, place), **dials}
 
 
-def _located(source: Any, kind: str, folder: Path, place: str) -> Any:
-    """Bytes as they are, paths from `folder` on; of a list each item."""
+def _located(source: Any, kind: str, places: Places, place: str) -> Any:
+    """Bytes as they are, and paths where they are; of a list each item."""
     if is_list(source) and kind != "image":
-        return [_located(visual_source({"image": item}, "image"), "image", folder, place) for item in source]
+        return [_located(visual_source({"image": item}, "image"), "image", places, place) for item in source]
     if isinstance(source, bytes):
         return source
     if not isinstance(source, str) or not source:
         raise ConfigError(f"the source of {place} must be a path.")
-    return folder / source
+    return places.path(source)
 
 
-def _visual(name: str, folder: Path, chooses_frames: bool) -> dict[str, Any]:
+def _visual(name: str, places: Places, chooses_frames: bool) -> dict[str, Any]:
     """A visual of what a path leads to. Videos are not opened here, where a broken one could end the run."""
     if name.startswith("data:"):
         kind = "video" if name.startswith("data:video/") else "image"
         return {"type": kind, kind: visual_source({kind: name}, kind)}
-    path = folder / visual_source({"video": name}, "video")
+    path = places.path(visual_source({"video": name}, "video"))
     if path.is_dir():
         kind = "video" if chooses_frames else "views"
     else:

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from oryx.errors import ConfigError
@@ -20,6 +19,7 @@ from oryx.processing.geometry import nearest
 from oryx.processing.visuals import DIALS, check_numbers, check_switch
 from oryx.serving.batch.inputs import Row
 from oryx.serving.batch.messages import question_parts, read_parts, with_line_breaks
+from oryx.serving.batch.places import Places
 from oryx.serving.encoding import EncodingJob
 from oryx.serving.engine import Sampling
 
@@ -36,8 +36,7 @@ _URL = "/v1/chat/completions"
 class RowDefaults:
     """What rows leave out, and where their media are."""
 
-    folder: Path
-    """From which relative paths start."""
+    places: Places
     dials: Mapping[str, Any] = field(default_factory=dict)
     """Any of `ROW_DIALS`."""
     sampling: Sampling = field(default_factory=lambda: Sampling(max_tokens=256))
@@ -63,14 +62,14 @@ def read_row(row: Row, defaults: RowDefaults) -> tuple[EncodingJob, Sampling]:
     budget, style, views = (dials.pop(name, None) for name in ("budget", "prompt_style", "views"))
     Budget.parse(budget)
     check_numbers(dials)
-    dials = _with_paths(dials, defaults.folder)
+    dials = _with_paths(dials, defaults.places)
     is_scene = check_switch({"views": views}, "views")
-    job = EncodingJob(_messages(content, dials, defaults.folder, is_scene), dials, budget, style)
+    job = EncodingJob(_messages(content, dials, defaults.places, is_scene), dials, budget, style)
     return job, _sampling(content, defaults.sampling, str(row.id))
 
 
 def _messages(
-    content: Mapping[str, Any], dials: Mapping[str, Any], folder: Path, is_scene: bool
+    content: Mapping[str, Any], dials: Mapping[str, Any], places: Places, is_scene: bool
 ) -> tuple[dict[str, Any], ...]:
     """Messages as the processor takes them; visuals hold bytes or paths."""
     if "messages" in content:
@@ -79,7 +78,7 @@ def _messages(
                 raise ConfigError(
                     f"a row has either messages or a question with its media, not also {other}."
                 )
-        return read_messages(content["messages"], folder, is_scene)
+        return read_messages(content["messages"], places, is_scene)
     question, media = content.get("question"), content.get("media", [])
     if not isinstance(question, str) or not question.strip():
         raise ConfigError("a row needs messages, or a question, which is a text.")
@@ -87,15 +86,14 @@ def _messages(
     if not isinstance(media, list) or not all(isinstance(name, str) and name for name in media):
         raise ConfigError("media must be a path or a list of paths.")
     chooses_frames = "max_frames" in dials or "fps" in dials
-    parts = question_parts(question, media, folder, is_scene, chooses_frames)
+    parts = question_parts(question, media, places, is_scene, chooses_frames)
     return ({"role": "user", "content": parts},)
 
 
-def read_messages(messages: Any, folder: Path, is_scene: bool) -> tuple[dict[str, Any], ...]:
+def read_messages(messages: Any, places: Places, is_scene: bool) -> tuple[dict[str, Any], ...]:
     """Chat messages, of which each content is text or a list of parts; JSON text of them is read.
 
     Args:
-        folder: from which relative paths start.
         is_scene: the pictures of a message are views of one scene.
 
     Raises:
@@ -116,7 +114,7 @@ def read_messages(messages: Any, folder: Path, is_scene: bool) -> tuple[dict[str
         if not isinstance(content, str | list):
             raise ConfigError(f"the content of message {index} must be text or a list of parts.")
         if isinstance(content, list):
-            content = with_line_breaks(read_parts(content, folder, index, is_scene))
+            content = with_line_breaks(read_parts(content, places, index, is_scene))
         role = "system" if message["role"] == "developer" else message["role"]
         read.append({"role": role, "content": content})
     return tuple(read)
@@ -185,6 +183,6 @@ def _check_known(given: Mapping[str, Any], known: Sequence[str], what: str) -> N
             raise ConfigError(f"{what} has no key {key!r}; {nearest(key, known)}.")
 
 
-def _with_paths(dials: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _with_paths(dials: Mapping[str, Any], places: Places) -> dict[str, Any]:
     subtitles = dials.get("subtitles")
-    return {**dials, "subtitles": folder / subtitles} if isinstance(subtitles, str) else dict(dials)
+    return {**dials, "subtitles": places.path(subtitles)} if isinstance(subtitles, str) else dict(dials)

@@ -54,8 +54,6 @@ class Choice:
     """Of the transformers engine alone: device, quantize, vision_tower, vision_dtype."""
     vllm_arguments: Mapping[str, Any] = field(default_factory=dict)
     """Of vLLM's `AsyncEngineArgs`."""
-    media_root: Path | None = None
-    """Nothing outside of it is read; None for no such fence."""
     decode_seconds: float = 600.0
     """That a row's media may take to decode."""
     cluster: Cluster | None = None
@@ -95,7 +93,7 @@ def build_local(choice: Choice) -> Workers:
         choice.model,
         choice.num_workers,
         limits,
-        media_root=choice.media_root or Path("/"),
+        media_root=choice.defaults.places.fence or Path("/"),
         max_queue=choice.num_slots,
         dtype=choice.dtype,
         **{name: value for name, value in options.items() if name != "vision_dtype"},
