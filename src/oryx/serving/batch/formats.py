@@ -26,8 +26,9 @@ def format_of(path: Path, what: str) -> Format:
     return format_
 
 
-def parquet() -> Any:
-    """`pyarrow.parquet`, imported only where it is used."""
+def parquet() -> tuple[Any, type[Exception]]:
+    """`pyarrow.parquet` and the base of its errors, imported only where they are used."""
+    import pyarrow
     import pyarrow.parquet
 
-    return pyarrow.parquet
+    return pyarrow.parquet, pyarrow.ArrowException

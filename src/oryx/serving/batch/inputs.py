@@ -143,14 +143,15 @@ class Input:
         see: Callable[[bytes], object],
         only_ids: bool,
     ) -> Iterator[Row]:
-        module = parquet()
+        module, error_type = parquet()
         try:
-            table = module.ParquetFile(file)
             columns = None
             if only_ids:
                 while chunk := file.read(2**20):
                     see(chunk)
                 file.seek(0)
+            table = module.ParquetFile(file)
+            if only_ids:
                 columns = [name for name in ("id", "custom_id") if name in table.schema_arrow.names]
             index = 0
             # Without columns a batch has no rows, and yet every row lacks its id.
@@ -165,7 +166,7 @@ class Input:
                     number = index + place
                     yield Row(number, number + 1, id_of(content), content)
                 index += batch.num_rows
-        except module.lib.ArrowException as error:
+        except error_type as error:
             reason = " ".join(str(error).split())
             raise ConfigError(f"the input {self.path} cannot be read as parquet ({reason}).") from None
 

@@ -46,10 +46,10 @@ def question_parts(
         pictures = [picture for visual in visuals for picture in _pictures(visual)]
         visuals = [{"type": "views", "views": pictures}]
     parts: list[dict[str, Any]] = []
-    places = iter(visuals)
+    waiting = iter(visuals)
     for number, text in enumerate(with_markers(question, len(visuals)).split(IMAGE_MARKER)):
         if number:
-            parts.append(next(places))
+            parts.append(next(waiting))
         if text:
             parts.append({"type": "text", "text": text})
     return parts

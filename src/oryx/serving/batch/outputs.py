@@ -58,7 +58,8 @@ def _write_parquet(path: Path, outputs: Iterable[dict[str, Any]], has_number_ids
             "error": pyarrow.string(),
         }
     )
-    with parquet().ParquetWriter(path, schema) as writer:
+    module, _ = parquet()
+    with module.ParquetWriter(path, schema) as writer:
         for rows in _batches(outputs, _PARQUET_ROWS):
             if not has_number_ids:
                 rows = [{**row, "id": None if row["id"] is None else str(row["id"])} for row in rows]
