@@ -39,6 +39,7 @@ class LocalWorkers:
 
     Args:
         num_slots: rows encoded, waiting or answered at a time.
+        num_encoders: rows encoded at a time: as many as the pool has workers.
         held_bytes: of encoded prompts, above which the next row waits.
     """
 
@@ -48,12 +49,15 @@ class LocalWorkers:
         pool: Pool,
         defaults: RowDefaults,
         num_slots: int,
+        num_encoders: int = 1,
         held_bytes: int = HELD_BYTES,
     ) -> None:
         self.engine, self.pool = engine, pool
         self.num_slots = num_slots
         self._defaults = defaults
         self._room = _Room(held_bytes)
+        # What a prompt takes is known once it is encoded, so no more than these go beyond the limit.
+        self._encoders = asyncio.Semaphore(num_encoders + 1)  # one is handed over meanwhile
 
     async def start(self) -> None:
         """Load the model and start the workers, side by side.
@@ -81,8 +85,10 @@ class LocalWorkers:
         try:
             job, sampling = await asyncio.to_thread(read_row, row, self._defaults)
             async with self._room.held() as hold:
-                prompt = await self._encode(job)
-                hold(_num_bytes(prompt))
+                async with self._encoders:
+                    await self._room.wait()
+                    prompt = await self._encode(job)
+                    hold(_num_bytes(prompt))
                 return await self._generate(prompt, sampling, f"row-{row.index}")
         except EngineStopped:
             raise
@@ -122,16 +128,21 @@ class LocalWorkers:
 
 
 class _Room:
-    """Keeps what encoded prompts hold about a limit; what one takes is known only once it is encoded."""
+    """Counts the bytes that encoded prompts hold."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.num_bytes = 0
         self._freed = asyncio.Condition()
 
+    async def wait(self) -> None:
+        """Wait until fewer bytes than the limit are held."""
+        async with self._freed:
+            await self._freed.wait_for(lambda: self.num_bytes < self.limit)
+
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Callable[[int], None]]:
-        """Wait for room. The block calls what it gets with the bytes that it holds until it ends."""
+        """The block calls what it gets with the bytes that it holds until it ends."""
         taken = 0
 
         def hold(num_bytes: int) -> None:
@@ -139,8 +150,6 @@ class _Room:
             taken += num_bytes
             self.num_bytes += num_bytes
 
-        async with self._freed:
-            await self._freed.wait_for(lambda: self.num_bytes < self.limit)
         try:
             yield hold
         finally:

@@ -98,7 +98,7 @@ def build_local(choice: Choice) -> Workers:
         dtype=choice.dtype,
         **{name: value for name, value in options.items() if name != "vision_dtype"},
     )
-    return LocalWorkers(build_engine(choice), pool, choice.defaults, choice.num_slots)
+    return LocalWorkers(build_engine(choice), pool, choice.defaults, choice.num_slots, choice.num_workers)
 
 
 def build_engine(choice: Choice) -> Engine:

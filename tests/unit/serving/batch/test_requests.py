@@ -229,7 +229,7 @@ def test_a_sampled_row_has_a_seed_of_its_own_that_stays(read):
         ({"question": "x", "media": {"a": 1}}, "media must be a path or a list of paths"),
         ({"question": "x", "media": [""]}, "media must be a path or a list of paths"),
         ({"question": "x", "media": "none.png"}, "'none.png' does not exist; relative paths start from /"),
-        ({"question": "x", "media": "a\0b"}, "is no path"),
+        ({"question": "x", "media": "a\0b"}, "does not exist"),
         ({"question": "x", "media": "y" * 5000}, "is no path"),
         ({"question": "x", "media": "http://a.org/b.png"}, "is not fetched from the network"),
         ({"question": "x", "media": "data:image/png;base64,?"}, "does not decode"),
