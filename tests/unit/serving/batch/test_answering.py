@@ -45,6 +45,7 @@ class FakePool:
     async def encode(self, job):
         if self.errors:
             raise self.errors.pop(0)
+        await asyncio.sleep(0.01)
         self.num_encoded += 1
         return prompt_of(job.messages[-1]["content"][0]["text"], self.num_bytes)
 
@@ -162,15 +163,13 @@ def test_rows_are_encoded_ahead_only_while_there_is_room():
     async def run():
         engine.release.clear()
         tasks = [asyncio.create_task(workers.answer(row_of(index=index))) for index in range(8)]
-        while pool.num_encoded < 4:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
         held = pool.num_encoded
         engine.release.set()
         return held, await asyncio.gather(*tasks)
 
     held, outputs = asyncio.run(run())
-    assert held == 4  # two of them began when there were 2,000 bytes or less
+    assert held == 4  # two were begun when nothing was held, and two when it was 2,000 bytes
     assert all("answer" in output for output in outputs)
 
 
@@ -181,8 +180,9 @@ def test_a_row_that_is_cancelled_frees_its_place():
     async def run():
         engine.release.clear()
         first = asyncio.create_task(workers.answer(row_of()))
-        while "row-0" not in engine.samplings:
-            await asyncio.sleep(0.001)
+        async with asyncio.timeout(5):
+            while "row-0" not in engine.samplings:
+                await asyncio.sleep(0.001)
         second = asyncio.create_task(workers.answer(row_of(index=1)))
         await asyncio.sleep(0.05)
         assert "row-1" not in engine.samplings  # no room
