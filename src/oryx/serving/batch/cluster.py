@@ -17,7 +17,6 @@ from oryx.errors import ConfigError, OryxError
 from oryx.serving.batch.inputs import Row
 from oryx.serving.batch.running import Workers
 from oryx.serving.batch.wiring import Cluster
-from oryx.serving.engine import EngineStopped
 
 MAX_LOSSES = 3
 """Actors that may be lost while they answer a row, which then has an error."""
@@ -50,8 +49,12 @@ class RowActor:
         assert self._workers is not None
         try:
             return dict(await self._workers.answer(row))
-        except EngineStopped:
-            os._exit(1)
+        except Exception as error:
+            from oryx.serving.engine import EngineStopped  # with torch, which not every worker needs
+
+            if isinstance(error, EngineStopped):
+                os._exit(1)
+            raise
 
 
 class RayWorkers:
@@ -174,6 +177,8 @@ class RayWorkers:
                 problem = await actor.start.remote()
             except ray.exceptions.RayError as error:
                 if pause is None:
+                    from oryx.serving.engine import EngineStopped
+
                     reason = " ".join(str(error).split())
                     self._fail(EngineStopped(f"actors are lost while they load the model: {reason}"))
                     return

@@ -14,7 +14,6 @@ from oryx.errors import ConfigError
 from oryx.serving.batch.inputs import Row
 from oryx.serving.batch.job import Batch, Outcome, run_batch
 from oryx.serving.batch.wiring import Cluster
-from oryx.serving.engine import EngineStopped
 
 TESTS = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
@@ -22,11 +21,11 @@ ray = pytest.importorskip("ray")
 
 from fake_batch import FakeWorkers, NoWatcher  # noqa: E402
 
-from oryx.serving.batch.cluster import MAX_LOSSES, RayWorkers  # noqa: E402
+from oryx.serving.batch.cluster import MAX_LOSSES, RayWorkers, RowActor  # noqa: E402
 
 
 class NamedWorkers(FakeWorkers):
-    """Say in a folder which process they are; "stopped" is an engine that has died in a process that lives.
+    """Say in a folder which process they are.
 
     A question that begins with "once" ends its process, the first time that it is asked.
     """
@@ -41,8 +40,6 @@ class NamedWorkers(FakeWorkers):
 
     async def answer(self, row):
         question = row.content["question"]
-        if question.startswith("stopped"):
-            raise EngineStopped("it has died")
         if question.startswith("once") and not (self.folder / "once").exists():
             (self.folder / "once").touch()
             os._exit(1)
@@ -85,7 +82,7 @@ def answers(workers, *questions):
     async def run():
         try:
             await workers.start()
-            return await asyncio.wait_for(asyncio.gather(*map(workers.answer, rows)), 120)
+            return await asyncio.wait_for(asyncio.gather(*map(workers.answer, rows)), 300)
         finally:
             await workers.stop()
 
@@ -129,10 +126,9 @@ def test_a_row_that_ends_its_actor_once_is_answered_by_another(actors):
     assert workers.num_lost == 1
 
 
-@pytest.mark.parametrize("question", ["crash", "stopped"])
-def test_a_row_that_ends_every_actor_is_an_error_and_no_other_row_is(actors, question):
+def test_a_row_that_ends_every_actor_is_an_error_and_no_other_row_is(actors):
     workers = actors()
-    outputs = answers(workers, *["a"] * 20, question, *["b"] * 20)
+    outputs = answers(workers, *["a"] * 20, "crash", *["b"] * 20)
     assert outputs[20] == {"error": f"{MAX_LOSSES} actors were lost while they answered this row."}
     assert [output.get("answer") for output in outputs if "answer" in output] == [*["A"] * 20, *["B"] * 20]
     assert workers.num_lost == MAX_LOSSES
@@ -147,6 +143,26 @@ def test_a_bug_of_a_row_is_its_error(actors):
             "usage": {"prompt_tokens": 1, "visual_tokens": 0, "completion_tokens": 1},
         },
     ]
+
+
+def test_an_actor_whose_engine_has_died_ends(monkeypatch):
+    from oryx.serving.engine import EngineStopped
+
+    class Dead(FakeWorkers):
+        async def answer(self, row):
+            raise EngineStopped("it has died")
+
+    def leave(code):
+        raise SystemExit(code)
+
+    async def run():
+        actor = RowActor(Dead)
+        await actor.start()
+        await actor.answer(Row(0, 1, 0, {"question": "a"}))
+
+    monkeypatch.setattr("oryx.serving.batch.cluster.os._exit", leave)
+    with pytest.raises(SystemExit, match="1"):
+        asyncio.run(run())
 
 
 def test_a_model_that_no_actor_can_load_is_a_sentence(actors):
