@@ -22,6 +22,7 @@ from oryx.cli.data import data_app
 from oryx.cli.eval import eval_app
 from oryx.cli.noise import complain, quiet
 from oryx.cli.plan import plan_command
+from oryx.cli.serve import serve_command
 from oryx.cli.train import train_command
 from oryx.cli.verify import verify_command
 from oryx.errors import OryxError
@@ -44,6 +45,9 @@ app.command("batch")(batch_command)
 app.command("convert")(convert_command)
 app.command("verify")(verify_command)
 app.command("train")(train_command)
+app.command("serve", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    serve_command
+)
 app.add_typer(eval_app, name="eval")
 app.add_typer(data_app, name="data")
 

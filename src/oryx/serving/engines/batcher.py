@@ -54,7 +54,9 @@ class Answer:
         self._changed.set()
 
     def fail(self, error: str) -> None:
-        self._error = self._error or error
+        """Unless it is finished, and only has to be taken."""
+        if not self.is_finished:
+            self._error = self._error or error
         self._changed.set()
 
 

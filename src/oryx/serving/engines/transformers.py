@@ -99,8 +99,14 @@ class TransformersEngine:
         self._visual_bytes = visual_bytes
         self._last_visual_id = last_visual_id
         self._running: _Running | None = None
-        self._stopped: str | None = "the engine is not running."
-        """Why no request is taken."""
+        self._is_ready = False
+        self._stopped: str | None = None
+        """Why no request is taken any more."""
+
+    @property
+    def is_running(self) -> bool:
+        """See `Engine.is_running`."""
+        return self._running is not None and self._is_ready and not self._stopped
 
     @property
     def num_unfinished(self) -> int:
@@ -150,6 +156,7 @@ class TransformersEngine:
         try:
             await asyncio.to_thread(batcher.start)
             await _try_out(batcher, type(model.language_model).__name__)
+            self._is_ready = True
         except BaseException:
             await self.stop()
             raise
@@ -157,6 +164,7 @@ class TransformersEngine:
     async def stop(self) -> None:
         """Let go of everything; requests that still run end in `EngineStopped`."""
         self._end("the engine was stopped.")
+        self._is_ready = False
         running, self._running = self._running, None
         if running is None:
             return
@@ -205,8 +213,8 @@ class TransformersEngine:
             running.room.give(share)
 
     def _check_running(self) -> _Running:
-        if self._running is None or self._stopped is not None:
-            raise EngineStopped(self._stopped)
+        if not self.is_running or self._running is None:
+            raise EngineStopped(self._stopped or "the engine is not running.")
         return self._running
 
     async def _enter(self, running: _Running, prompt: Prompt, share: Share) -> list[range]:

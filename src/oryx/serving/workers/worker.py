@@ -77,7 +77,7 @@ class WorkerProcess:
         self._socket: socket.socket | None = None
         self._reply: asyncio.Future[Reply] | None = None
         self._burial: asyncio.Task[None] | None = None
-        self.is_ready = False
+        self.is_ready = self.is_confined = False
         self.is_worn = False
         """It holds more memory than it should: `kill` it, for a fresh one."""
 
@@ -122,7 +122,8 @@ class WorkerProcess:
         if reply.fields.get("kind") != "ready":
             await self.end()
             raise CheckpointError(str(reply.fields.get("message")))
-        if self.setup.confined and not reply.fields.get("confined"):
+        self.is_confined = bool(reply.fields.get("confined"))
+        if self.setup.confined and not self.is_confined:
             logger.warning("this kernel has no Landlock: workers are not kept from opening other files")
         self.is_ready = True
 

@@ -198,7 +198,7 @@ def test_requests_that_are_taken_out_for_want_of_pages_are_read_again(kinds, exp
             taken_out.append(state.generated_tokens or state._true_initial_tokens),
             add_waiting_request(state),
         )
-        asked = [*kinds] * 2
+        asked = [*kinds]
         sampling = Sampling(max_tokens=64, ignore_eos=True)
         answers = await asyncio.gather(*(ask(engine, kinds[kind], sampling) for kind in asked))
         # Where all that run leave while others are kept out, the others still get in.

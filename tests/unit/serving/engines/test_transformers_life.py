@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 from contextlib import aclosing
 
 import pytest
@@ -10,6 +11,7 @@ from engine_requests import ask, generated, in_engine, running
 
 from oryx.errors import AlignmentError, CheckpointError, ConfigError
 from oryx.serving.engine import EngineStopped, Prompt, Sampling
+from oryx.serving.engines.batcher import Batcher
 from oryx.serving.engines.transformers import TransformersEngine
 
 GREEDY = Sampling(max_tokens=24)
@@ -138,6 +140,26 @@ def test_stopping_ends_everything_and_starting_again_begins_anew(kinds, nano):
         return answer
 
     assert asyncio.run(run())[:2] == generated(*nano, kinds["image"], 24)
+
+
+def test_no_request_is_taken_before_the_engine_is_ready(kinds, monkeypatch):
+    go_on = threading.Event()
+    start = Batcher.start
+    monkeypatch.setattr(Batcher, "start", lambda self: go_on.wait() and start(self))
+
+    async def run():
+        engine = TransformersEngine("nano", device="cpu")
+        starting = asyncio.create_task(engine.start())
+        while engine._running is None:
+            await asyncio.sleep(0.01)
+        with pytest.raises(EngineStopped, match="not running"):
+            await ask(engine, kinds["text"], GREEDY)
+        go_on.set()
+        await starting
+        await ask(engine, kinds["text"], GREEDY)
+        await engine.stop()
+
+    asyncio.run(run())
 
 
 def test_what_cannot_be_run_is_refused_before_it_runs(kinds, in_shared_engine):

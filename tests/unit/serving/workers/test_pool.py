@@ -5,6 +5,7 @@ import gc
 import io
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,23 @@ def nothing_is_left(run, pool):
     """Workers are at their posts, and no file or memory stays behind."""
     run(ready(pool))
     gc.collect()
-    files = {pid: open_files(pid) for pid in [os.getpid(), *pids(pool)]}
+    files = all_open_files(pool)
     yield
     run(ready(pool))
     gc.collect()
-    assert {pid: open_files(pid) for pid in [os.getpid(), *pids(pool)]} == files
+    until = time.monotonic() + 2  # a worker closes its reply a moment after it was sent
+    while all_open_files(pool) != files and time.monotonic() < until:
+        time.sleep(0.01)
+    assert all_open_files(pool) == files
     assert pool.num_restarts == 0
 
 
+def all_open_files(pool: EncodingPool) -> dict[int, list[str]]:
+    """What the server and each worker have open."""
+    return {pid: open_files(pid) for pid in [os.getpid(), *pids(pool)]}
+
+
 def open_files(pid: int) -> list[str]:
-    """What a process has open, by kind."""
     names = (os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink())
     return sorted(name for name in names if not name.startswith("/proc/"))
 
@@ -89,6 +97,20 @@ def test_prompts_are_the_processors(pool, run, ask, processor, examples: Path, p
             assert prompt.sample.patches.flags.writeable
             assert len(prompt.keys) == 1
     assert prompts[0].keys == prompts[4].keys != prompts[1].keys
+
+
+def test_workers_have_given_up_what_they_do_not_need(pool):
+    for worker in pool._workers:
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{worker.pid}/status").read_text().splitlines()
+        )
+        assert status["NoNewPrivs"] == str(int(worker.is_confined))
+        limits = Path(f"/proc/{worker.pid}/limits").read_text()
+        assert re.search(r"Max core file size +0 +0 ", limits)
+        assert re.search(r"Max data size +\d+ ", limits)
+        names = Path(f"/proc/{worker.pid}/environ").read_text()
+        assert "OMP_NUM_THREADS=1\0" in names
+        assert "CUDA_VISIBLE_DEVICES=\0" in names
 
 
 def test_plans_are_those_of_the_command_line(pool, run, ask, examples: Path, capsys):
