@@ -153,13 +153,13 @@ class RayWorkers:
         num_gpus = cluster.num_gpus
         if num_gpus is None:
             num_gpus = 1.0 if there.get("GPU", 0) >= 1 else 0.0
-        num_actors = cluster.num_actors or (int(there["GPU"] / num_gpus) if num_gpus else num_nodes)
         for name, each in (("CPU", cluster.num_cpus), ("GPU", num_gpus)):
             if each > there.get(name, 0):
                 raise ConfigError(
                     f"an actor needs {each:g} {name} and the cluster has {there.get(name, 0):g}; lower "
                     f"--actor-{name.lower()}s."
                 )
+        num_actors = cluster.num_actors or (int(there["GPU"] / num_gpus) if num_gpus else num_nodes)
         return num_actors, {"num_cpus": cluster.num_cpus, "num_gpus": num_gpus}
 
     def _begin_actor(self) -> None:
