@@ -15,6 +15,7 @@ import typer
 
 from oryx import __version__
 from oryx.cli.ask import ask_command
+from oryx.cli.batch import batch_command
 from oryx.cli.chat import chat_command
 from oryx.cli.convert import convert_command
 from oryx.cli.data import data_app
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("ask")(ask_command)
 app.command("chat")(chat_command)
 app.command("plan")(plan_command)
+app.command("batch")(batch_command)
 app.command("convert")(convert_command)
 app.command("verify")(verify_command)
 app.command("train")(train_command)
