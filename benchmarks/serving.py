@@ -25,7 +25,7 @@ from typing import Any
 import openai
 from common import ROOT, Report, parser
 
-from oryx.serving.http.wiring import engine_name
+from oryx.serving.engines.choosing import engine_name
 
 NUM_TOKENS = 64
 START_SECONDS = 600

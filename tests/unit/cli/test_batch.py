@@ -64,14 +64,15 @@ def test_wrong_files_are_a_sentence(source, tmp_path, capsys):
 
 
 def test_engines_that_are_not_installed_are_told(source, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("oryx.serving.batch.wiring.find_spec", lambda name: None)
+    for module in ("engines.choosing", "batch.wiring"):
+        monkeypatch.setattr(f"oryx.serving.{module}.find_spec", lambda name: None)
     out = tmp_path / "out.jsonl"
-    assert "needs what pip install vllm brings" in failure(capsys, source, out, "--engine", "vllm")
+    assert "vLLM, which is not installed" in failure(capsys, source, out, "--engine", "vllm")
     assert 'pip install "oryx-mllm[ray]"' in failure(capsys, source, out, "--engine", "ray")
 
 
 def test_options_of_the_other_engine_are_refused(source, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("oryx.serving.batch.wiring.find_spec", lambda name: True)
+    monkeypatch.setattr("oryx.serving.engines.choosing.find_spec", lambda name: True)
     sentence = failure(capsys, source, tmp_path / "out.jsonl", "--device", "cpu")
     assert "--device is of the transformers engine" in sentence
 

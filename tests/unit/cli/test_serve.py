@@ -36,7 +36,7 @@ def test_what_is_refused(refused, arguments, words):
 
 
 def test_vllm_that_is_not_installed(refused, monkeypatch):
-    monkeypatch.setattr("oryx.serving.http.wiring.find_spec", lambda name: None)
+    monkeypatch.setattr("oryx.serving.engines.choosing.find_spec", lambda name: None)
     assert "pip install vllm" in refused("serve", "--port", "0", "--engine", "vllm")
 
 

@@ -13,6 +13,7 @@ from oryx.media.views import list_views
 from oryx.processing.markers import IMAGE_MARKER, with_markers
 from oryx.processing.visuals import is_list, visual_dials, visual_source, visual_type
 from oryx.serving.batch.places import Places
+from oryx.serving.scenes import as_scene
 
 _TEXT_TYPES = ("text", "input_text", "output_text")
 _MAYBE_ANIMATED = (".gif", ".webp", ".png", ".apng", ".avif")
@@ -25,7 +26,7 @@ def read_parts(parts: Sequence[Any], places: Places, message: int, is_scene: boo
         OryxError: a part of another form, an unknown type or dial, or a source that is not there.
     """
     read = [_part(part, places, message, number) for number, part in enumerate(parts)]
-    return _as_scene(read) if is_scene else read
+    return as_scene(read) if is_scene else read
 
 
 def question_parts(
@@ -53,20 +54,6 @@ def question_parts(
         if text:
             parts.append({"type": "text", "text": text})
     return parts
-
-
-def with_line_breaks(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A line break behind each visual, as in training, unless the text that follows begins with one.
-
-    `oryx serve` does the same, so that a request costs the same and is answered alike.
-    """
-    out: list[dict[str, Any]] = []
-    for part, following in zip(parts, [*parts[1:], None]):
-        out.append(dict(part))
-        is_visual = part["type"] != "text"
-        if is_visual and following is not None and not following.get("text", "").startswith("\n"):
-            out.append({"type": "text", "text": "\n"})
-    return out
 
 
 def _part(part: Any, places: Places, message: int, number: int) -> dict[str, Any]:
@@ -135,23 +122,3 @@ def _kind_of_file(path: Path) -> str:
             return "image"
     except Exception:
         return "video"  # whose reader says what is wrong if it is neither
-
-
-def _as_scene(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All pictures as views of one scene, where the first of them stands."""
-    pictures = [part for part in parts if part["type"] == "image"]
-    if not pictures:
-        return list(parts)
-    dials: dict[str, Any] = {}
-    for picture in pictures:
-        for name, value in picture.items():
-            if name in ("type", "image"):
-                continue
-            if name == "detail":
-                raise ConfigError("views have no detail; compression and max_pixels are their dials.")
-            if dials.setdefault(name, value) != value:
-                raise ConfigError(f"views share their dials, but {name} differs among them.")
-    scene = {"type": "views", "views": [picture["image"] for picture in pictures], **dials}
-    first = next(index for index, part in enumerate(parts) if part is pictures[0])
-    rest = [part for part in parts[first:] if part["type"] != "image"]
-    return [*parts[:first], scene, *rest]

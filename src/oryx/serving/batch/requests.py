@@ -18,10 +18,11 @@ from oryx.processing.budget import Budget
 from oryx.processing.geometry import nearest
 from oryx.processing.visuals import DIALS, check_numbers, check_switch
 from oryx.serving.batch.inputs import Row
-from oryx.serving.batch.messages import question_parts, read_parts, with_line_breaks
+from oryx.serving.batch.messages import question_parts, read_parts
 from oryx.serving.batch.places import Places
 from oryx.serving.encoding import EncodingJob
 from oryx.serving.engine import Sampling
+from oryx.serving.scenes import with_line_breaks
 
 SAMPLING = ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "stop", "seed", "ignore_eos")
 ROW_DIALS = (*DIALS, "budget", "prompt_style", "views")

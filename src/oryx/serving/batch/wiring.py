@@ -9,14 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from oryx.errors import ConfigError
+from oryx.serving.engines import choosing
 
 if TYPE_CHECKING:
     from oryx.serving.batch.requests import RowDefaults
     from oryx.serving.batch.running import Workers
-    from oryx.serving.engine import Engine
 
 ENGINES = ("auto", "vllm", "transformers", "ray")
 
@@ -98,36 +96,22 @@ def build_local(choice: Choice) -> Workers:
         dtype=choice.dtype,
         **{name: value for name, value in options.items() if name != "vision_dtype"},
     )
-    return LocalWorkers(build_engine(choice), pool, choice.defaults, choice.num_slots, choice.num_workers)
-
-
-def build_engine(choice: Choice) -> Engine:
-    """The engine, not started."""
-    options = {name: value for name, value in choice.engine_options.items() if value is not None}
-    if choice.engine == "vllm":
-        from oryx.serving.engines.vllm import VllmEngine
-
-        return VllmEngine(
-            choice.model, choice.dtype, max_requests=choice.max_requests, arguments=choice.vllm_arguments
-        )
-    from oryx.serving.engines.transformers import TransformersEngine
-
-    return TransformersEngine(choice.model, choice.dtype, max_requests=choice.max_requests, **options)
+    engine = choosing.build_engine(
+        choice.engine, choice.model, choice.dtype, choice.max_requests, options, choice.vllm_arguments
+    )
+    return LocalWorkers(engine, pool, choice.defaults, choice.num_slots, choice.num_workers)
 
 
 def engine_name(engine: str) -> str:
-    """ "vllm" or "transformers" for "auto", which takes the first that is installed; else itself.
+    """As `choosing.engine_name`, or "ray".
 
     Raises:
         ConfigError: one that is not installed, or another word.
     """
-    if engine not in ENGINES:
-        raise ConfigError(f"--engine is {engine!r}; allowed: {', '.join(ENGINES)}.")
-    for name, package in (("vllm", "vllm"), ("ray", '"oryx-mllm[ray]"')):
-        if engine == name and find_spec(name) is None:
-            raise ConfigError(f"--engine {name} needs what pip install {package} brings.")
-    if engine == "auto":
-        return "transformers" if find_spec("vllm") is None else "vllm"
+    if engine != "ray":
+        return choosing.engine_name(engine, ENGINES)
+    if find_spec("ray") is None:
+        raise ConfigError('--engine ray needs what pip install "oryx-mllm[ray]" brings.')
     return engine
 
 
@@ -143,8 +127,5 @@ def read_arguments(given: Sequence[str]) -> dict[str, Any]:
         name = name.strip().lstrip("-").replace("-", "_")
         if not has_value or not name.isidentifier():
             raise ConfigError(f"--vllm is {text!r}; it must be NAME=VALUE, as in tensor_parallel_size=2.")
-        try:
-            arguments[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            arguments[name] = value
+        arguments[name] = choosing.as_value(value)
     return arguments

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from oryx.errors import ConfigError
 from oryx.serving.encoding import EncodingJob
 from oryx.serving.errors import RequestError
 from oryx.serving.http.chat_request import Address, Checked, ImagePart, TextPart, VideoPart
 from oryx.serving.http.dials import read_part_dials
 from oryx.serving.http.reading import ATTACHMENT
+from oryx.serving.scenes import as_scene, with_line_breaks
 
 Kind = Literal["image", "video"]
 
@@ -61,7 +63,7 @@ async def build_job(checked: Checked, attachments: Mapping[str, bytes], loader: 
         messages=tuple(
             {
                 "role": "system" if message.role == "developer" else message.role,
-                "content": _with_line_breaks(_as_scene(parts, index) if dials.views else parts),
+                "content": with_line_breaks(_scene(parts, index) if dials.views else parts),
             }
             for index, (message, parts) in enumerate(messages)
         ),
@@ -97,36 +99,8 @@ def _attached(url: str, attachments: Mapping[str, bytes], place: str) -> bytes:
     return attachments[name]
 
 
-def _as_scene(parts: list[dict[str, Any]], index: int) -> list[dict[str, Any]]:
-    """All pictures as views of one scene, where the first of them stands."""
-    pictures = [part for part in parts if part["type"] == "image"]
-    if not pictures:
-        return parts
-    dials: dict[str, Any] = {}
-    place = f"messages[{index}]"
-    for picture in pictures:
-        for name, value in picture.items():
-            if name in ("type", "image"):
-                continue
-            if name == "detail":
-                raise RequestError(
-                    "views have no detail; compression and max_pixels are their dials.", param=place
-                )
-            if dials.setdefault(name, value) != value:
-                raise RequestError(f"views share their dials, but {name} differs among them.", param=place)
-    scene = {"type": "views", "views": [picture["image"] for picture in pictures], **dials}
-    first = next(index for index, part in enumerate(parts) if part is pictures[0])
-    rest = [part for part in parts[first:] if part["type"] != "image"]
-    return [*parts[:first], scene, *rest]
-
-
-def _with_line_breaks(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    out: list[dict[str, Any]] = []
-    for part, following in zip(parts, [*parts[1:], None]):
-        out.append(part)
-        if part["type"] == "text" or (following and following.get("text", "").startswith("\n")):
-            continue
-        if following is None:
-            continue
-        out.append({"type": "text", "text": "\n"})
-    return out
+def _scene(parts: list[dict[str, Any]], index: int) -> list[dict[str, Any]]:
+    try:
+        return as_scene(parts)
+    except ConfigError as error:
+        raise RequestError(str(error), param=f"messages[{index}]") from None

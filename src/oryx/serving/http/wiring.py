@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from oryx.errors import ConfigError
 from oryx.processing.geometry import nearest
 from oryx.serving.engine import Engine
+from oryx.serving.engines import choosing
+from oryx.serving.engines.choosing import as_value
 from oryx.serving.http.service import Parts
 from oryx.serving.http.settings import Limits
-
-ENGINES = ("auto", "vllm", "transformers")
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def build_parts(choice: Choice, limits: Limits) -> Parts:
 
 def build_engine(choice: Choice) -> Engine:
     """The engine, not started."""
-    name = engine_name(choice.engine)
+    name = choosing.engine_name(choice.engine)
     if name == "vllm":
         given = [option for option, value in choice.engine_options.items() if value is not None]
         if given:
@@ -94,37 +91,15 @@ def build_engine(choice: Choice) -> Engine:
             raise ConfigError(
                 f"{option} is of the transformers engine; vLLM has options of its own (vllm serve --help)."
             )
-        from oryx.serving.engines.vllm import VllmEngine
-
-        arguments = read_arguments(choice.further)
-        return VllmEngine(choice.model, choice.dtype, max_requests=choice.max_requests, arguments=arguments)
-    if choice.further:
+    elif choice.further:
         option = choice.further[0].partition("=")[0]
         raise ConfigError(
             f"oryx serve has no option {option}; {nearest(option, choice.known)}. "
             "Options of vLLM need --engine vllm."
         )
-    from oryx.serving.engines.transformers import TransformersEngine
-
     options = {option: value for option, value in choice.engine_options.items() if value is not None}
-    return TransformersEngine(choice.model, choice.dtype, max_requests=choice.max_requests, **options)
-
-
-def engine_name(engine: str) -> str:
-    """ "vllm" or "transformers", of which "auto" takes the first that is installed.
-
-    Raises:
-        ConfigError: vLLM is asked for and not installed, or another word.
-    """
-    if engine not in ENGINES:
-        raise ConfigError(f"--engine is {engine!r}; allowed: {', '.join(ENGINES)}.")
-    has_vllm = find_spec("vllm") is not None
-    if engine == "vllm" and not has_vllm:
-        raise ConfigError(
-            "--engine vllm needs vLLM, which is not installed (pip install vllm); --engine transformers "
-            "needs nothing more."
-        )
-    return "vllm" if engine != "transformers" and has_vllm else "transformers"
+    arguments = read_arguments(choice.further)
+    return choosing.build_engine(name, choice.model, choice.dtype, choice.max_requests, options, arguments)
 
 
 def served_name(model: str) -> str:
@@ -151,16 +126,9 @@ def read_arguments(further: Sequence[str]) -> dict[str, Any]:
             has_value, value = "=", further[index]
             index += 1
         if has_value:
-            arguments[key] = _as_value(value)
+            arguments[key] = as_value(value)
         elif key.startswith("no_"):
             arguments[key.removeprefix("no_")] = False
         else:
             arguments[key] = True
     return arguments
-
-
-def _as_value(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from oryx.errors import ConfigError
-from oryx.serving.http import wiring
-from oryx.serving.http.wiring import Choice, build_engine, engine_name, read_arguments, served_name
+from oryx.serving.engines import choosing
+from oryx.serving.engines.choosing import engine_name
+from oryx.serving.http.wiring import Choice, build_engine, read_arguments, served_name
 
 
 class Taken:
@@ -27,7 +28,7 @@ def engines(monkeypatch: pytest.MonkeyPatch):
 
 
 def install(monkeypatch: pytest.MonkeyPatch, has_vllm: bool) -> None:
-    monkeypatch.setattr(wiring, "find_spec", lambda name: object() if has_vllm else None)
+    monkeypatch.setattr(choosing, "find_spec", lambda name: object() if has_vllm else None)
 
 
 @pytest.mark.parametrize(
