@@ -113,7 +113,7 @@ def test_headers_of_a_second_request_are_timed_too(running):
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"200 OK" in connection.recv(65536)
         connection.sendall(b"GET /hea")
-        assert read_all(connection).startswith(b"HTTP/1.1 408 ")
+        assert b"HTTP/1.1 408 " in read_all(connection)  # what is left of the first answer may come first
 
 
 def test_headers_have_a_size(running):
