@@ -23,6 +23,7 @@ from oryx.cli.noise import complain, quiet
 from oryx.cli.plan import plan_command
 from oryx.cli.train import train_command
 from oryx.cli.verify import verify_command
+from oryx.cli.web import web_command
 from oryx.errors import OryxError
 
 # Newer releases of typer carry their own click: this is the base of usage errors in either case.
@@ -42,6 +43,7 @@ app.command("plan")(plan_command)
 app.command("convert")(convert_command)
 app.command("verify")(verify_command)
 app.command("train")(train_command)
+app.command("web")(web_command)
 app.add_typer(eval_app, name="eval")
 app.add_typer(data_app, name="data")
 
