@@ -41,24 +41,13 @@ def make_dials(lane: str, rule: ResizeRule | None, most_frames: int) -> dict[str
         widest,
         value=widest,
         step=(rule or ResizeRule()).patch_size // 2 or 1,
-        label="Resolution at most, as the side of a square in pixels",
+        label="Resolution at most: a square of so many pixels a side",
         buttons=[],
         elem_id=f"side-{lane}",
     )
     with gr.Row(elem_classes="budget"):
-        for name, label, step in (
-            ("tokens", "Budget: visual tokens", 1),
-            ("memory", "memory, GB", 0.1),
-            ("seconds", "seconds", 0.1),
-        ):
-            dials[name] = gr.Number(
-                value=None,
-                label=label,
-                step=step,
-                min_width=90,
-                placeholder="no limit",
-                elem_id=f"{name}-{lane}",
-            )
+        for name, label in (("tokens", "Budget, tokens"), ("memory", "in GB"), ("seconds", "in seconds")):
+            dials[name] = _amount(label, "no limit", f"{name}-{lane}")
     with gr.Accordion("More dials", open=False, elem_classes="more", elem_id=f"more-{lane}"):
         dials["focus"] = gr.Textbox(
             label="Focus",
@@ -69,13 +58,7 @@ def make_dials(lane: str, rule: ResizeRule | None, most_frames: int) -> dict[str
             elem_id=f"focus-{lane}",
             html_attributes=gr.InputHTMLAttributes(spellcheck=False, autocomplete="off"),
         )
-        dials["fps"] = gr.Number(
-            value=None,
-            label="Frames a second",
-            placeholder="spread evenly",
-            visible=False,
-            elem_id=f"fps-{lane}",
-        )
+        dials["fps"] = _amount("Frames a second", "spread evenly", f"fps-{lane}", visible=False)
         dials["detail"] = gr.Radio(
             [("overview and native", "high"), ("overview alone", "low")],
             value="high",
@@ -108,3 +91,18 @@ def make_dials(lane: str, rule: ResizeRule | None, most_frames: int) -> dict[str
         )
     assert tuple(sorted(dials)) == tuple(sorted(NAMES))
     return dials
+
+
+def _amount(label: str, empty: str, elem_id: str, visible: bool = True) -> gr.Textbox:
+    """A number that may be left out, which Gradio's own cannot."""
+    return gr.Textbox(
+        label=label,
+        placeholder=empty,
+        max_length=20,
+        lines=1,
+        max_lines=1,
+        min_width=90,
+        visible=visible,
+        elem_id=elem_id,
+        html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
+    )

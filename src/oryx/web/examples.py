@@ -22,13 +22,13 @@ class Example:
 
 
 EXAMPLES = (
-    Example("a scene", ("scene.png",), "Where is the red circle?", "top right"),
-    Example("a sign", ("sign.png",), "What does the text say?", "hello"),
-    Example("a page", ("page.png",), "How many lines are there?", "2"),
-    Example("one after another", ("order.mp4",), "What comes first?", "red circle"),
-    Example("a move", ("moving.mp4",), "Which direction does the object move?", "left"),
+    Example("Scene", ("scene.png",), "Where is the red circle?", "top right"),
+    Example("Sign", ("sign.png",), "What does the text say?", "hello"),
+    Example("Page", ("page.png",), "How many lines are there?", "2"),
+    Example("Video", ("order.mp4",), "What comes first?", "red circle"),
+    Example("Motion", ("moving.mp4",), "Which direction does the object move?", "left"),
     Example(
-        "a room",
+        "Room, four views",
         tuple(f"room/view{number}.png" for number in range(1, 5)),
         "What comes first?",
         "yellow star",

@@ -107,7 +107,7 @@ class LocalAsker:
                     return
         finally:
             # The model is free only when the thread has ended.
-            stop.set()
+            answering.is_left = True
             await asyncio.shield(work)
 
     def take(self, owner: str, key: str) -> Session | None:
@@ -148,6 +148,8 @@ class _Answering:
         self.show = show
         self.reply = Reply(status="reading")
         self.began = 0.0
+        self.is_left = False
+        """Nobody listens any more."""
 
     def run(self) -> None:
         """Answer; every way out shows a last reply."""
@@ -204,7 +206,7 @@ class _Answering:
         self.show(self.reply)
 
     def _check(self) -> None:
-        if self.stop.is_set():
+        if self.stop.is_set() or self.is_left:
             raise _StoppedError
 
     def _seconds(self) -> float:

@@ -76,11 +76,15 @@ def build_page(
                     clear = gr.Button("New", scale=0, min_width=64, elem_id="clear")
                 shown = []
                 if examples:
-                    gr.HTML('<p class="note">Try</p>', elem_id="try")
+                    gr.HTML('<p class="note">Try one of these</p>', elem_id="try")
                     with gr.Row(elem_id="examples"):
                         for example, paths in examples:
                             button = gr.Button(
-                                example.question, size="sm", scale=0, min_width=120, elem_classes="example"
+                                f"{example.label} · {example.question}",
+                                size="sm",
+                                scale=0,
+                                min_width=120,
+                                elem_classes="example",
                             )
                             shown.append((button, example, paths))
         values = [dials[lane][name] for lane in LANES for name in NAMES]

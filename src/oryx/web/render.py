@@ -11,7 +11,7 @@ from oryx.web.pictures import Tile
 from oryx.web.replies import Reply, Turn
 
 _HEADINGS = ("visual tokens", "prompt tokens", "memory", "first word")
-_CALIBRATE = "Seconds are known once this machine was measured: oryx plan --calibrate"
+_CALIBRATE = "Seconds are shown once this machine was measured: oryx plan --calibrate"
 _DENSEST = 40  # grid lines of one view above which they are drawn fainter
 
 
@@ -34,7 +34,9 @@ def plan_html(plans: Mapping[str, Forecast | str]) -> str:
             rows.append(f'<div class="row" data-lane="{escape(lane)}">{name}{_figures(plan)}</div>')
     if not named and isinstance(next(iter(plans.values())), str):
         rows = rows[1:]
-    return f'<div class="plan{" named" if named else ""}">{"".join(rows)}</div>'
+    measured = any(isinstance(plan, str) or plan.seconds is not None for plan in plans.values())
+    note = "" if measured else note_html(_CALIBRATE)
+    return f'<div class="plan{" named" if named else ""}">{"".join(rows)}{note}</div>'
 
 
 def _figures(plan: Forecast) -> str:
@@ -44,7 +46,7 @@ def _figures(plan: Forecast) -> str:
     if plan.seconds is not None:
         seconds = f"<b>{duration(plan.seconds['total'])}</b>"
     else:
-        seconds = f'<b title="{_CALIBRATE}">&ndash;</b>'
+        seconds = "<b>&ndash;</b>"
     return (
         f'<b data-figure="visual">{plan.num_visual_tokens:,}</b><b data-figure="prompt">{prompt}</b>'
         f'<b data-figure="memory">{_bytes(plan.peak_memory_bytes)}</b>{seconds}'
@@ -67,9 +69,10 @@ def strip_html(lanes: Mapping[str, tuple[Forecast, Sequence[Sequence[Tile]]]]) -
     for lane, (forecast, visuals) in lanes.items():
         name = f'<b class="lane">{escape(lane)}</b>' if len(lanes) > 1 else ""
         for visual, tiles in zip(forecast.visuals, visuals):
-            head = f'<p class="about">{name}{escape(_about(visual, len(tiles)))}</p>'
+            head = f'<p class="about">{name}<span>{escape(_about(visual, tiles))}</span></p>'
+            differ = len({_details(tile) for tile in tiles}) > 1
+            drawn = "".join(_tile(tile, differ) for tile in tiles)
             many = " many" if len(tiles) > 2 else ""
-            drawn = "".join(map(_tile, tiles))
             parts.append(f'<div class="visual">{head}<div class="tiles{many}">{drawn}</div></div>')
         missing = len(forecast.visuals) - len(visuals)
         if missing > 0:
@@ -77,18 +80,28 @@ def strip_html(lanes: Mapping[str, tuple[Forecast, Sequence[Sequence[Tile]]]]) -
     return f'<div class="strip">{"".join(parts)}</div>'
 
 
-def _about(visual: VisualForecast, num_tiles: int) -> str:
+def _about(visual: VisualForecast, tiles: Sequence[Tile]) -> str:
+    """Name, how many, size and grid if all share them, ratio and tokens."""
     ratio = visual.compression
     ratio_text = f"{ratio}x" if isinstance(ratio, int) else f"{min(ratio)}x to {max(ratio)}x"
-    parts = [visual.name, ratio_text, f"{visual.num_tokens:,} tokens"]
+    parts = [visual.name]
     if visual.kind != "image":
         name = "views" if visual.kind == "views" else "keyframes" if visual.keyframes else "frames"
-        shown = f", {num_tiles} shown" if num_tiles < visual.num_frames else ""
-        parts.insert(1, f"{visual.num_frames} {name}{shown}")
-    return " · ".join(parts)
+        shown = f" ({len(tiles)} shown)" if len(tiles) < visual.num_frames else ""
+        parts.append(f"{visual.num_frames} {name}{shown}")
+    details = {_details(tile) for tile in tiles}
+    if len(details) == 1:
+        parts += details.pop()
+    return " · ".join([*parts, ratio_text, f"{visual.num_tokens:,} tokens"])
 
 
-def _tile(tile: Tile) -> str:
+def _details(tile: Tile) -> tuple[str, str]:
+    rows, columns = tile.view.token_grid
+    grid = f"{rows}x{columns} tokens" if tile.has_grid else "ratio found while reading"
+    return f"{tile.view.height}x{tile.view.width} px", grid
+
+
+def _tile(tile: Tile, with_details: bool) -> str:
     view = tile.view
     rows, columns = view.token_grid
     grid = ""
@@ -98,17 +111,16 @@ def _tile(tile: Tile) -> str:
         lines += [f"M0 {y * height}H{view.width}" for y in range(1, rows)]
         faint = " faint" if rows + columns > _DENSEST else ""
         grid = f'<path class="grid{faint}" d="{"".join(lines)}" vector-effect="non-scaling-stroke"/>'
-    tokens = f"{rows}x{columns} tokens" if tile.has_grid else "ratio found while reading"
-    label = escape(f"{tile.caption} {view.height}x{view.width} pixels, {tokens}")
+    details = _details(tile)
+    label = escape(" ".join((tile.caption, *details)))
     crisp = ' class="crisp"' if max(view.height, view.width) < 200 else ""
-    caption = f"<b>{escape(tile.caption)}</b>" if tile.caption else ""
+    words = [tile.caption, *(details if with_details else ())]
+    caption = "".join(f"<span>{escape(word)}</span>" for word in words if word)
     return (
         f'<figure style="--ratio:{view.width / view.height:.4f}">'
         f'<svg viewBox="0 0 {view.width} {view.height}" role="img" aria-label="{label}">'
         f'<image href="{tile.address}" width="{view.width}" height="{view.height}" '
-        f'preserveAspectRatio="none"{crisp}/>{grid}</svg>'
-        f"<figcaption>{caption}<span>{view.height}x{view.width} px</span>"
-        f"<span>{tokens}</span></figcaption></figure>"
+        f'preserveAspectRatio="none"{crisp}/>{grid}</svg><figcaption>{caption}</figcaption></figure>'
     )
 
 

@@ -83,6 +83,7 @@ def make_theme() -> Base:
         button_primary_text_color="white",
         button_primary_border_color="*primary_600",
         button_primary_border_color_dark="*primary_600",
+        button_border_width="1px",
         button_secondary_background_fill="white",
         button_secondary_background_fill_hover="*neutral_100",
         button_secondary_background_fill_dark="*neutral_900",
