@@ -41,12 +41,16 @@ def make_dials(lane: str, rule: ResizeRule | None, most_frames: int) -> dict[str
         widest,
         value=widest,
         step=(rule or ResizeRule()).patch_size // 2 or 1,
-        label="Resolution at most: a square of so many pixels a side",
+        label="Resolution at most, pixels a side",
         buttons=[],
         elem_id=f"side-{lane}",
     )
     with gr.Row(elem_classes="budget"):
-        for name, label in (("tokens", "Budget, tokens"), ("memory", "in GB"), ("seconds", "in seconds")):
+        for name, label in (
+            ("tokens", "Tokens at most"),
+            ("memory", "GB at most"),
+            ("seconds", "Seconds at most"),
+        ):
             dials[name] = _amount(label, "no limit", f"{name}-{lane}")
     with gr.Accordion("More dials", open=False, elem_classes="more", elem_id=f"more-{lane}"):
         dials["focus"] = gr.Textbox(

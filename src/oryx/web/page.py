@@ -16,6 +16,7 @@ from oryx.web.render import conversation_html, plan_html, strip_html
 from oryx.web.settings import NAMES
 
 CLEAN_EVERY, UPLOAD_AGE = 600, 6 * 3600  # seconds
+_SETTING = '<p class="setting"><b class="lane">{}</b>{} setting</p>'
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -42,7 +43,7 @@ def build_page(
                     file_types=["image", "video"],
                     label="Pictures, a video, or views of a scene",
                     show_label=False,
-                    height=120,
+                    height=96,
                     allow_reordering=True,
                     elem_id="files",
                 )
@@ -53,9 +54,11 @@ def build_page(
                 plan = gr.HTML(plan_html({}), elem_id="plan")
                 dials = {}
                 with gr.Group(elem_id="dials-A", elem_classes="dials"):
+                    first = gr.HTML(_SETTING.format("A", "First"), visible=False)
                     dials["A"] = make_dials("A", handlers.rule, handlers.limits.max_frames)
                 compare = gr.Checkbox(False, label="Compare with a second setting", elem_id="compare")
                 with gr.Group(visible=False, elem_id="dials-B", elem_classes="dials") as second:
+                    gr.HTML(_SETTING.format("B", "Second"))
                     dials["B"] = make_dials("B", handlers.rule, handlers.limits.max_frames)
             with gr.Column(scale=6, min_width=320, elem_id="talk-side"):
                 talk = gr.HTML(conversation_html((), HINT), elem_id="talk")
@@ -71,9 +74,9 @@ def build_page(
                         min_width=120,
                         elem_id="question",
                     )
-                    ask = gr.Button("Ask", variant="primary", scale=0, min_width=76, elem_id="ask")
-                    stop = gr.Button("Stop", scale=0, min_width=76, visible=False, elem_id="stop")
-                    clear = gr.Button("New", scale=0, min_width=64, elem_id="clear")
+                    ask = gr.Button("Ask", variant="primary", size="md", scale=0, min_width=76, elem_id="ask")
+                    stop = gr.Button("Stop", size="md", scale=0, min_width=76, visible=False, elem_id="stop")
+                    clear = gr.Button("New", size="md", scale=0, min_width=64, elem_id="clear")
                 shown = []
                 if examples:
                     gr.HTML('<p class="note">Try one of these</p>', elem_id="try")
@@ -133,7 +136,9 @@ def build_page(
         files.change(
             change_media, [files], [as_views, *of_videos, turns, talk], **_QUIET, concurrency_id="plan"
         )
-        compare.change(lambda on: gr.update(visible=on), [compare], [second], **_QUIET, queue=False)
+        compare.change(
+            lambda on: [gr.update(visible=on)] * 2, [compare], [first, second], **_QUIET, queue=False
+        )
         moved = [files.change, as_views.change, compare.change, *(value.change for value in values)]
         gr.on(moved, show_plan, inputs, [plan], **planning, concurrency_limit=4).then(
             show_strip, inputs, [strip], **planning

@@ -12,6 +12,7 @@ from oryx.web.replies import Reply, Turn
 
 _HEADINGS = ("visual tokens", "prompt tokens", "memory", "first word")
 _CALIBRATE = "Seconds are shown once this machine was measured: oryx plan --calibrate"
+_NARROW = "\u00a0"  # a number and its unit stay on one line
 _DENSEST = 40  # grid lines of one view above which they are drawn fainter
 
 
@@ -178,8 +179,9 @@ def duration(seconds: float) -> str:
     """Three digits at most: `0.08 s`, `1.2 s`, `2:05 min`."""
     if seconds >= 100:
         minutes, rest = divmod(round(seconds), 60)
-        return f"{minutes}:{rest:02d} min"
-    return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+        return f"{minutes}:{rest:02d}{_NARROW}min"
+    digits = 2 if seconds < 1 else 1 if seconds < 10 else 0
+    return f"{seconds:.{digits}f}{_NARROW}s"
 
 
 def _bytes(number: float) -> str:
