@@ -115,6 +115,12 @@ def wait_for_visual(page, count: int, lane: str = "A") -> None:
     )
 
 
+def wait_for_strip(page, words: str) -> None:
+    page.wait_for_function(
+        "words => document.querySelector('#strip .about')?.innerText.includes(words)", arg=words
+    )
+
+
 def ask(page, question: str, number: int) -> dict[str, str]:
     """Ask, and wait for the end of turn `number`; answers by lane."""
     page.fill(BOX, question)
@@ -182,7 +188,7 @@ def test_a_video_its_dials_and_two_settings(browser, nano_page, tmp_path):
         assert not page.is_visible("#frames-A")
         upload(page, "order.mp4")
         wait_for_visual(page, 254)
-        assert page.locator("#strip svg").count() == 12
+        page.wait_for_function("() => document.querySelectorAll('#strip svg').length == 12")
         lines = page.get_attribute("#strip svg path", "d")
         page.click("#compression-A >> text=16")
         wait_for_visual(page, 86)
@@ -220,23 +226,21 @@ def test_views_of_a_scene(browser, nano_page):
         upload(page, *(f"room/view{number}.png" for number in (3, 1, 4, 2)))
         page.wait_for_selector("#as-views", state="visible")
         page.check("#as-views input")
-        page.wait_for_function("() => document.querySelector('#strip .about')?.innerText.includes('4 views')")
+        wait_for_strip(page, "4 views")
         assert ask(page, "What comes first?", 1) == {"A": "yellow star"}
 
 
 def test_examples_are_a_click_away(browser, nano_page):
     with opened(browser, nano_page, DESK) as page:
         page.click("text=Room, four views")
-        page.wait_for_function("() => document.querySelector('#strip .about')?.innerText.includes('4 views')")
+        wait_for_strip(page, "4 views")
         assert page.input_value(BOX) == "What comes first?"
         page.click("#ask")
         page.wait_for_selector(".reply.done")
         assert page.inner_text(".answer") == "yellow star"
         page.click("text=Which direction")
         page.wait_for_selector(".talk.empty")
-        page.wait_for_function(
-            "() => document.querySelector('#strip .about')?.innerText.includes('moving.mp4')"
-        )
+        wait_for_strip(page, "moving.mp4")
         page.click("#ask")
         page.wait_for_selector(".reply.done")
         assert page.inner_text(".answer") == "left"
@@ -272,9 +276,7 @@ def test_reading_can_be_stopped(browser, nano_page, tmp_path):
         page.wait_for_selector("#strip svg")
         page.fill("#frames-A input[type=number]", "1000")
         page.press("#frames-A input[type=number]", "Tab")
-        page.wait_for_function(
-            "() => document.querySelector('#strip .about')?.innerText.includes('1000 frames')"
-        )
+        wait_for_strip(page, "1000 frames")
         page.fill(BOX, "What comes first?")
         page.press(BOX, "Enter")
         page.wait_for_function(

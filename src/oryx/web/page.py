@@ -143,7 +143,7 @@ def build_page(
         gr.on(moved, show_plan, inputs, [plan], **planning, concurrency_limit=4).then(
             show_strip, inputs, [strip], **planning
         )
-        question.input(show_plan, inputs, [plan], **planning)
+        question.change(show_plan, inputs, [plan], **planning)
         outputs = [talk, turns, question, ask, stop]
         gr.on(
             [ask.click, question.submit],

@@ -27,12 +27,8 @@ def test_lanes_are_named_only_where_there_are_two(plans, scene):
 
 def test_nothing_is_unescaped():
     turn = Turn(EVIL, {"A": Reply("done", EVIL), "B": Reply("failed", status=EVIL)})
-    for html in (
-        conversation_html([turn]),
-        plan_html({"A": EVIL}),
-        sentence_html(EVIL),
-        conversation_html([], EVIL),
-    ):
+    talk, empty = conversation_html([turn]), conversation_html([], EVIL)
+    for html in (talk, empty, plan_html({"A": EVIL}), sentence_html(EVIL)):
         assert "<img" not in html
         assert "&lt;img" in html
 

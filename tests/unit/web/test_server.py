@@ -142,7 +142,7 @@ def test_the_folder_is_private_and_goes(monkeypatch):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
 def test_examples_are_answered_right(handlers_of_nano, folder, example):
-    files = dict((known.label, paths) for known, paths in copy_examples(folder))[example.label]
+    files = {known.label: paths for known, paths in copy_examples(folder)}[example.label]
     assert handlers_of_nano(files, example) == example.answer
 
 
