@@ -48,7 +48,7 @@ class Progress:
     turns: tuple[Turn, ...] | None = None
     """All turns, once it is over."""
     question: str = ""
-    """What is left in the box once it is over."""
+    """What goes back into the box once it is over: a question that could not be answered."""
 
 
 class Stops:

@@ -125,12 +125,15 @@ def build_page(
                 yield [gr.skip()] * 5
                 return
             busy = [gr.update(visible=False), gr.update(visible=True)]
+            # The box is free for the next question while this one is answered.
+            yield [gr.skip(), gr.skip(), "", *busy]
             async for progress in handlers.ask(form, _person(request)):
                 if progress.turns is None:
                     yield [progress.html, gr.skip(), gr.skip(), *busy]
                 else:
                     ready = [gr.update(visible=True), gr.update(visible=False)]
-                    yield [progress.html, progress.turns, progress.question, *ready]
+                    left = progress.question or gr.skip()
+                    yield [progress.html, progress.turns, left, *ready]
 
         planning: dict[str, Any] = {**_QUIET, "trigger_mode": "always_last", "concurrency_id": "plan"}
         files.change(
