@@ -18,6 +18,9 @@ from oryx.web.settings import NAMES
 CLEAN_EVERY, UPLOAD_AGE = 600, 6 * 3600  # seconds
 _SETTING = '<p class="setting"><b class="lane">{}</b>{} setting</p>'
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+# Answers alone come as a stream. Gradio's client closes it when nothing is pending, and loses an event that
+# joins at that moment, so that nothing else may use it.
+_DIRECT: dict[str, Any] = {**_QUIET, "queue": False}
 
 
 def build_page(
@@ -135,17 +138,11 @@ def build_page(
                     left = progress.question or gr.skip()
                     yield [progress.html, progress.turns, left, *ready]
 
-        planning: dict[str, Any] = {**_QUIET, "trigger_mode": "always_last", "concurrency_id": "plan"}
-        files.change(
-            change_media, [files], [as_views, *of_videos, turns, talk], **_QUIET, concurrency_id="plan"
-        )
-        compare.change(
-            lambda on: [gr.update(visible=on)] * 2, [compare], [first, second], **_QUIET, queue=False
-        )
+        planning: dict[str, Any] = {**_DIRECT, "trigger_mode": "always_last"}
+        files.change(change_media, [files], [as_views, *of_videos, turns, talk], **_DIRECT)
+        compare.change(lambda on: [gr.update(visible=on)] * 2, [compare], [first, second], **_DIRECT)
         moved = [files.change, as_views.change, compare.change, *(value.change for value in values)]
-        gr.on(moved, show_plan, inputs, [plan], **planning, concurrency_limit=4).then(
-            show_strip, inputs, [strip], **planning
-        )
+        gr.on(moved, show_plan, inputs, [plan], **planning).then(show_strip, inputs, [strip], **planning)
         question.change(show_plan, inputs, [plan], **planning)
         outputs = [talk, turns, question, ask, stop]
         gr.on(
@@ -157,15 +154,14 @@ def build_page(
             trigger_mode="once",
             concurrency_limit=None,
         ).then(show_plan, inputs, [plan], **planning)
-        stop.click(halt, None, None, **_QUIET, queue=False)
-        clear.click(forget, None, [turns, talk], **_QUIET, queue=False)
+        stop.click(halt, None, None, **_DIRECT)
+        clear.click(forget, None, [turns, talk], **_DIRECT)
         for button, example, paths in shown:
             button.click(
                 lambda paths=paths, example=example: (list(paths), example.as_views, example.question),
                 None,
                 [files, as_views, question],
-                **_QUIET,
-                queue=False,
+                **_DIRECT,
             )
         page.unload(leave)
     return page
