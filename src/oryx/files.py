@@ -14,8 +14,11 @@ from oryx.errors import ConfigError
 
 
 @contextmanager
-def staged(path: Path) -> Iterator[Path]:
+def staged(path: Path, at: Path | None = None) -> Iterator[Path]:
     """A hidden path beside `path` to write to, which takes its place when the block ends well.
+
+    Args:
+        at: the path to write to instead, on the same file system. A kill leaves what was written there.
 
     It is removed when the block does not. The folder must be there; others may write the same file at this
     moment, and the last one stays.
@@ -23,7 +26,7 @@ def staged(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the disk refuses, or the block wrote nothing.
     """
-    staging = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    staging = at or path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield staging
         os.replace(staging, path)

@@ -7,8 +7,21 @@ from mixed_requests import EXAMPLES
 
 pytest.importorskip("vllm")
 
-# Before vLLM is imported: a key-value cache that a test machine has room for.
-os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+# Where vLLM's workers are forked from a process with threads, they hang.
+os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+SETTINGS = {
+    "dtype": "float32",
+    "enforce_eager": True,
+    "max_model_len": 4096,
+    "max_num_seqs": 16,
+    "kv_cache_memory_bytes": 1 << 30,
+}
+
+
+@pytest.fixture(scope="session")
+def settings():
+    """Of vLLM, for a small model on a test machine."""
+    return dict(SETTINGS)
 
 
 @pytest.fixture

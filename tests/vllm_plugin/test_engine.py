@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_refused(prompts, loop, engine):
     tight = engine.max_positions
     engine.max_positions = len(prompts[1])
     try:
-        with pytest.raises(ConfigError, match="positions"):
+        with pytest.raises(ConfigError, match="the model reads at most"):
             loop.run(answer(engine, prompts[1], Sampling()))
     finally:
         engine.max_positions = tight

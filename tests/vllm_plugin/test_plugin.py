@@ -1,9 +1,13 @@
 """Greedy answers of vLLM are those of `generate`, in every layout, alone and many at a time."""
 
+import base64
+from pathlib import Path
+
 import pytest
 import torch
 from factories import make_config, make_model, make_tokenizer
 from mixed_requests import EXAMPLES, MAX_TOKENS, mixed_requests
+from vllm_requests import as_request, greedy, opened
 
 import oryx
 from oryx.checkpoints.convert import convert
@@ -49,35 +53,14 @@ def wanted(folder):
 
 
 @pytest.fixture(scope="module")
-def llm(folder):
-    from vllm import LLM
-
-    llm = LLM(str(folder), dtype="float32", enforce_eager=True, max_model_len=4096, max_num_seqs=16)
-    yield llm
-    del llm
+def llm(folder, settings):
+    with opened(folder, **settings) as llm:
+        yield llm
 
 
 @pytest.fixture(scope="module")
 def processor(folder):
     return load_processor(folder)
-
-
-def as_request(processor, messages):
-    """A chat template's text, and the visuals by modality, as vLLM's own server puts them."""
-    request = {"prompt": processor.apply_chat_template(messages, add_generation_prompt=True)}
-    data = {}
-    for part in messages[0]["content"]:
-        if part["type"] != "text":
-            data.setdefault("image" if part["type"] == "image" else "video", []).append(part)
-    if data:
-        request["multi_modal_data"] = data
-    return request
-
-
-def greedy():
-    from vllm import SamplingParams
-
-    return SamplingParams(temperature=0, max_tokens=MAX_TOKENS)
 
 
 @pytest.mark.parametrize("at_a_time", [1, 16])
@@ -173,3 +156,32 @@ def test_a_medium_is_encoded_once_per_dial(llm, processor):
         cached.append(output.num_cached_tokens)
     assert cached[0] == cached[2] == 0
     assert cached[1] > 0
+
+
+def test_chat_with_files_as_vllms_own_server_takes_them(llm, processor, video):
+    def data_url(kind, path):
+        return {"url": f"data:{kind};base64,{base64.b64encode(Path(path).read_bytes()).decode()}"}
+
+    picture = str(EXAMPLES / "scene.png")
+    ours = [
+        {"type": "video", "video": video, "compression": 4, "max_frames": 3},
+        {"type": "text", "text": "and"},
+        {"type": "image", "image": picture, "compression": 4},
+        {"type": "text", "text": "What comes first?"},
+    ]
+    theirs = [
+        {"type": "video_url", "video_url": data_url("video/mp4", video)},
+        ours[1],
+        {"type": "image_url", "image_url": data_url("image/png", picture)},
+        ours[3],
+    ]
+    (output,) = llm.chat(
+        [{"role": "user", "content": theirs}],
+        greedy(),
+        use_tqdm=False,
+        mm_processor_kwargs={"compression": 4, "max_frames": 3},
+    )
+    ids = processor.apply_chat_template(
+        [{"role": "user", "content": ours}], add_generation_prompt=True, tokenize=True
+    )
+    assert output.prompt_token_ids == ids[0].tolist()

@@ -15,12 +15,14 @@ import typer
 
 from oryx import __version__
 from oryx.cli.ask import ask_command
+from oryx.cli.batch import batch_command
 from oryx.cli.chat import chat_command
 from oryx.cli.convert import convert_command
 from oryx.cli.data import data_app
 from oryx.cli.eval import eval_app
 from oryx.cli.noise import complain, quiet
 from oryx.cli.plan import plan_command
+from oryx.cli.serve import serve_command
 from oryx.cli.train import train_command
 from oryx.cli.verify import verify_command
 from oryx.cli.web import web_command
@@ -40,9 +42,13 @@ app = typer.Typer(
 app.command("ask")(ask_command)
 app.command("chat")(chat_command)
 app.command("plan")(plan_command)
+app.command("batch")(batch_command)
 app.command("convert")(convert_command)
 app.command("verify")(verify_command)
 app.command("train")(train_command)
+app.command("serve", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    serve_command
+)
 app.command("web")(web_command)
 app.add_typer(eval_app, name="eval")
 app.add_typer(data_app, name="data")

@@ -11,7 +11,7 @@ from PIL import Image, features
 
 from oryx.errors import MediaError
 from oryx.media.blocks import frame_durations
-from oryx.media.image import describe, open_file, open_header, to_rgb
+from oryx.media.image import check_size, describe, open_file, open_header, to_rgb
 from oryx.media.timeline import Timeline
 
 logger = logging.getLogger(__name__)
@@ -85,9 +85,12 @@ def _frames(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     while True:
         try:
             image.seek(rank)
+            check_size(image, "a frame of it")  # of a GIF it may be larger than the header says
             image.load()
         except EOFError:
             return
+        except MediaError:
+            raise
         except Exception as error:  # Pillow's readers raise all kinds where the file is cut off or broken
             raise CutOffError from error
         yield rank, image

@@ -10,8 +10,10 @@ import av
 
 from oryx.errors import MediaError
 from oryx.media.image import describe, open_file, open_header
+from oryx.media.limits import decoding_limits
 
-# Self-contained containers only: a playlist (HLS, DASH, concat) could name other files or addresses.
+# Self-contained containers only: a playlist (HLS, DASH, concat) could name other files or addresses. And what
+# a file names all the same (an MP4 may keep its samples elsewhere), libav has no protocol to open.
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,nut,mxf,ivf,obu,h264,hevc,"
     "m4v,dv,rm,wtv,vc1,yuv4mpegpipe"
@@ -51,16 +53,19 @@ def open_container(
             raise MediaError(f"{name} is empty (0 bytes); a video is needed ({CONTAINERS})")
         file.seek(0)
         is_telling = head[4:] in MP4_BOXES or head.startswith(MATROSKA_START)
-        options = {"skip_frame": "all"} if header_only and is_telling else {}
+        limits = decoding_limits()
+        # A stream may change its size anywhere; where a frame is larger, libav refuses to decode it.
+        codec_options = {"max_pixels": str(limits.max_pixels)}
+        skips = {"skip_frame": "all"} if header_only and is_telling else {}
         # The path, not the open file: libav reads it without asking Python for every block.
         target = file if isinstance(source, bytes) else str(Path(source).resolve())
         try:
-            container = _open(target, options)
+            container = _open(target, codec_options | skips)
             stream = _picture_stream(container)
-            if options and stream is not None and not stream.codec_context.width:
+            if skips and stream is not None and not stream.codec_context.width:
                 container.close()
                 file.seek(0)
-                container = _open(target, {})
+                container = _open(target, codec_options)
                 stream = _picture_stream(container)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(_why_not(source, name)) from error
@@ -68,8 +73,10 @@ def open_container(
             if stream is None:
                 kind = "sound but no picture" if container.streams.audio else "no picture stream"
                 raise MediaError(f"{name} has {kind}; a video with at least 1 frame is needed")
-            if threads:
+            stream.codec_context.options = codec_options
+            if threads and limits.max_threads != 1:
                 stream.thread_type = "AUTO"
+                stream.codec_context.thread_count = limits.max_threads or 0  # 0: as many as there are cores
             else:
                 stream.codec_context.thread_count = 1
             everything = getattr(getattr(av.stream, "Discard", None), "all", None)  # newer releases of PyAV
@@ -80,9 +87,11 @@ def open_container(
 
 
 def _open(target: Any, options: dict[str, str]) -> Any:
-    return av.open(
-        target, options=options, container_options={"format_whitelist": DEMUXERS}, metadata_errors="ignore"
-    )
+    allowed = {
+        "format_whitelist": DEMUXERS,
+        "protocol_whitelist": "file" if isinstance(target, str) else "none",
+    }
+    return av.open(target, options=options, container_options=allowed, metadata_errors="ignore")
 
 
 def _picture_stream(container: Any) -> Any | None:

@@ -1,4 +1,4 @@
-"""Pictures: every format Pillow reads, as an upright 8-bit RGB image or one clear `MediaError`."""
+"""Pictures: what Pillow decodes by itself, as an upright 8-bit RGB image or one clear `MediaError`."""
 
 import io
 import re
@@ -7,17 +7,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from oryx.errors import MediaError
+from oryx.media.limits import MAX_PIXELS, decoding_limits
 
 ImageSource: TypeAlias = Image.Image | str | Path | bytes
-
-# Pillow refuses a picture above this on its own (two times its MAX_IMAGE_PIXELS), before decoding it.
-MAX_PIXELS = 178_956_970
 
 ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}[^/]"
 LIVE = (
@@ -51,13 +49,13 @@ def open_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> Image.Image
     Args:
         source: a Pillow image, a path, or the bytes of a file.
         max_pixels: height times width above this is refused from the header alone; it can only lower
-            `MAX_PIXELS`.
+            the process's limit (see `media.limits`).
 
     Raises:
         MediaError: the file is missing, empty, truncated, not a picture, or too large.
     """
     if isinstance(source, Image.Image):
-        _check_size(source, "the picture", max_pixels)
+        check_size(source, "the picture", max_pixels)
         return to_rgb(source)
     with open_header(source, max_pixels) as image:
         return to_rgb(image, describe(source))
@@ -70,7 +68,7 @@ def image_size(source: ImageSource, max_pixels: int = MAX_PIXELS) -> tuple[int, 
         MediaError: as `open_image`, as far as the header shows it.
     """
     if isinstance(source, Image.Image):
-        _check_size(source, "the picture", max_pixels)
+        check_size(source, "the picture", max_pixels)
         return _upright_size(source)
     with open_header(source, max_pixels) as image:
         return _upright_size(image)
@@ -107,9 +105,9 @@ def open_header(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Ite
             with _filters_lock, warnings.catch_warnings():
                 # Judged by our own limit below; a broken EXIF block is no reason to warn either.
                 warnings.simplefilter("ignore")
-                image = Image.open(stream)
+                image = _identify(stream)
         except Image.DecompressionBombError:
-            raise MediaError(f"{name} is too large: at most {min(max_pixels, MAX_PIXELS):,} pixels") from None
+            raise MediaError(f"{name} is too large: at most {_max_pixels(max_pixels):,} pixels") from None
         except UnidentifiedImageError:
             raise MediaError(
                 f"{name} is not a picture that Pillow reads (such as PNG, JPEG, WebP, GIF or TIFF)"
@@ -117,7 +115,7 @@ def open_header(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> Ite
         except Exception as error:  # Pillow's readers raise all kinds on a broken header
             raise MediaError(f"{name} has a broken header; a whole picture is needed ({error})") from error
         with image:
-            _check_size(image, name, max_pixels)
+            check_size(image, name, max_pixels)
             yield image
 
 
@@ -181,9 +179,26 @@ def open_file(path: str | Path, kind: str) -> io.BufferedReader:
         raise MediaError(f"'{path}' cannot be opened ({error})") from error
 
 
-def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
+def _identify(stream: IO[bytes]) -> Image.Image:
+    """`Image.open` with the formats that this process reads, in Pillow's own order."""
+    Image.preinit()
+    common = [name for name in Image.ID if name in decoding_limits().formats]
+    try:
+        return Image.open(stream, formats=common)
+    except UnidentifiedImageError:
+        Image.init()  # only now: the rest takes a while to import
+        others = [name for name in Image.ID if name in decoding_limits().formats and name not in common]
+        return Image.open(stream, formats=others)
+
+
+def _max_pixels(max_pixels: int) -> int:
+    return min(max_pixels, decoding_limits().max_pixels)
+
+
+def check_size(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> None:
+    """Raises MediaError for a picture that is empty or has more pixels than are allowed."""
     width, height = image.size
-    limit = min(max_pixels, MAX_PIXELS)
+    limit = _max_pixels(max_pixels)
     if height * width > limit:
         raise MediaError(
             f"{name} is {height:,} x {width:,} pixels (height x width): at most {limit:,} pixels"

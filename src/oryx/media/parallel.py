@@ -10,6 +10,7 @@ from typing import Any
 
 from oryx.media.container import open_container
 from oryx.media.decode import decode_stretch
+from oryx.media.limits import decoding_limits
 from oryx.media.timeline import Stretch, Timeline
 
 MAX_WORKERS = 8
@@ -27,6 +28,11 @@ def num_cores() -> int:
 def num_workers(num_stretches: int) -> int:
     """How many decoders are worth their start: 1 where there is too little to share out."""
     return max(1, min(num_cores(), num_stretches // 2, MAX_WORKERS))
+
+
+def limit_threads(workers: int) -> int:
+    """`workers`, or as many as this process may have."""
+    return min(workers, decoding_limits().max_threads or workers)
 
 
 def decode_parallel(

@@ -11,9 +11,10 @@ from oryx.errors import MediaError
 from oryx.media.animation import is_animation, probe_animation
 from oryx.media.container import open_container
 from oryx.media.decode import decode_all
-from oryx.media.image import MAX_PIXELS, describe, open_file
+from oryx.media.image import describe, open_file
 from oryx.media.index import predicted, tabled
 from oryx.media.isobmff import read_tracks
+from oryx.media.limits import decoding_limits
 from oryx.media.matroska import read_matrix
 from oryx.media.rotation import ROTATIONS, transpose_of, transpose_of_matrix, turns_itself
 from oryx.media.sampling import VideoInfo
@@ -46,9 +47,10 @@ def probe_video(source: VideoSource) -> VideoInfo:
     with open_container(source, threads=False, header_only=True) as (container, stream):
         context = stream.codec_context
         height, width = context.height, context.width
-        if height * width > MAX_PIXELS:
+        most = decoding_limits().max_pixels
+        if height * width > most:
             size = f"{height:,} x {width:,}"
-            raise MediaError(f"{name} has frames of {size} pixels: at most {MAX_PIXELS:,} are allowed")
+            raise MediaError(f"{name} has frames of {size} pixels: at most {most:,} are allowed")
         timeline, transpose, is_known = _read_header(source, container, stream)
         promised, rate, codec = stream.frames, float(stream.average_rate or DEFAULT_RATE), context.name
         is_large = container.size > SCAN_BYTES

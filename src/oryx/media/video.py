@@ -17,7 +17,7 @@ from oryx.media.container import open_container
 from oryx.media.decode import MissedFrameError, decode_counting, decode_seeking
 from oryx.media.focus import AUTO, parse_focus
 from oryx.media.image import ImageSource, describe, image_size, open_image
-from oryx.media.parallel import decode_parallel, num_workers
+from oryx.media.parallel import decode_parallel, limit_threads, num_workers
 from oryx.media.probe import ANIMATION, VideoSource, probe_video, scan_file
 from oryx.media.rotation import transpose_of
 from oryx.media.sampling import VideoInfo, check_dials, choose_frames, spread, spread_focused
@@ -221,7 +221,7 @@ def _sought(
     source: VideoSource, timeline: Timeline, ranks: list[int], info: VideoInfo, keyframes: bool
 ) -> Generator[tuple[int, Any], None, None]:
     stretches = [(rank, [rank]) for rank in ranks] if keyframes else timeline.stretches(ranks)
-    workers = num_workers(len(stretches))
+    workers = limit_threads(num_workers(len(stretches)))
     if workers > 1:
         frame_bytes = 3 * info.height * info.width  # of 4:2:0 up to 16 bits, or of 4:4:4
         yield from decode_parallel(source, timeline, stretches, workers, frame_bytes)

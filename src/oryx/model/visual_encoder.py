@@ -67,7 +67,7 @@ class VisualEncoder:
         else:
             chunks = []
             row = 0
-            for first, stop, num_patches in _chunks(grids, chunk_patches):
+            for first, stop, num_patches in view_chunks(grids, chunk_patches):
                 own = slice(first, stop)
                 chunk = patches[row : row + num_patches]
                 chunks.append(self.encode_views(chunk, grids[own], compressions[own]))
@@ -76,7 +76,7 @@ class VisualEncoder:
         return self.arrange_visuals(tokens_VE, grids, compressions, visual_lengths, visual_kinds)
 
 
-def _chunks(grids: Tensor, chunk_patches: int) -> Iterator[tuple[int, int, int]]:
+def view_chunks(grids: Tensor, chunk_patches: int) -> Iterator[tuple[int, int, int]]:
     """(first view, view after the last, patches) of stretches of at most so many patches."""
     first = total = 0
     for index, num_patches in enumerate(grids.prod(dim=1).tolist()):

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from oryx.errors import AlignmentError, ConfigError
 from oryx.processing.geometry import nearest
-from oryx.processing.markers import IMAGE_MARKER
+from oryx.processing.markers import IMAGE_MARKER, TEXT_TYPES
 
 IGNORED = -100
 """Label of a position that is not supervised."""
@@ -350,7 +350,7 @@ def _text_of(part: Any, number: int, index: int) -> str | None:
         raise ConfigError(
             f"part {number} of message {index} must be text or a dict, not {type(part).__name__}."
         )
-    if part.get("type") not in ("text", "input_text", "output_text"):
+    if part.get("type") not in TEXT_TYPES:
         return None
     if not isinstance(part.get("text"), str):
         raise ConfigError(f"part {number} of message {index} is of type {part['type']!r} but has no text.")

@@ -4,6 +4,8 @@ from oryx.errors import AlignmentError
 
 IMAGE_MARKER = "<image>"
 """Stands for one visual of any kind."""
+TEXT_TYPES = ("text", "input_text", "output_text")
+"""Types of the parts of a chat message that are text; every other part is a visual."""
 
 
 def with_markers(question: str, num_visuals: int) -> str:

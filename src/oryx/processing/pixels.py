@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from oryx.media.parallel import num_cores
+from oryx.media.parallel import limit_threads, num_cores
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ def map_ahead(
     taken as there are threads. An error is raised after the results before it; closing the iterator closes
     `pictures` and ends the threads.
     """
-    workers = min(num_resizers(), num_pictures)
+    workers = limit_threads(min(num_resizers(), num_pictures))
     waiting: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(workers)
     error: Exception | None = None

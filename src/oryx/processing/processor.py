@@ -246,13 +246,13 @@ class OryxProcessor(ProcessorMixin):
         if not conversation:
             raise ConfigError("a conversation needs at least one message.")
         is_batch = not isinstance(conversation[0], Mapping)
+        opening = (add_generation_prompt, continue_final_message)
         strings, samples = [], []
         for messages in conversation if is_batch else [conversation]:
-            turns, visuals = chat.read_messages(messages, add_generation_prompt, continue_final_message)
             if tokenize:
-                visuals = [with_dials(visual, dials) for visual in visuals]
-                samples.append(self._encode_turns(turns, visuals, None, prompt_style, budget))
+                samples.append(self.encode_messages(messages, *opening, prompt_style, budget, **dials))
             else:
+                turns, visuals = chat.read_messages(messages, *opening)
                 kinds = [visual_type(visual) for visual in visuals]
                 markers = [chat.IMAGE_MARKER if kind == "image" else chat.VIDEO_MARKER for kind in kinds]
                 strings.append(chat.render(chat.with_system_prompt(turns, self.system_prompt), markers))
@@ -262,6 +262,24 @@ class OryxProcessor(ProcessorMixin):
         if return_dict:
             return batch
         return batch["input_ids"] if is_batch or return_tensors is not None else batch["input_ids"][0]
+
+    def encode_messages(
+        self,
+        messages: Sequence[Any],
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        prompt_style: PromptStyle | None = None,
+        budget: Any = None,
+        **dials: Any,
+    ) -> EncodedSample:
+        """One conversation of chat messages as numpy arrays, for engines that batch by themselves.
+
+        Arguments and errors are those of `apply_chat_template`, whose ids and patches these are.
+        """
+        dials = self.check_dials(dials)
+        turns, visuals = chat.read_messages(messages, add_generation_prompt, continue_final_message)
+        visuals = [with_dials(visual, dials) for visual in visuals]
+        return self._encode_turns(turns, visuals, None, prompt_style, budget)
 
     # -- for engines that go from messages to ids by steps of their own --------------------------------
 

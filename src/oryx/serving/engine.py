@@ -70,6 +70,10 @@ class Engine(Protocol):
     max_positions: int
     """Of a prompt and its answer together."""
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it can answer: started, not stopped, and alive."""
+
     async def start(self) -> None:
         """Load the model, or raise `OryxError`."""
 

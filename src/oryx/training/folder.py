@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from oryx.errors import ConfigError, OryxError
+from oryx.locks import PATIENCE_S, take_lock
 from oryx.training.distributed import World
 from oryx.training.recipe import Recipe
 from oryx.training.skipping import PREFIX
@@ -39,8 +40,6 @@ _PREFIX = "checkpoint-"
 _STAGING = ".writing"
 _LOCK = ".lock"
 _STEP = "step.json"
-PATIENCE_S = 10.0
-"""Processes that prepare batches may hold a killed run's lock until they notice, which takes 5 seconds."""
 # Changing these changes nothing about what is learned.
 _FREE_KEYS = {
     "output",
@@ -145,16 +144,11 @@ class RunFolder:
         """Where no file can be locked, nobody is kept out."""
         if self._lock is not None:
             return
-        lock = FileLock(self.path / _LOCK)
-        try:
-            lock.acquire(timeout=PATIENCE_S)
-        except Timeout:
-            raise ConfigError(
-                f"another run is writing {self.path}; let it end, or choose another --output."
-            ) from None
-        except (OSError, NotImplementedError):
-            return
-        self._lock = lock
+        self._lock = take_lock(
+            self.path / _LOCK,
+            f"another run is writing {self.path}; let it end, or choose another --output.",
+            PATIENCE_S,
+        )
 
     def checkpoints(self) -> list[Path]:
         """All checkpoints, the newest last. Each is whole: it was moved here when it was."""

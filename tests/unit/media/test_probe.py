@@ -51,7 +51,7 @@ def test_nothing_is_decoded(name: str, make_video, monkeypatch):
     monkeypatch.setattr(probe, "decode_all", None)
     info = probe_video(path)
     assert (info.height, info.width, info.num_frames) == (48, 64, 30)
-    assert options[0]["options"] == {"skip_frame": "all"}  # libav does not either
+    assert options[0]["options"]["skip_frame"] == "all"  # libav does not either
 
 
 def test_an_mp4_that_is_played_in_parts_is_left_to_the_packets(make_video):

@@ -95,6 +95,12 @@ def test_all_ways_in_agree(processor: OryxProcessor, picture: Picture) -> None:
         messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
     )
     assert_same(chatted, expected)
+    sample = processor.encode_messages(messages)
+    assert sample.ids.tolist() == expected["input_ids"][0].tolist()
+    for name in ("patches", "grids", "compressions", "visual_lengths", "visual_kinds"):
+        assert np.array_equal(getattr(sample, name), expected[name].numpy())
+    with pytest.raises(ConfigError, match="takes no argument 'sompression'"):
+        processor.encode_messages(messages, sompression=2)
     text = processor.apply_chat_template(messages, add_generation_prompt=True)
     assert text == "<|im_start|>user\n<video>\nOne?<image>Two?<|im_end|>\n<|im_start|>assistant\n"
     called = processor(text=[text], images=[image], videos=[views], return_tensors="pt", padding=True)

@@ -12,12 +12,14 @@ import torch
 from oryx.errors import ConfigError
 from oryx.loading import end_token_ids, resolve_folder
 from oryx.processing.collate import EncodedSample
+from oryx.processing.context import check_context
 from oryx.processing.geometry import View
 from oryx.processing.visuals import EncodedVisual
 from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling
 
-CPU_CACHE_GIB = 2
-"""Of keys and values, where the user has not said how many (`VLLM_CPU_KVCACHE_SPACE`)."""
+_ADVICE = "raise compression, or lower max_frames, max_pixels or max_tokens"
+CPU_CACHE_BYTES = 2 << 30
+"""Of keys and values on a CPU, where vLLM would take nearly all memory."""
 
 
 class VllmEngine:
@@ -67,7 +69,7 @@ class VllmEngine:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         arguments = dict(self._arguments)
         if not torch.cuda.is_available():
-            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(CPU_CACHE_GIB))
+            arguments.setdefault("kv_cache_memory_bytes", CPU_CACHE_BYTES)
             arguments.setdefault("enforce_eager", True)  # compiling takes minutes there
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
@@ -84,22 +86,23 @@ class VllmEngine:
             await asyncio.to_thread(llm.shutdown)
 
     @property
+    def is_running(self) -> bool:
+        """See `Engine.is_running`."""
+        return self._llm is not None and not self._llm.errored
+
+    @property
     def num_unfinished(self) -> int:
         """Requests that run or wait."""
         return 0 if self._llm is None else self._llm.output_processor.get_num_unfinished_requests()
 
     async def generate(self, prompt: Prompt, sampling: Sampling, request_id: str) -> AsyncIterator[Piece]:
         """See `Engine.generate`."""
-        if self._llm is None:
+        if not self.is_running:
             raise EngineStopped("the engine is not running.")
-        if len(prompt) + 1 > self.max_positions:
-            raise ConfigError(
-                f"the prompt has {len(prompt):,} positions and the model room for {self.max_positions:,}, "
-                "answer included; use a higher compression, fewer frames or a budget."
-            )
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+        check_context(len(prompt), sampling.max_tokens, self.max_positions, _ADVICE)
+        from vllm.v1.engine.exceptions import EngineDeadError
 
-        outputs = self._llm.generate(_as_request(prompt), self._parameters(prompt, sampling), request_id)
+        outputs = self._llm.generate(_as_request(prompt), self._parameters(sampling), request_id)
         try:
             async for output in outputs:
                 (answer,) = output.outputs
@@ -108,19 +111,19 @@ class VllmEngine:
                     raise EngineStopped(f"vLLM ended the answer ({reason}).")
                 if answer.token_ids or reason:
                     yield Piece(answer.text, len(answer.token_ids), reason)
-        except (EngineDeadError, EngineGenerateError) as error:
+        except EngineDeadError as error:
             raise EngineStopped(str(error) or "vLLM has died.") from None
         except ValueError as error:
             raise ConfigError(" ".join(str(error).split())) from None
         finally:
             await outputs.aclose()
 
-    def _parameters(self, prompt: Prompt, sampling: Sampling) -> Any:
+    def _parameters(self, sampling: Sampling) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         return SamplingParams(
-            max_tokens=min(sampling.max_tokens, self.max_positions - len(prompt)),
+            max_tokens=sampling.max_tokens,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,

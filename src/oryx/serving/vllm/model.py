@@ -50,7 +50,7 @@ class OryxForVllm(VisualEncoder, nn.Module, SupportsMultiModal, SupportsLoRA, Su
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__()
         model_config = vllm_config.model_config
-        config = model_config.hf_config
+        self.config = config = model_config.hf_config
         self._published: PublishedCheckpoint | None = None
         if config.model_type in PUBLISHED_TYPES:
             self._published = PublishedCheckpoint.open(resolve_folder(model_config.model))

@@ -1,0 +1,83 @@
+"""How far a batch is, on a terminal; elsewhere nothing."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class BatchProgress:
+    """A bar with rows done, errors, rate and time left. See `job.Watcher`.
+
+        with BatchProgress(console) as progress:
+            run_batch(batch, build_workers, progress)
+
+    Args:
+        console: on stderr.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("")
+        self._bar: Progress | None = None
+        self._began = 0.0
+        self._num_new = self._num_errors = 0
+
+    def __enter__(self) -> BatchProgress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_bar()
+        self._status.stop()
+
+    @property
+    def rate(self) -> float:
+        """Rows a second since the model was loaded; those of earlier runs are not counted."""
+        seconds = time.monotonic() - self._began
+        return self._num_new / seconds if self._began and seconds > 0 else 0.0
+
+    def say(self, doing: str) -> None:
+        """Show what is being done while there is no bar."""
+        if self._console.is_terminal:
+            self._end_bar()
+            self._status.update(doing)
+            self._status.start()
+
+    def begin(self, total: int, done: int, errors: int) -> None:
+        """Show the bar from now on."""
+        self._began, self._num_errors = time.monotonic(), errors
+        if self._console.is_terminal:
+            self._status.stop()
+            columns = (
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TextColumn("{task.fields[errors]}", style="red"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=self._console, transient=True, speed_estimate_period=300)
+            self._task = self._bar.add_task("", total=total, completed=done, rate="", errors=_errors(errors))
+            self._bar.start()
+
+    def advance(self, is_error: bool) -> None:
+        """One more row is done."""
+        self._num_new += 1
+        self._num_errors += is_error
+        if self._bar is not None:
+            self._bar.update(
+                self._task, advance=1, rate=f"{self.rate:.3g} rows/s", errors=_errors(self._num_errors)
+            )
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _errors(number: int) -> str:
+    return f"{number:,} error{'' if number == 1 else 's'}" if number else ""
