@@ -25,6 +25,7 @@ from oryx.cli.plan import plan_command
 from oryx.cli.serve import serve_command
 from oryx.cli.train import train_command
 from oryx.cli.verify import verify_command
+from oryx.cli.web import web_command
 from oryx.errors import OryxError
 
 # Newer releases of typer carry their own click: this is the base of usage errors in either case.
@@ -48,6 +49,7 @@ app.command("train")(train_command)
 app.command("serve", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     serve_command
 )
+app.command("web")(web_command)
 app.add_typer(eval_app, name="eval")
 app.add_typer(data_app, name="data")
 

@@ -9,7 +9,7 @@ import oryx
 from oryx.cli import main as cli
 from oryx.errors import MediaError
 
-COMMANDS = ("ask", "chat", "plan", "convert", "verify", "train")
+COMMANDS = ("ask", "chat", "plan", "convert", "verify", "train", "web")
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)], ids=["oryx", *COMMANDS])
