@@ -63,10 +63,10 @@ class VllmEngine:
         Raises:
             ConfigError: an argument that vLLM does not know or cannot have.
         """
-        self._llm = await asyncio.to_thread(self._load)
+        await asyncio.to_thread(self._load)
         self.max_positions = self._llm.model_config.max_model_len
 
-    def _load(self) -> Any:
+    def _load(self) -> None:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         arguments = dict(self._arguments)
         if not torch.cuda.is_available():
@@ -76,7 +76,7 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         try:
-            return AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"vLLM cannot be started so: {' '.join(str(error).split())}") from None
 
@@ -84,7 +84,8 @@ class VllmEngine:
         """End vLLM's processes; requests that still run end in `EngineStopped`."""
         llm, self._llm = self._llm, None
         if llm is not None:
-            await asyncio.to_thread(llm.shutdown)
+            await asyncio.to_thread(_shut_down, llm)
+            await asyncio.sleep(0)  # its tasks hear that they are cancelled, and let go of it
             del llm
             gc.collect()  # or the interpreter's end collects it, when what its `__del__` calls is gone
 
@@ -137,6 +138,10 @@ class VllmEngine:
             ignore_eos=sampling.ignore_eos,
             output_kind=RequestOutputKind.DELTA,
         )
+
+
+def _shut_down(llm: Any) -> None:
+    llm.shutdown()
 
 
 def _as_request(prompt: Prompt) -> dict[str, Any]:
