@@ -111,9 +111,10 @@ def batch_command(
 
     oryx batch questions.jsonl answers.jsonl --model THUdyh/Oryx-7B
     """
+    from oryx.serving.batch.cluster import Cluster
     from oryx.serving.batch.job import Batch, check_paths
     from oryx.serving.batch.shards import Shard
-    from oryx.serving.batch.wiring import Choice, Cluster, engine_name, read_arguments
+    from oryx.serving.batch.wiring import Choice, engine_name, read_arguments
 
     # Everything that can be wrong with the command is found before the input is read.
     check_paths(source, out)

@@ -11,17 +11,31 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from oryx.errors import ConfigError, OryxError
 from oryx.serving.batch.inputs import Row
 from oryx.serving.batch.running import Workers
-from oryx.serving.batch.wiring import Cluster
 
 MAX_LOSSES = 3
 """Actors that may be lost while they answer a row, which then has an error."""
 START_PAUSES = (1, 5, 15, 30)
 """Seconds before an actor that was lost while it loaded the model is tried again."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """How a Ray cluster is used."""
+
+    address: str | None = None
+    """Of its head, or "auto"; None for one that lives as long as this run, on this machine."""
+    num_actors: int | None = None
+    """Each with an engine of its own; None for one for each GPU, or one on machines without."""
+    num_cpus: float = 1.0
+    """For each actor."""
+    num_gpus: float | None = None
+    """For each actor; None for 1 where the cluster has any."""
 
 
 class RowActor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oryx.errors import ConfigError
+from oryx.serving.batch.cluster import Cluster, RayWorkers
 from oryx.serving.engines import choosing
 
 if TYPE_CHECKING:
@@ -17,20 +18,6 @@ if TYPE_CHECKING:
     from oryx.serving.batch.running import Workers
 
 ENGINES = ("auto", "vllm", "transformers", "ray")
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """How a Ray cluster is used."""
-
-    address: str | None = None
-    """Of its head, or "auto"; None for one that lives as long as this run, on this machine."""
-    num_actors: int | None = None
-    """Each with an engine of its own; None for one for each GPU, or one on machines without."""
-    num_cpus: float = 1.0
-    """For each actor."""
-    num_gpus: float | None = None
-    """For each actor; None for 1 where the cluster has any."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +52,6 @@ def build_workers(choice: Choice) -> Workers:
     """
     if choice.cluster is None:
         return build_local(choice)
-    from oryx.serving.batch.cluster import RayWorkers
-
     return RayWorkers(partial(build_local, choice), choice.num_slots, choice.cluster)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from oryx.errors import ConfigError
+from oryx.serving.batch.cluster import Cluster
 from oryx.serving.batch.inputs import Row
 from oryx.serving.batch.job import Batch, Outcome, run_batch
-from oryx.serving.batch.wiring import Cluster
 
 TESTS = Path(__file__).parents[3]
 pytestmark = pytest.mark.slow
