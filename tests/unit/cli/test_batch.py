@@ -77,7 +77,8 @@ def test_options_of_the_other_engine_are_refused(source, tmp_path, capsys, monke
     assert "--device is of the transformers engine" in sentence
 
 
-def test_what_answers_depend_on_is_a_setting(source, tmp_path, calls, capsys):
+def test_what_answers_depend_on_is_a_setting(source, tmp_path, calls, capsys, monkeypatch):
+    monkeypatch.setattr("oryx.serving.batch.wiring.find_spec", lambda name: object())  # as if Ray were there
     out = tmp_path / "out.jsonl"
     base = ["batch", str(source), str(out), "--engine", "transformers"]
     assert main(base) == 0
