@@ -48,10 +48,10 @@ def test_two_tensor_parallel_processes(nano, settings, monkeypatch):
         assert on_vllm(llm, nano[1], requests) == generate(*nano, requests)
 
 
-def test_an_adapter_on_the_language_model(nano, settings, tmp_path):
+def test_an_adapter_on_the_language_model(settings, tmp_path):
     from vllm.lora.request import LoRARequest
 
-    model, processor = nano
+    model, processor = oryx.load("nano", dtype="float32")  # of its own: the adapter is added to its weights
     requests = mixed_requests(20)
     plain = generate(model, processor, requests)
     tensors = {}

@@ -158,6 +158,22 @@ def test_a_medium_is_encoded_once_per_dial(llm, processor):
     assert cached[1] > 0
 
 
+def test_a_clients_name_for_a_medium_does_not_hide_its_dial(llm, processor):
+    picture = str(EXAMPLES / "scene.png")
+    messages = [
+        {"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "?"}]}
+    ]
+    lengths = []
+    for compression in (1, 16, 1):
+        request = as_request(processor, messages) | {
+            "mm_processor_kwargs": {"compression": compression},
+            "multi_modal_uuids": {"image": ["my picture"]},
+        }
+        (output,) = llm.generate([request], greedy(), use_tqdm=False)
+        lengths.append(len(output.prompt_token_ids))
+    assert lengths[0] == lengths[2] > lengths[1]
+
+
 def test_chat_with_files_as_vllms_own_server_takes_them(llm, processor, video):
     def data_url(kind, path):
         return {"url": f"data:{kind};base64,{base64.b64encode(Path(path).read_bytes()).decode()}"}

@@ -157,7 +157,7 @@ class RayWorkers:
         if not ray.is_initialized():
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             try:
-                ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(address=cluster.address or "local", log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())
                 raise ConfigError(f"there is no Ray cluster at {cluster.address} ({reason}).") from None

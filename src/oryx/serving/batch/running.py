@@ -100,7 +100,7 @@ async def run_rows(
             is_error = "error" in output
             num_errors += is_error
             done(row.index, is_error)
-            if max_errors is not None and num_errors > max_errors:
+            if is_error and max_errors is not None and num_errors > max_errors:
                 raise OryxError(
                     f"{num_errors:,} rows have errors, more than --max-errors {max_errors:,}. The last: "
                     f"{output['error']} What is answered is kept; the same command with a higher "

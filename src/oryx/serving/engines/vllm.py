@@ -8,8 +8,6 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import torch
-
 from oryx.errors import ConfigError
 from oryx.loading import end_token_ids, resolve_folder
 from oryx.processing.collate import EncodedSample
@@ -68,8 +66,13 @@ class VllmEngine:
 
     def _load(self) -> None:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        # This process has threads, and forks of it would hang.
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+        # Before anything asks for a GPU: vLLM settles how that is done.
+        from vllm.platforms import current_platform
+
         arguments = dict(self._arguments)
-        if not torch.cuda.is_available():
+        if current_platform.is_cpu():
             arguments.setdefault("kv_cache_memory_bytes", CPU_CACHE_BYTES)
             arguments.setdefault("enforce_eager", True)  # compiling takes minutes there
         from vllm.engine.arg_utils import AsyncEngineArgs
@@ -104,9 +107,14 @@ class VllmEngine:
         if not self.is_running:
             raise EngineStopped("the engine is not running.")
         check_context(len(prompt), sampling.max_tokens, self.max_positions, _ADVICE)
+        from vllm.exceptions import VLLMValidationError
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        outputs = self._llm.generate(_as_request(prompt), self._parameters(sampling), request_id)
+        try:
+            parameters = self._parameters(sampling)
+        except (ValueError, VLLMValidationError) as error:
+            raise ConfigError(" ".join(str(error).split())) from None
+        outputs = self._llm.generate(_as_request(prompt), parameters, request_id)
         try:
             async for output in outputs:
                 (answer,) = output.outputs
@@ -117,7 +125,7 @@ class VllmEngine:
                     yield Piece(answer.text, len(answer.token_ids), reason)
         except EngineDeadError as error:
             raise EngineStopped(str(error) or "vLLM has died.") from None
-        except ValueError as error:
+        except (ValueError, VLLMValidationError) as error:
             raise ConfigError(" ".join(str(error).split())) from None
         finally:
             await outputs.aclose()

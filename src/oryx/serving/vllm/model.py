@@ -67,9 +67,9 @@ class OryxForVllm(VisualEncoder, nn.Module, SupportsMultiModal, SupportsLoRA, Su
                 prefix=maybe_prefix(prefix, "language_model"),
                 architectures=[MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[text_config.model_type]],
             )
-        placeholder = MULTIMODAL_REGISTRY.create_processor(model_config).info.processor.image_token_id
+        self._placeholder = MULTIMODAL_REGISTRY.create_processor(model_config).info.processor.image_token_id
         self.configure_mm_token_handling(  # type: ignore[operator]
-            text_config.vocab_size, [placeholder]
+            text_config.vocab_size, [self._placeholder]
         )
         self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
 
@@ -106,7 +106,11 @@ class OryxForVllm(VisualEncoder, nn.Module, SupportsMultiModal, SupportsLoRA, Su
         )
 
     def compute_logits(self, hidden_states: Tensor) -> Tensor | None:
-        return self.language_model.compute_logits(hidden_states)
+        """Logits in which the placeholder, which no answer has, is out of the question."""
+        logits = self.language_model.compute_logits(hidden_states)
+        if logits is not None and self._placeholder < logits.shape[-1]:
+            logits[..., self._placeholder] = -torch.inf
+        return logits
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         """Tensors under native names.

@@ -31,7 +31,7 @@ from oryx.loading import load_processor, resolve_folder
 from oryx.processing import chat
 from oryx.processing.geometry import VIDEO, frame_view
 from oryx.processing.processor import OryxProcessor
-from oryx.processing.visuals import EncodedVisual, with_dials
+from oryx.processing.visuals import EncodedVisual, visual_dials, with_dials
 from oryx.serving.vllm.items import MODALITIES, Visual, VisualParser
 from oryx.serving.vllm.prompt import TARGETS, Prompt, check_places
 
@@ -121,13 +121,27 @@ class OryxMultiModalProcessor(BaseMultiModalProcessor[OryxProcessingInfo]):
             visuals[name] = [visual and with_dials(visual, dials) for visual in own]
         prompt = Prompt(processor, inputs.prompt, inputs.mm_data_items.get_all_counts(), places, style)
         if budget is not None:
+            if any(visual is None for own in visuals.values() for visual in own):
+                raise ConfigError("a budget needs all media themselves: some are named by their uuid alone.")
             in_order = [visuals[name][index] for name, index in prompt.order]
             count = processor.count_note
             spent = processor.planner.spend(in_order, budget, prompt.num_text_ids, count_note=count)
             for (name, index), visual in zip(prompt.order, spent, strict=True):
                 visuals[name][index] = visual
-        items = self.info.parse_mm_data(visuals, validate=False)
-        return replace(inputs, prompt=prompt, mm_data_items=items, hf_processor_mm_kwargs={})
+        uuids = {
+            name: [
+                uuid and _with_dials(uuid, name, visual, dials) for uuid, visual in zip(own, visuals[name])
+            ]
+            for name, own in (inputs.mm_uuid_items or {}).items()
+            if name in visuals
+        }
+        return replace(
+            inputs,
+            prompt=prompt,
+            mm_data_items=self.info.parse_mm_data(visuals, validate=False),
+            mm_uuid_items=uuids or None,
+            hf_processor_mm_kwargs={},
+        )
 
     def _apply_hf_processor_main(self, mm_items: Any, hf_kwargs: Mapping[str, object]) -> BatchFeature:
         fields: dict[str, list[torch.Tensor]] = {}
@@ -181,6 +195,14 @@ def _tensors(visual: EncodedVisual) -> dict[str, torch.Tensor]:
         "num_tokens": torch.tensor(visual.num_tokens),
         "note": torch.tensor(list(visual.note.encode()), dtype=torch.uint8),
     }
+
+
+def _with_dials(uuid: str, name: str, visual: Any, dials: Mapping[str, Any]) -> str:
+    """A client's name for a medium, made the name of its tokens at these dials."""
+    if isinstance(visual, EncodedVisual):
+        return uuid
+    own = visual_dials(with_dials({"type": name}, dials) if visual is None else visual)
+    return f"{uuid} {sorted(own.items())}" if own else uuid
 
 
 def _as_views(visual: Any) -> Any:

@@ -127,6 +127,10 @@ def test_as_many_errors_as_allowed_are_allowed(run):
     assert len(run(rows_of("fail", "fail", "b"), FakeWorkers(1), max_errors=2)) == 3
 
 
+def test_errors_of_an_earlier_run_do_not_end_at_an_answer(run):
+    assert run(rows_of("b"), FakeWorkers(1), max_errors=1, num_errors=5)[0]["answer"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_rows_at_work_end_and_begins_no_other(run, number):
     async def during(stop, workers):
