@@ -14,6 +14,9 @@ from oryx.serving.errors import RequestError
 from oryx.serving.http.dials import Dials, read_dials
 from oryx.serving.http.sentences import sentence_of
 
+MAX_PARTS = 10_000
+"""Messages and their parts, in one request."""
+
 # Parameters of OpenAI's that keep books and change no answer.
 _IGNORED = (
     *("user", "metadata", "store", "service_tier", "safety_identifier", "parallel_tool_calls"),
@@ -172,6 +175,7 @@ def check_request(payload: Mapping[str, Any], max_images: int, max_videos: int) 
                 param=name[:60],
             )
     if isinstance(fields.get("messages"), list):
+        _check_length(fields["messages"])
         fields["messages"] = [_without_nulls(message) for message in fields["messages"]]
     try:
         body = ChatRequest.model_validate(fields)
@@ -180,6 +184,18 @@ def check_request(payload: Mapping[str, Any], max_images: int, max_videos: int) 
     _check_roles(body)
     _check_counts(body, max_images, max_videos)
     return Checked(body, read_dials(body.mm_processor_kwargs or {}))
+
+
+def _check_length(messages: list[Any]) -> None:
+    """Before any of them is looked at: a mistake in each of a million would be a million mistakes."""
+    contents = (message.get("content") for message in messages if isinstance(message, dict))
+    count = len(messages) + sum(len(content) for content in contents if isinstance(content, list))
+    if count > MAX_PARTS:
+        raise RequestError(
+            f"the request has {count:,} messages and parts; at most {MAX_PARTS:,} are allowed.",
+            code="too_many_parts",
+            param="messages",
+        )
 
 
 def _check_neutral(name: str, value: Any) -> None:

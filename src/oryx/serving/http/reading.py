@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from mimetypes import guess_type
 from typing import Any, NoReturn
 
@@ -49,6 +50,7 @@ async def read_request(request: Request, max_bytes: int) -> Received:
             body += chunk
         return Received(parse_object(bytes(body), "the body"))
     if kind == "multipart/form-data":
+        _check_charset(request.headers["content-type"])
         async with request.form(
             max_files=_MAX_PARTS, max_fields=_MAX_FIELDS, max_part_size=max_bytes
         ) as form:
@@ -59,6 +61,15 @@ async def read_request(request: Request, max_bytes: int) -> Received:
         status=415,
         code="unsupported_media_type",
     )
+
+
+def _check_charset(content_type: str) -> None:
+    """The client names the codec of a form, and some take hours for what others read at once."""
+    message = Message()
+    message["content-type"] = content_type
+    charset = message.get_param("charset", "utf-8")
+    if not isinstance(charset, str) or charset.lower() not in ("utf-8", "utf8"):
+        raise RequestError("the charset of a form must be utf-8.", code="malformed_body")
 
 
 def parse_object(body: bytes, what: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Every parameter of a chat request: what is allowed, and the sentence for what is not."""
 
 import json
+import time
 
 import pytest
 
@@ -227,3 +228,15 @@ def test_bodies_that_are_no_object(body, words):
 
 def test_characters_beyond_the_first_plane_are_whole():
     assert parse_object(json.dumps({"a": "😀"}).encode(), "the body") == {"a": "😀"}
+
+
+@pytest.mark.parametrize("content", [[""] * 300_000, [1] * 300_000])
+def test_more_parts_than_anybody_needs_are_refused_unread(content):
+    began = time.process_time()
+    error = refusal(messages=[{"role": "user", "content": content}])
+    assert error.code == "too_many_parts"
+    assert time.process_time() - began < 0.5
+
+
+def test_more_messages_than_anybody_needs_are_refused_unread():
+    assert refusal(messages=[1] * 20_000).code == "too_many_parts"

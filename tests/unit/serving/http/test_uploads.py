@@ -173,3 +173,11 @@ def test_curl(running, tmp_path):
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "Where is it?"
     assert running.pool.jobs[-1].messages[0]["content"][0] == {"type": "image", "image": b"a picture"}
+
+
+def test_a_codec_of_the_clients_choice_is_refused(running):
+    body, kind = form(("question", "what?"))
+    answer = call(running, "POST", CHAT, body, Content_Type=f"{kind}; charset=punycode")
+    assert answer.status == 400
+    assert "charset" in answer.error["message"]
+    assert call(running, "POST", CHAT, body, Content_Type=f'{kind}; charset="UTF-8"').status == 200
