@@ -26,7 +26,7 @@ class VllmEngine:
 
     Args:
         model: "nano", a folder or a hub id, native or published.
-        dtype: as vLLM names them; "auto" is the checkpoint's, on a CPU that lacks bfloat16 units float32.
+        dtype: as vLLM names them; "auto" is the checkpoint's, also on a CPU.
         max_positions: of a prompt and its answer together; None for what the model was made for.
         max_requests: that run at the same time.
         arguments: further ones of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`.

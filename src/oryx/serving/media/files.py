@@ -1,4 +1,8 @@
-"""Files below the media root: found, checked and read without a gap in which they could be exchanged."""
+"""Files below the media root. Pictures are checked and read without a gap in which they could be exchanged.
+
+Videos and folders of views are checked here and again in the worker that opens them by name: what could be
+exchanged between is fenced in by the worker's own rights (see `workers.sandbox`).
+"""
 
 from __future__ import annotations
 

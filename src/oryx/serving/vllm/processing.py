@@ -67,7 +67,7 @@ class OryxProcessingInfo(BaseProcessingInfo):
 
 
 class OryxDummyInputs(BaseDummyInputsBuilder[OryxProcessingInfo]):
-    """The largest inputs, by which vLLM measures how much memory the model takes."""
+    """Inputs by which vLLM measures how much memory the model takes."""
 
     def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
         return chat.IMAGE_MARKER * mm_counts.get("image", 0) + chat.VIDEO_MARKER * mm_counts.get("video", 0)
@@ -75,7 +75,7 @@ class OryxDummyInputs(BaseDummyInputsBuilder[OryxProcessingInfo]):
     def get_dummy_mm_data(
         self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Mapping[str, Any]
     ) -> dict[str, list[Visual]]:
-        """Videos of a few frames: the tower takes views in chunks, so more of them need no more memory."""
+        """Videos of up to 8 frames; what a long one keeps, its patches and tokens, is not measured."""
         rule = self.info.processor.rule
         view = frame_view(1024, 1024, rule, 16)
         num_frames = max(1, min(8, (seq_len - 2) // (view.num_tokens + 1)))
