@@ -26,7 +26,7 @@ class Limits:
     body_seconds: float = 20.0
     """Until its body is whole, and a second more for each `BYTES_A_SECOND` of it."""
     send_seconds: float = 30.0
-    """A client that reads nothing for so long has left."""
+    """A client that has not read what it was sent after so long has left."""
     max_images: int = 64
     """Pictures of one request, views included."""
     max_videos: int = 8
