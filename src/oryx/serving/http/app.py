@@ -42,7 +42,9 @@ def build_app(parts: Parts, limits: Limits, access: Access, lifecycle: Lifecycle
             expose_headers=["X-Request-Id", "Retry-After"],
         )
     body_limit = BodyLimit(guarded, limits)
-    metrics.watch("held_bytes", "Bytes of the bodies of requests in the server.", lambda: body_limit.num_held)
+    metrics.watch(
+        "held_bytes", "Bytes of requests' bodies, as they are announced or come.", lambda: body_limit.num_held
+    )
     return RequestLog(body_limit, metrics)
 
 

@@ -19,7 +19,7 @@ class Limits:
     max_body: int = 64 * MIB
     """Bytes of one request, uploads included."""
     max_held: int = 1024 * MIB
-    """Bytes of all requests that are in the server."""
+    """Bytes of the bodies of all requests that are in the server. Small ones (64 KiB) are always taken."""
     max_connections: int = 512
     header_seconds: float = 10.0
     """Until the headers of a request are whole."""

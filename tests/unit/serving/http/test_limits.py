@@ -156,7 +156,9 @@ def test_a_body_whose_end_is_told_in_two_ways_is_refused_with_all_that_follows(r
         answers = read_all(connection)
     assert answers.startswith(b"HTTP/1.1 400 ")
     assert b"connection: close" in answers.lower()
-    assert json.loads(answers.partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed_http"  # nothing after it
+    assert (
+        json.loads(answers.partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed_http"
+    )  # nothing after it
 
 
 def test_a_chunk_that_is_none_ends_the_request(running):
@@ -179,18 +181,59 @@ def test_connections_are_counted():
         eventually(lambda: ask(running).status == 200)
 
 
+def held(running) -> int:
+    lines = call(running, "GET", "/metrics").body.splitlines()
+    (line,) = (line for line in lines if line.startswith(b"oryx_held_bytes "))
+    return int(float(line.split()[1]))
+
+
 def test_all_bodies_together_have_a_limit():
-    with serving(Limits(max_body=20_000, max_held=25_000)) as running, wire(running) as first:
-        first.sendall(head("Content-Length: 20000") + b" " * 15_000)
-        eventually(lambda: b"oryx_held_bytes 15000.0" in call(running, "GET", "/metrics").body)
-        answer = call(running, "POST", CHAT, QUESTION.ljust(15_000), Content_Type="application/json")
+    with serving(Limits(max_body=200_000, max_held=250_000)) as running, wire(running) as first:
+        first.sendall(head("Content-Length: 200000") + QUESTION)
+        eventually(lambda: held(running) == 200_000)  # as announced: what has begun will have room
+        answer = call(running, "POST", CHAT, QUESTION.ljust(150_000), Content_Type="application/json")
         assert (answer.status, answer.error["code"]) == (503, "bodies_full")
         assert int(answer.headers["retry-after"]) > 0
-        first.close()
-        eventually(lambda: b"oryx_held_bytes 0.0" in call(running, "GET", "/metrics").body)
+        assert held(running) == 200_000
+        first.sendall(b" " * (200_000 - len(QUESTION)))
+        assert read_answer(first).status == 200
+        eventually(lambda: held(running) == 0)
         assert (
-            call(running, "POST", CHAT, QUESTION.ljust(15_000), Content_Type="application/json").status == 200
+            call(running, "POST", CHAT, QUESTION.ljust(150_000), Content_Type="application/json").status
+            == 200
         )
+
+
+def test_a_body_that_does_not_come_gives_its_room_back():
+    with serving(Limits(max_body=200_000, max_held=250_000)) as running, wire(running) as first:
+        first.sendall(head("Content-Length: 200000") + QUESTION)
+        eventually(lambda: held(running) == 200_000)
+        first.close()
+        eventually(lambda: held(running) == 0)
+
+
+def test_small_bodies_are_taken_while_large_ones_fill_the_server():
+    with serving(Limits(max_body=200_000, max_held=200_000)) as running, wire(running) as first:
+        first.sendall(head("Content-Length: 200000"))
+        eventually(lambda: held(running) == 200_000)
+        small = QUESTION.ljust(65_536)
+        assert call(running, "POST", CHAT, small, Content_Type="application/json").status == 200
+        assert ask(running).status == 200
+        with wire(running) as second:
+            second.sendall(
+                head("Transfer-Encoding: chunked") + b"%x\r\n%s\r\n0\r\n\r\n" % (len(small), small)
+            )
+            assert read_answer(second).status == 200
+
+
+def test_a_body_of_unknown_length_is_counted_as_it_comes():
+    with serving(Limits(max_body=200_000, max_held=200_000)) as running, wire(running) as first:
+        first.sendall(head("Content-Length: 150000"))
+        eventually(lambda: held(running) == 150_000)
+        with wire(running) as second:
+            second.sendall(head("Transfer-Encoding: chunked") + b"%x\r\n%s\r\n" % (70_000, b" " * 70_000))
+            answer = read_answer(second)
+        assert (answer.status, answer.error["code"]) == (503, "bodies_full")
 
 
 def test_a_client_that_stops_reading_has_left():
