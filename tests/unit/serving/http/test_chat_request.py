@@ -166,6 +166,17 @@ def test_a_dial_that_cannot_be(dial, value, words):
     assert error.code == "invalid_dial"
 
 
+def test_a_dial_that_is_nested_without_end():
+    nested: list = []
+    for _ in range(900):
+        nested = [nested]
+    assert "nested more than 4 deep" in refusal(mm_processor_kwargs={"compression": nested}).message
+
+
+def test_a_dial_is_quoted_as_far_as_anybody_reads():
+    assert len(refusal(mm_processor_kwargs={"focus": ["x" * 1000] * 1000}).message) < 600
+
+
 @pytest.mark.parametrize("name", ["compresion", "subtitles", "marks", "image", "", "x" * 1000])
 def test_an_unknown_dial(name):
     error = refusal(mm_processor_kwargs={name: 1})
