@@ -42,7 +42,7 @@ def refusal(**fields) -> RequestError:
         ("top_p", 1.1, "at most 1"),
         ("top_k", -2, "at least -1"),
         ("repetition_penalty", 0, "at least 0.01"),
-        ("seed", 2**63, "below 9223372036854775808"),
+        ("seed", 2**63, "at most 9223372036854775807"),
         ("seed", "x" * 1000, "must be a whole number"),
         ("stream", "yes", "must be true or false"),
         ("ignore_eos", 1, "must be true or false"),
