@@ -228,6 +228,7 @@ def test_beginnings_of_answers_that_cannot_be(fields, param):
         ('{"a": "x"}'.encode("utf-16"), "not UTF-8"),
         (b'{"a": "\\ud800"}', "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
+        (b"[" * 1_000_000, "1,000,000 commas and opening brackets"),
         (b'\xef\xbb\xbf{"a": 1}', "no JSON"),
     ],
 )
@@ -235,6 +236,15 @@ def test_bodies_that_are_no_object(body, words):
     with pytest.raises(RequestError, match="the body") as caught:
         parse_object(body, "the body")
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "1", '""', '{"a": 1}'])
+def test_more_values_than_anybody_needs_are_not_read(value):
+    body = f'{{"a": [{",".join([value] * 3_000_000)}]}}'.encode()
+    began = time.process_time()
+    with pytest.raises(RequestError, match="commas and opening brackets; at most 200,000"):
+        parse_object(body, "the body")
+    assert time.process_time() - began < 0.5
 
 
 def test_characters_beyond_the_first_plane_are_whole():
