@@ -75,19 +75,22 @@ async def send_wire(server: Server, one) -> tuple[int, str]:
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
 
     async def trickle() -> None:
-        while True:
+        while one.trickles:
             writer.write(b"a")
             await asyncio.sleep(0.2)
 
+    data = b""
+    writer.write(one.wire)
+    trickling = asyncio.create_task(trickle())
     try:
-        writer.write(one.wire)
-        trickling = asyncio.create_task(trickle()) if one.trickles else None
         async with asyncio.timeout(60):
-            text = (await reader.read()).decode()
-        if trickling is not None:
-            trickling.cancel()
+            with suppress(ConnectionError):  # closed while more was on its way
+                while chunk := await reader.read(65536):
+                    data += chunk
     finally:
+        trickling.cancel()
         writer.transport.abort()
+    text = data.decode()
     statuses = re.findall(r"^HTTP/1\.1 (\d+)", text, re.MULTILINE)
     return (int(statuses[0]) if len(statuses) == 1 else 0), text
 
