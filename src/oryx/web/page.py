@@ -93,6 +93,7 @@ def build_page(
                                 elem_classes="example",
                             )
                             shown.append((button, example, paths))
+                            files.keep_in_cache.update(paths)  # they do not age as uploads do
         values = [dials[lane][name] for lane in LANES for name in NAMES]
         inputs = [files, as_views, question, compare, turns, *values]
         of_videos = [dials[lane][name] for lane in LANES for name in OF_VIDEOS]
@@ -112,7 +113,7 @@ def build_page(
             return [views, *frames, (), conversation_html((), HINT)]
 
         def forget(request: gr.Request) -> tuple[Any, str]:
-            handlers.stops.stop(_person(request))
+            handlers.restart(_person(request))
             return (), conversation_html((), HINT)
 
         def halt(request: gr.Request) -> None:
@@ -139,23 +140,23 @@ def build_page(
                     yield [progress.html, progress.turns, left, *ready]
 
         planning: dict[str, Any] = {**_DIRECT, "trigger_mode": "always_last"}
-        files.change(change_media, [files], [as_views, *of_videos, turns, talk], **_DIRECT)
+
+        def plan_after(event: Any) -> None:
+            event.then(show_plan, inputs, [plan], **planning).then(show_strip, inputs, [strip], **planning)
+
+        # Plans count the conversation, which new media and New end: they come after, not beside.
+        plan_after(files.change(change_media, [files], [as_views, *of_videos, turns, talk], **_DIRECT))
+        plan_after(clear.click(forget, None, [turns, talk], **_DIRECT))
         compare.change(lambda on: [gr.update(visible=on)] * 2, [compare], [first, second], **_DIRECT)
-        moved = [files.change, as_views.change, compare.change, *(value.change for value in values)]
+        moved = [as_views.change, compare.change, *(value.change for value in values)]
         gr.on(moved, show_plan, inputs, [plan], **planning).then(show_strip, inputs, [strip], **planning)
         question.change(show_plan, inputs, [plan], **planning)
         outputs = [talk, turns, question, ask, stop]
-        gr.on(
-            [ask.click, question.submit],
-            answer,
-            inputs,
-            outputs,
-            **_QUIET,
-            trigger_mode="once",
-            concurrency_limit=None,
-        ).then(show_plan, inputs, [plan], **planning)
+        asked = [ask.click, question.submit]
+        plan_after(
+            gr.on(asked, answer, inputs, outputs, **_QUIET, trigger_mode="once", concurrency_limit=None)
+        )
         stop.click(halt, None, None, **_DIRECT)
-        clear.click(forget, None, [turns, talk], **_DIRECT)
         for button, example, paths in shown:
             button.click(
                 lambda paths=paths, example=example: (list(paths), example.as_views, example.question),

@@ -142,6 +142,30 @@ def test_a_server_that_went_away(scene):
     assert f"{server.url} does not answer" in last.status
 
 
+def test_a_stream_that_just_ends_is_no_answer(scene):
+    with fake_openai() as server:
+        server.is_cut = True
+        last = ask(RemoteAsker(server.url), request_of(scene))[-1]
+    assert (last.state, last.text) == ("failed", "red circle")
+    assert last.status == "the answer is cut off: the server ended it too early."
+
+
+def test_a_password_is_sent_and_never_shown(scene):
+    with fake_openai() as server:
+        secret = server.url.replace("http://", "http://me:se%40cret@")
+        asker = RemoteAsker(secret)
+        assert ask(asker, request_of(scene))[-1].state == "done"
+    assert asker.url == server.url
+    assert server.authorizations == ["Basic " + base64.b64encode(b"me:se@cret").decode()] * 2
+    assert "cret" not in ask(asker, request_of(scene))[-1].status
+    for url in (secret, "http://me:secret@127.0.0.1:x/v1", "http://me:se/cret@host/v1", "me:secret@host"):
+        with pytest.raises(ConfigError) as refused:
+            RemoteAsker(url)
+        assert "cret" not in str(refused.value)
+    with pytest.raises(ConfigError, match="a request can carry but one"):
+        RemoteAsker(secret, "key")
+
+
 def test_a_broken_file_is_not_sent(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"?")
     with fake_openai() as server:
