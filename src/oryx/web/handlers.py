@@ -150,7 +150,8 @@ class Handlers:
             return note_html(NO_PLAN)
         plans = self._plans(form)
         return plan_html(
-            {lane: plan.forecast if isinstance(plan, Plan) else plan for lane, plan in plans.items()}
+            {lane: plan.forecast if isinstance(plan, Plan) else plan for lane, plan in plans.items()},
+            is_next=bool(form.turns),
         )
 
     def strip(self, form: Form) -> str:

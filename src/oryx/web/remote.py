@@ -166,11 +166,11 @@ def split_url(url: str) -> tuple[str, tuple[str, str] | None]:
     Raises:
         ConfigError: no address of a server; the sentence does not repeat a password.
     """
-    login, at, rest = url.rpartition("@")
+    _, at, rest = url.rpartition("@")
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port  # refuses what is no number
+        is_address = is_address and parts.port != 0  # raises where it is no number
     except ValueError:
         is_address = False
     if not is_address or parts.query or parts.fragment:
