@@ -73,20 +73,13 @@ def batch_command(
         int | None,
         typer.Option(min=1, help="Rows at work at a time, encoded ones included; by default twice as many."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode and encode; by default by the cores.")
-    ] = None,
+    workers: opt.NumWorkers = None,
     decode_seconds: Annotated[
         float, typer.Option(min=0.1, help="For the media of a row to be decoded; more is an error.")
     ] = 600.0,
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, cuda, cuda:1, mps, ... (transformers).", show_default="auto"),
-    ] = None,
+    device: opt.EngineDevice = None,
     dtype: opt.Dtype = "auto",
-    vision_dtype: Annotated[
-        str | None, typer.Option(metavar="auto|int8", help="int8: a faster tower on a CPU (transformers).")
-    ] = None,
+    vision_dtype: opt.EngineVisionDtype = None,
     vision_tower: opt.VisionTower = None,
     quantize: opt.Quantize = None,
     vllm: Annotated[
