@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from oryx.errors import ConfigError
-from oryx.processing.collate import EncodedSample
+
+if TYPE_CHECKING:  # with torch, which not all who use an engine need
+    from oryx.processing.collate import EncodedSample
 
 FinishReason = Literal["stop", "length"]
 

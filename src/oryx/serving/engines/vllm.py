@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Mapping
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from oryx.errors import ConfigError
@@ -19,6 +22,8 @@ from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling
 _ADVICE = "raise compression, or lower max_frames, max_pixels or max_tokens"
 CPU_CACHE_BYTES = 2 << 30
 """Of keys and values on a CPU, where vLLM would take nearly all memory."""
+DRAIN_SECONDS = 60
+"""Above 0, vLLM's processes let requests end when a signal reaches them."""
 
 
 class VllmEngine:
@@ -49,6 +54,8 @@ class VllmEngine:
             "dtype": dtype,
             "max_model_len": max_positions,
             "max_num_seqs": max_requests,
+            # A SIGTERM to a whole job comes to whoever runs the engine, who ends its requests.
+            "shutdown_timeout": DRAIN_SECONDS,
             **(arguments or {}),
         }
         self._ends = end_token_ids(self._folder)
@@ -79,7 +86,8 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         try:
-            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+            with _deaf_to_ctrl_c():
+                self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         except (TypeError, ValueError) as error:
             raise ConfigError(f"vLLM cannot be started so: {' '.join(str(error).split())}") from None
 
@@ -146,6 +154,20 @@ class VllmEngine:
             ignore_eos=sampling.ignore_eos,
             output_kind=RequestOutputKind.DELTA,
         )
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that this thread starts in the block do not hear Ctrl-C, which is for the one they work for.
+
+    vLLM's set handlers of their own, so it is blocked and not ignored.
+    """
+    resource_tracker.ensure_running()  # when it is begun, it unblocks what was blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _shut_down(llm: Any) -> None:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oryx.processing.collate import EncodedSample
 from oryx.processing.geometry import IMAGE, REGIONS, VIDEO
 from oryx.serving.encoding import EncodingLimits
 from oryx.serving.workers.channel import BrokenReplyError
+
+if TYPE_CHECKING:  # with torch, which a worker imports only once it has begun
+    from oryx.processing.collate import EncodedSample
 
 LONGEST_SIDE = 2**20
 """Of a grid, in patches: so that products of sides are exact."""
