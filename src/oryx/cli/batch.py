@@ -132,10 +132,11 @@ def batch_command(
     from oryx.processing.budget import Budget
     from oryx.serving.batch.places import Places
     from oryx.serving.batch.requests import RowDefaults
-    from oryx.serving.engine import Sampling
+    from oryx.serving.engine import Sampling, check_sampling
 
     Budget.parse(budget)
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
+    check_sampling(sampling)
     fence = None if media_root is None else media_root.resolve()
     places = Places(fence or source.parent.resolve(), fence)
     choice = Choice(
