@@ -34,13 +34,15 @@ class Section:
     bars: Sequence[Bars] = field(default_factory=list)
 
 
-def draw_bars(title: str, series: Mapping[str, str], sections: Sequence[Section], chance: str) -> Image.Image:
+def draw_bars(
+    title: str, series: Mapping[str, str], sections: Sequence[Section], chance: str | None = None
+) -> Image.Image:
     """All sections from left to right.
 
     Args:
         title: over all.
         series: series -> what the legend calls it; at most three.
-        chance: what the legend calls the line across the bars.
+        chance: what the legend calls the line across the bars; None where no bars have one.
     """
     font, bold = own_font(12), own_font(16)
     step = _BAR * len(series) + 16
@@ -85,12 +87,14 @@ def _draw_group(
         write(draw, (middle - text_width(text, font) / 2, _y(0) + 5 + 14 * line), text, font, _INK)
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, names: Sequence[str], chance: str, font: Font) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, names: Sequence[str], chance: str | None, font: Font) -> None:
     x = float(_LEFT)
     for color, name in zip(_COLORS, names):
         draw.rectangle((x, 42, x + 12, 54), fill=color)
         write(draw, (x + 18, 40), name, font, _INK)
         x += 34 + text_width(name, font)
+    if chance is None:
+        return
     draw.line((x, 48, x + 14, 48), fill=_INK, width=2)
     write(draw, (x + 20, 40), chance, font, _INK)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,16 @@ Z_95 = 1.959963984540054
 def is_exact(answer: str, expected: str) -> bool:
     """Whether the answer, without space around it, is the expected text, letter for letter."""
     return answer.strip() == expected.strip()
+
+
+def is_blank(answer: str) -> bool:
+    """Whether the answer says nothing that could be right: it has no letter, digit or symbol."""
+    return not any(unicodedata.category(character)[0] in "LNS" for character in answer)
+
+
+def is_right(answer: str, expected: str) -> bool:
+    """`is_exact`, for an answer that says something."""
+    return not is_blank(answer) and is_exact(answer, expected)
 
 
 def token_f1(answer: str, expected: str) -> float:
