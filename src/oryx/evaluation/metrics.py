@@ -99,6 +99,23 @@ def clustered_interval(
     return float(low), float(high)
 
 
+def paired_interval(differences: Sequence[float], clusters: Sequence[int]) -> tuple[float, float]:
+    """95% interval of the mean difference of paired scores, each from 0 to 1.
+
+    `clustered_interval` with two clusters more, one of them all better and one all worse, as in
+    `share_interval`: where a few questions all agree, they do not show that all others would.
+
+    Args:
+        differences: at least one, each -1 to 1.
+        clusters: the cluster of each.
+    """
+    _, places = np.unique(np.asarray(clusters), return_inverse=True)
+    size = max(1, round(len(differences) / (int(places.max()) + 1)))
+    extra = [1.0] * size + [-1.0] * size
+    named = [-1] * size + [-2] * size
+    return clustered_interval([*differences, *extra], [*places.tolist(), *named])
+
+
 def share_interval(right: Sequence[bool], clusters: Sequence[int]) -> tuple[float, float]:
     """95% interval of the share of right answers, where those of one cluster are not independent.
 

@@ -25,7 +25,7 @@ from oryx.json_file import read_json
 from oryx.loading import resolve_tower
 
 _PACKAGES = ("torch", "transformers", "pillow", "av", "numpy")
-_OF_WEIGHTS = ("--model", "--compare", "--vision-tower", "--url", "--url-model", "--api-key-env")
+OF_WEIGHTS = ("--model", "--compare", "--vision-tower", "--url", "--url-model", "--api-key-env")
 """Options that may be spelled in many ways; `identity_of` says what they name."""
 
 
@@ -121,7 +121,7 @@ def other_settings(there: str, own: str) -> str:
     one, two = options_of(there), options_of(own)
     told = []
     for option in [*one, *(option for option in two if option not in one)]:
-        if option in _OF_WEIGHTS or one.get(option) == two.get(option):
+        if option in OF_WEIGHTS or one.get(option) == two.get(option):
             continue
         if option not in one:
             told.append(f"no {option}")

@@ -29,7 +29,7 @@ from oryx.evaluation.rooms import GROUPS, NUMBERS, KindResult, RoomResult
 FILES = JSON, PAGE, CHART, ANSWERS = "rooms.json", "rooms.md", "rooms.png", "rooms.answers.jsonl"
 
 _SHOWN_WRONG = 12
-_NAMES = {SINGLE_VIEW: "single view", WITHOUT_MARKS: "views without marks", WITH_MARKS: "views with marks"}
+NAMES = {SINGLE_VIEW: "single view", WITHOUT_MARKS: "views without marks", WITH_MARKS: "views with marks"}
 _BLIND = "best rule that sees no picture"
 
 
@@ -63,7 +63,7 @@ class RoomReport:
         test, result = self.test, self.result
         known = {way: result.visual_tokens[way] for way in WAYS}
         tokens = ", ".join(
-            f"{_NAMES[way]} {'-' if one is None else f'{one:.1f}'}" for way, one in known.items()
+            f"{NAMES[way]} {'-' if one is None else f'{one:.1f}'}" for way, one in known.items()
         )
         lines = [
             f"# Rooms: {self.model}",
@@ -97,7 +97,7 @@ class RoomReport:
         title = (
             f"Rooms: {self.model}, {self.test.rooms} rooms, {self.test.views[0]}-{self.test.views[1]} views"
         )
-        return draw_bars(title, _NAMES, sections, _BLIND)
+        return draw_bars(title, NAMES, sections, _BLIND)
 
 
 def make_report(
@@ -136,12 +136,12 @@ def save_report(report: RoomReport, folder: Path) -> list[Path]:
 def ways_table(result: RoomResult) -> str:
     """The questions that name no number, all three ways, in Markdown: each group, then its kinds."""
     lines = [
-        f"| questions | n | {' | '.join(_NAMES.values())} | gain of marks | gain of views | {_BLIND} |",
+        f"| questions | n | {' | '.join(NAMES.values())} | gain of marks | gain of views | {_BLIND} |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in _in_order(result):
         if one.group != NUMBERS:
-            shares = " | ".join(_share(one.ways[way]) for way in _NAMES)
+            shares = " | ".join(_share(one.ways[way]) for way in NAMES)
             gains = f"{_gain(one.marks_gain)} | {_gain(one.views_gain)}"
             lines.append(f"| {_title(one)} | {one.num_questions} | {shares} | {gains} | {_blind(one)} |")
     return "\n".join(lines) + "\n"
@@ -154,7 +154,7 @@ def numbers_table(result: RoomResult) -> str:
         for one in _in_order(result)
         if one.group == NUMBERS
     ]
-    head = [f"| about numbers | n | {_NAMES[WITH_MARKS]} | {_BLIND} |", "|---|---|---|---|"]
+    head = [f"| about numbers | n | {NAMES[WITH_MARKS]} | {_BLIND} |", "|---|---|---|---|"]
     return "\n".join([*head, *rows]) + "\n" if rows else ""
 
 
