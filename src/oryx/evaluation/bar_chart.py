@@ -13,6 +13,8 @@ from oryx.data.lettering import Font, own_font, text_width, wrap, write
 _COLORS = ((0, 114, 178), (230, 159, 0), (0, 158, 115))
 _INK, _FAINT, _GRID, _PAPER = (25, 25, 25), (95, 95, 95), (222, 222, 222), (255, 255, 255)
 _HEIGHT, _LEFT, _TOP, _BOTTOM, _GAP, _BAR = 300, 52, 96, 56, 24, 18
+_NARROWEST = 78
+"""Room for a bar's name, whose words are not to be broken."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def draw_bars(
         chance: what the legend calls the line across the bars; None where no bars have one.
     """
     font, bold = own_font(12), own_font(16)
-    step = _BAR * len(series) + 16
+    step = max(_BAR * len(series) + 16, _NARROWEST)
     width = _LEFT + sum(step * len(section.bars) + _GAP for section in sections)
     image = Image.new("RGB", (max(width, 620), _TOP + _HEIGHT + _BOTTOM), _PAPER)
     draw = ImageDraw.Draw(image)
@@ -60,7 +62,8 @@ def draw_bars(
     for section in sections:
         write(draw, (left, _TOP - 22), section.title, font, _INK)
         for bars in section.bars:
-            _draw_group(draw, bars, list(series), left + 4, step, font)
+            start = left + (step - _BAR * len(series) - 8) / 2
+            _draw_group(draw, bars, list(series), start, step, font)
             left += step
         left += _GAP
     return image

@@ -10,6 +10,7 @@ from oryx.evaluation.comparison.document import (
     Block,
     Code,
     Fold,
+    Heading,
     Inline,
     Legend,
     Page,
@@ -100,7 +101,13 @@ def _without_lone_groups(numbered: Sequence[tuple[int, Run]]) -> list[tuple[int,
 
 
 def _legend(numbered: Sequence[tuple[int, Run]]) -> Legend:
-    return Legend([Tag(f"{letter(number)} {run.model}", number) for number, run in numbered])
+    names = [run.model for _, run in numbered]
+    tags = []
+    for number, run in numbered:
+        is_clear = names.count(run.model) == 1 or run.folder.name == run.model
+        name = run.model if is_clear else f"{run.model}: {run.folder.name}"
+        tags.append(Tag(f"{letter(number)} {name}", number))
+    return Legend(tags)
 
 
 def _charts(task: str, numbered: Sequence[tuple[int, Run]]) -> list[Block]:
@@ -175,7 +182,7 @@ def _side_by_side(first: tuple[int, Run], other: tuple[int, Run]) -> list[Block]
     shared = [(row, by_key[row.key]) for row in one_run.rows if row.key in by_key]
     title: list[Inline] = [Tag(letter(two), two), " against ", Tag(letter(one), one)]
     if not shared:
-        return [Paragraph([*title, ": they have nothing in common that could be compared."])]
+        return [Heading(title), Paragraph(["They have nothing in common that could be compared."])]
     for row, its in shared:
         difference = differ(row, its)
         kinds.add(difference.is_paired)
@@ -193,7 +200,7 @@ def _side_by_side(first: tuple[int, Run], other: tuple[int, Run]) -> list[Block]
     counted = f" {apart} of {plural(len(rows), 'difference')} told apart from none"
     chance = f"; by chance alone about {len(rows) / 20:.1f} would be." if len(rows) >= 10 else "."
     blocks: list[Block] = [
-        Paragraph([*title, ": what differs"]),
+        Heading(title),
         Table(head, rows),
         Paragraph([how + counted + chance], is_quiet=True),
     ]

@@ -37,7 +37,8 @@ def differ(first: Row, second: Row) -> Difference:
     pairs = same_questions(first.scores, second.scores)
     if pairs is not None:
         values = [two.score - one.score for one, two in pairs]
-        clusters = [hash(one.cluster) for one, _ in pairs]
+        numbers: dict[Hashable, int] = {}
+        clusters = [numbers.setdefault(one.cluster, len(numbers)) for one, _ in pairs]
         return Difference(sum(values) / len(values), paired_interval(values, clusters), True)
     value = second.value - first.value
     if first.interval is None or second.interval is None:

@@ -37,6 +37,13 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Heading:
+    """A heading below that of the section."""
+
+    parts: Sequence[Inline]
+
+
+@dataclass(frozen=True)
 class Legend:
     """Which color is which run."""
 
@@ -78,7 +85,7 @@ class Fold:
     blocks: Sequence[Block]
 
 
-Block: TypeAlias = Paragraph | Legend | Table | Picture | Pictures | Fold
+Block: TypeAlias = Paragraph | Heading | Legend | Table | Picture | Pictures | Fold
 
 
 @dataclass(frozen=True)

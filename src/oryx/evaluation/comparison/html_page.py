@@ -10,6 +10,7 @@ from oryx.evaluation.comparison.document import (
     Block,
     Code,
     Fold,
+    Heading,
     Inline,
     Legend,
     Page,
@@ -68,6 +69,8 @@ def _block(block: Block) -> str:
         case Paragraph():
             quiet = ' class="quiet"' if block.is_quiet else ""
             return f"<p{quiet}>{''.join(map(_inline, block.parts))}</p>"
+        case Heading():
+            return f"<h3>{''.join(map(_inline, block.parts))}</h3>"
         case Legend():
             return f'<p class="legend">{"".join(map(_inline, block.tags))}</p>'
         case Table():

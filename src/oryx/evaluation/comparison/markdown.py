@@ -8,6 +8,7 @@ from oryx.evaluation.comparison.document import (
     Block,
     Code,
     Fold,
+    Heading,
     Inline,
     Legend,
     Page,
@@ -36,6 +37,8 @@ def _block(block: Block, folder: str) -> list[str]:
     match block:
         case Paragraph():
             return ["".join(map(_inline, block.parts))]
+        case Heading():
+            return ["### " + "".join(map(_inline, block.parts))]
         case Legend():
             return [", ".join(map(_inline, block.tags))]
         case Table():
@@ -58,11 +61,15 @@ def _inline(part: Inline) -> str:
         return f"**{_text(part.text)}**"
     if isinstance(part, Code):
         return _code(part)
-    return f"**{_text(part)}**" if isinstance(part, Strong) else _text(part)
+    if isinstance(part, Strong):
+        return f"**{_text(part.strip())}**" if part.strip() else ""
+    return _text(part)
 
 
 def _code(text: str) -> str:
-    line = _line(text).replace("|", "\\|")
+    line = _line(text).strip().replace("|", "\\|")
+    if not line:
+        return ""
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     space = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{space}{line}{space}{fence}"

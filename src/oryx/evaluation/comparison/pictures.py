@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from oryx.evaluation.comparison.html_page import NUM_COLORS, style
 from oryx.evaluation.comparison.runs import Heat, Interval
 from oryx.evaluation.heat_map import color_of
 
-_WIDTH = 760
+_WIDTH, _MARGIN = 760, 16
 _BAR, _GAP, _ROW, _HEADING, _TOP = 14, 3, 12, 30, 24
 _WIDE_NUMBER = 0.2
 """What a number takes of the width that is 100%, on a narrow screen."""
@@ -89,12 +90,16 @@ def draw_heat(heat: Heat, text: str) -> str:
 
 
 def as_file(svg: str) -> str:
-    """The same as a file of its own: with the style, and a width where nobody gives it one."""
-    head, body = svg.split(">", 1)
-    head = head.replace('width="100%"', f'width="{_WIDTH}"', 1)
-    paper = '<rect class="paper" width="100%" height="100%"/>'
+    """The same as a file of its own: with the style, a margin, and a width where nobody gives it one."""
+    head = svg.split(">", 1)[0]
+    height = int(head.split('height="', 1)[1].split('"', 1)[0])
+    width = min(_WIDTH, *map(int, re.findall(r"max-width:(\d+)px", head)), _WIDTH)
+    size = f'width="{width + 2 * _MARGIN}" height="{height + 2 * _MARGIN}"'
     styles = f"<style>{escape(style(), quote=False)}</style>"
-    return f'{head} xmlns="http://www.w3.org/2000/svg">{styles}{paper}{body}\n'
+    paper = '<rect class="paper" width="100%" height="100%"/>'
+    inner = svg.replace("<svg ", f'<svg x="{_MARGIN}" y="{_MARGIN}" ', 1)
+    inner = inner.replace('width="100%"', f'width="{width}"', 1)
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{styles}{paper}{inner}</svg>\n'
 
 
 def _bar_row(row: BarRow, y: int, height: int) -> str:
