@@ -141,7 +141,8 @@ def rate_text(speed: float | None) -> str:
     """`3.2/s`, or `0.5/min` for slow work; empty while nothing is known."""
     if not speed:
         return ""
-    return f"{speed:.3g}/s" if speed >= 1 else f"{60 * speed:.3g}/min"
+    number, unit = (speed, "s") if speed >= 1 else (60 * speed, "min")
+    return f"{number:,.0f}/{unit}" if number >= 100 else f"{number:.3g}/{unit}"
 
 
 @contextmanager

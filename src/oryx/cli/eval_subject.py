@@ -97,7 +97,8 @@ class Address:
         Raises:
             ConfigError: such an option was given, the key is not there, or the endpoint does not answer.
         """
-        given = [option for option, value in local.items() if value not in (None, "auto", "nano", False)]
+        defaults = {"--model": "nano", "--device": "auto"}
+        given = [name for name, value in local.items() if value not in (None, defaults.get(name))]
         if given:
             raise ConfigError(f"{' and '.join(given)}: for weights on this machine, not for --url.")
         key = None if self.api_key_env is None else os.environ.get(self.api_key_env)
