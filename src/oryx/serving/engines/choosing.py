@@ -28,8 +28,8 @@ def engine_name(engine: str, known: Sequence[str] = ENGINES) -> str:
     has_vllm = find_spec("vllm") is not None
     if engine == "vllm" and not has_vllm:
         raise ConfigError(
-            "--engine vllm needs vLLM, which is not installed (pip install vllm); --engine transformers "
-            "needs nothing more."
+            "--engine vllm needs vLLM, which is not installed (pip install oryx-mllm[vllm]); "
+            "--engine transformers needs nothing more."
         )
     return "vllm" if engine != "transformers" and has_vllm else "transformers"
 

@@ -13,8 +13,8 @@ from transformers import (
 )
 
 from oryx.errors import ConfigError
-from oryx.serving.engine import Sampling
-from oryx.serving.engines.token_choice import TokenChoice, check_sampling
+from oryx.serving.engine import Sampling, check_sampling
+from oryx.serving.engines.token_choice import TokenChoice
 
 VOCAB, PLACEHOLDER = 32, 31
 CPU = torch.device("cpu")
