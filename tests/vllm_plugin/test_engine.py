@@ -109,6 +109,7 @@ def test_what_does_not_fit_is_refused(prompts, loop, engine):
 @pytest.mark.parametrize(
     ("sampling", "words"),
     [
+        (Sampling(temperature=3.0), r"temperature must be in \[0, 2\]"),  # vLLM's own sentence
         (Sampling(temperature=-1.0), "temperature"),
         (Sampling(top_p=2.0), "top_p"),
         (Sampling(seed=-(2**70)), "seed"),

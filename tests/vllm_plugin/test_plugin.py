@@ -103,16 +103,14 @@ def test_a_penalty_for_repetition_is_that_of_generate(llm, model, processor, wan
     assert [output.outputs[0].token_ids for output in outputs] == [answer for *_, answer in expected]
 
 
-def test_the_placeholder_is_never_drawn(llm, processor):
-    """All tokens are about equally likely here, and 6,400 are drawn."""
-    from vllm import SamplingParams
-
-    hot = SamplingParams(temperature=100.0, max_tokens=64, ignore_eos=True, n=100, seed=1, detokenize=False)
-    request = as_request(processor, [{"role": "user", "content": [{"type": "text", "text": "?"}]}])
-    (output,) = llm.generate([request], hot, use_tqdm=False)
-    drawn = {token for answer in output.outputs for token in answer.token_ids}
-    assert len(drawn) > 200
-    assert processor.image_token_id not in drawn
+def test_the_placeholder_is_never_chosen(llm, processor, wanted):
+    """However likely it is: without the bias the answers are the same."""
+    placeholder = processor.image_token_id
+    if placeholder >= llm.llm_engine.model_config.get_vocab_size():
+        pytest.skip("the language model knows none")
+    requests = [as_request(processor, messages) for messages, *_ in wanted[:5]]
+    outputs = llm.generate(requests, greedy(logit_bias={placeholder: 100.0}), use_tqdm=False)
+    assert [output.outputs[0].token_ids for output in outputs] == [answer for *_, answer in wanted[:5]]
 
 
 def test_dials_of_a_request_mean_what_they_mean_to_the_processor(llm, processor, video):
@@ -224,6 +222,7 @@ def test_a_clients_name_for_a_medium_does_not_hide_its_dial(llm, processor):
 def test_weights_may_be_read_once_more(llm, processor, wanted):
     """As vLLM does it when it wakes up from a deep sleep."""
     llm.collective_rpc("reload_weights")
+    llm.llm_engine.reset_encoder_cache()  # the workers have forgotten theirs
     llm.reset_prefix_cache()
     requests = [as_request(processor, messages) for messages, *_ in wanted[:10]]
     outputs = llm.generate(requests, greedy(), use_tqdm=False)
