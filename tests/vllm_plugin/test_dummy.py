@@ -4,9 +4,10 @@ import pytest
 import torch
 from vllm.config import ModelConfig
 from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm_requests import opened
 
 import oryx
-from oryx.loading import resolve_folder
+from oryx.loading import load_processor, resolve_folder
 from oryx.processing.geometry import ResizeRule, image_views
 from oryx.processing.memory import CHUNK_PATCHES
 from oryx.serving.vllm import register
@@ -52,3 +53,28 @@ def test_vllm_gets_it_as_one_item_on_the_cpu():
             chunk_patches=CHUNK_PATCHES,
         )
     assert spans == [place.length] == [len(embeds)]
+
+
+def test_vllm_measures_with_it(settings, monkeypatch):
+    """On a CPU it does so only before it compiles; so it is told to."""
+    monkeypatch.setenv("VLLM_ALLOW_INSECURE_SERIALIZATION", "1")
+
+    def measure(worker):
+        seen = []
+        encode = worker.model_runner.model.embed_multimodal
+
+        def embed(**inputs):
+            seen.append([str(inputs["video_patches"][0].device), inputs["video_patches"][0].shape[0]])
+            outputs = encode(**inputs)
+            seen.append([len(output) for output in outputs])
+            return outputs
+
+        worker.model_runner.model.embed_multimodal = embed
+        worker.model_runner.profile_run()
+        return seen
+
+    with opened(resolve_folder("nano"), **settings) as llm:
+        ((patches, positions),) = llm.collective_rpc(measure)
+    visual = largest_visual(settings["max_model_len"], load_processor(resolve_folder("nano")).rule)
+    assert patches == ["cpu", len(visual.patches)]
+    assert positions == [visual.num_tokens]
