@@ -180,7 +180,11 @@ def _run(choice: Choice, limits: Limits, access: Access, host: str, port: int, k
         else:
             console.print(f"oryx: loading {parts.model_name} ({parts.engine.name})", markup=False)
 
+        is_loaded = False
+
         def announce() -> None:
+            nonlocal is_loaded
+            is_loaded = True
             waiting.stop()
             print(
                 f"{parts.model_name} answers at {address}/v1 ({parts.engine.name}); Ctrl-C ends it. Try:\n\n"
@@ -188,15 +192,19 @@ def _run(choice: Choice, limits: Limits, access: Access, host: str, port: int, k
                 flush=True,
             )
 
+        async def serve() -> int:
+            code = await run_server(parts, limits, access, listener, announce)
+            if code == INTERRUPTED or not is_loaded:
+                # asyncio would wait for threads that still load or compute.
+                waiting.stop()
+                sys.stdout.flush()
+                os._exit(code)
+            return code
+
         try:
-            code = asyncio.run(run_server(parts, limits, access, listener, announce))
+            return asyncio.run(serve())
         finally:
             waiting.stop()
-    if code == INTERRUPTED:
-        # Threads that still load or compute would be waited for.
-        sys.stdout.flush()
-        os._exit(code)
-    return code
 
 
 def check_installed() -> None:

@@ -29,8 +29,8 @@ def engine_name(engine: str, known: Sequence[str] = ENGINES, option: str = "--en
     has_vllm = find_spec("vllm") is not None
     if engine == "vllm" and not has_vllm:
         raise ConfigError(
-            f"{option} vllm needs vLLM, which is not installed (pip install vllm); {option} transformers "
-            "needs nothing more."
+            f"{option} vllm needs vLLM, which is not installed (pip install oryx-mllm[vllm]); "
+            f"{option} transformers needs nothing more."
         )
     return "vllm" if engine != "transformers" and has_vllm else "transformers"
 
