@@ -59,7 +59,7 @@ def eval_claims_command(
     skipped = {}
     if not all((rooms / part / "settings.json").is_file() for part in ("train", "test")):
         skipped = {
-            one.letter: f"Skipped: {rooms} holds no rooms; recipes/nano/materials/README.md says how to make them."
+            one.letter: f"Skipped: {rooms} holds no rooms; see recipes/nano/materials/README.md."
             for one in claims
             if one.needs_rooms
         }

@@ -1,4 +1,4 @@
-"""What an arm is: one small training and what is measured of it. Settings are plain values, kept beside results."""
+"""What an arm is: one small training and what is measured of it, in plain values that results keep."""
 
 from __future__ import annotations
 

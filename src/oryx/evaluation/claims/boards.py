@@ -41,7 +41,7 @@ _CLEARANCE = 12.0  # pixels between what is there and what is marked as empty
 class BoardSettings:
     """What boards look like."""
 
-    area: tuple[int, int] = (40 * 40, 96 * 96)
+    area: tuple[int, int] = (40 * 40, 90 * 90)
     """Least and most pixels; drawn evenly on a logarithmic scale."""
     aspect: float = 4.0
     """The longer side is at most so many times the shorter."""

@@ -1,4 +1,4 @@
-"""A tower trained by classification: the same boards, labels and marks as behind a language model, but no words.
+"""A tower trained by classification: the boards, labels and marks of the other arms, but no language model.
 
 Heads on the mean of a picture's features name the letter, the color and the shape; a head on single features
 names what the marks say is there, so that both ways of training get the same supervision.
@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from oryx.data.synthetic.sample import Sample
 from oryx.evaluation.claims.arms import Arm, Measured
 from oryx.evaluation.claims.boards import COLOR, FORMS, INKS, LETTER, LETTERS, QUESTIONS, SHAPE
+from oryx.evaluation.claims.materials import material_of, shown
 from oryx.evaluation.claims.measuring import questions_of
-from oryx.evaluation.claims.training import material_of, recipe_of, shown
+from oryx.evaluation.claims.training import recipe_of
+from oryx.evaluation.claims.views import encoded_in
 from oryx.training.building import build_model
 from oryx.training.muon import MuonAdamW
 
@@ -52,7 +54,7 @@ class TowerClassifier(nn.Module):
 
 
 def train_classifier(arm: Arm, seed: int, folder: Path) -> tuple[TowerClassifier, Any]:
-    """The trained classifier, and a whole model around its tower, which is saved in the folder for other arms."""
+    """The trained classifier, and a whole model around its tower, which the folder keeps for other arms."""
     torch.set_flush_denormal(True)
     recipe = recipe_of(arm, seed)
     model, processor = build_model(recipe)
@@ -108,7 +110,7 @@ def measure_classifier(arm: Arm, classifier: TowerClassifier, seed: int) -> dict
                 scores, _ = classifier(*_inputs([sample]))
             said = LABELS[measure.task][int(scores[measure.task][0].argmax())]
             right += said == sample.conversations[1]["value"].strip()
-            pixels += sum(view.height * view.width for view in sample.visuals[0].views)
+            pixels += sum(view.height * view.width for view in encoded_in(sample).views)
         number = measure.questions
         measured[measure.name] = Measured(right / number, number, 0.0, pixels / number, measure.chance)
     return measured
@@ -119,8 +121,10 @@ HEADS = "classifier.safetensors"
 
 
 def _inputs(samples: Sequence[Sample]) -> tuple[Tensor, list[list[int]]]:
-    visuals = [sample.visuals[0] for sample in samples]
-    patches = torch.from_numpy(np.concatenate([visual.patches for visual in visuals]))
+    visuals = [encoded_in(sample) for sample in samples]
+    patches = torch.from_numpy(
+        np.concatenate([visual.patches for visual in visuals if visual.patches is not None])
+    )
     return patches, [list(view.grid) for visual in visuals for view in visual.views]
 
 
@@ -137,7 +141,7 @@ def _loss(classifier: TowerClassifier, samples: Sequence[Sample]) -> Tensor:
     first = 0
     for sample, (rows, columns) in zip(samples, grids, strict=True):
         taken: set[int] = set()
-        for mark in sample.visuals[0].marks:
+        for mark in encoded_in(sample).marks:
             place = (
                 first + min(int(mark.y * rows), rows - 1) * columns + min(int(mark.x * columns), columns - 1)
             )

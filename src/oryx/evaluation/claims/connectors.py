@@ -45,7 +45,7 @@ class Average(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-    """(V, R, D) -> (V, D): a depthwise convolution whose kernel and stride are the region. Begins as the mean."""
+    """(V, R, D) -> (V, D): a depthwise convolution, one step a region; it begins as the mean."""
 
     def __init__(self, width: int, region: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is measured of a trained arm: shares of right answers to fresh questions, with their tokens and pixels."""
+"""What is measured of a trained arm: shares of right answers to fresh questions, their tokens and pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from oryx.data.synthetic.source import Source
 from oryx.evaluation.answers import answer_samples, question_of
 from oryx.evaluation.claims.arms import Arm, Measure, Measured
 from oryx.evaluation.claims.boards import Boards, BoardSettings, Films, FilmSettings
-from oryx.evaluation.claims.views import Indexed, Looked
+from oryx.evaluation.claims.views import Indexed, Looked, encoded_in
 from oryx.evaluation.metrics import is_exact
 from oryx.evaluation.needle import NeedleTest, evaluate_needle
 from oryx.evaluation.room_test import WITH_MARKS, WITHOUT_MARKS, RoomTest
@@ -72,7 +72,7 @@ def _measure_questions(measure: Measure, source: Indexed, model: Any, processor:
         tokens += num_tokens
         for sample, answer in zip(drawn, answers, strict=True):
             right += is_exact(answer, question_of(sample)[1])
-            pixels += sum(view.height * view.width for view in sample.visuals[0].views)
+            pixels += sum(view.height * view.width for view in encoded_in(sample).views)
     number = measure.questions
     return Measured(right / number, number, tokens / number, pixels / number, measure.chance)
 

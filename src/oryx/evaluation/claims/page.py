@@ -32,7 +32,7 @@ def read_page(page: Path) -> tuple[str, str]:
 
 
 def write_page(report: ClaimsReport, page: Path) -> list[Path]:
-    """The page with these results, its pictures in `pictures/` and the JSON beside it; returns what was written.
+    """The page with these results, its pictures in `pictures/`, the JSON beside it; returns their paths.
 
     Raises:
         ConfigError: see `read_page`; or the disk refuses.

@@ -46,7 +46,7 @@ def _frozen_arm(tower: str, way: Way) -> Arm:
 def _connector_arm(connector: str) -> Arm:
     return Arm(
         name=f"connector_{connector}",
-        about=f"connector {connector} at 4x, fresh, between the frozen tower and the language model of native",
+        about=f"connector {connector} at 4x, fresh, behind the frozen tower of native",
         start="native",
         train=BEHIND_TOWER,
         fresh=("compressor", "projector"),

@@ -231,7 +231,7 @@ def _section(
 def _arm_table(sides: Sequence[Side], report: ClaimsReport, shares: Mapping[Side, Shares]) -> list[str]:
     """Each arm and measure: its share, and what it cost."""
     lines = [
-        "| arm | asked | right, mean and standard deviation | guessing | questions a seed | positions | pixels "
+        "| arm | asked | right, mean ± deviation | guessing | questions a seed | positions | pixels "
         "| minutes a seed |",
         "|---|---|---|---|---|---|---|---|",
     ]

@@ -1,4 +1,4 @@
-"""The claims of the paper in our words, and the comparisons that decide them, fixed before anything was measured."""
+"""The claims of the paper in our words, and the comparisons that decide them, fixed before measuring."""
 
 from __future__ import annotations
 
@@ -109,9 +109,7 @@ CLAIMS: dict[str, Claim] = {
             title="Resolution dial",
             text="Reading rises with the pixels that a picture is given; an object is seen with few.",
             where="figure 1 and the analysis experiments",
-            method=(
-                "One model that has met all of these sizes, on the same boards with 1/8 to all of their pixels."
-            ),
+            method=("One model that has met all of these sizes, on boards with 1/8 to all of their pixels."),
             comparisons=(
                 Comparison(
                     "reads more with all pixels than with a quarter",
@@ -169,12 +167,12 @@ CLAIMS: dict[str, Claim] = {
             title="Connector",
             text=(
                 "The dynamic compressor, with average pooling for its queries, keeps more than an MLP on "
-                "subsampled features, average pooling, DWConv or conv-MLP, and than itself with learned queries."
+                "subsampled features, average pooling, DWConv, conv-MLP, and itself with learned queries."
             ),
             where="3.1.2 and the analysis experiments",
             method=(
-                "At 4x, each connector fresh between the same frozen tower and the same language model, which "
-                "learns on."
+                "At 4x, each connector fresh between the same frozen tower and the same language model, "
+                "which learns on."
             ),
             comparisons=tuple(
                 Comparison(
@@ -193,7 +191,7 @@ CLAIMS: dict[str, Claim] = {
             letter="e",
             title="Ratio dial",
             text=(
-                "At an equal number of tokens, what happens in a moment of a film is seen at a high ratio with "
+                "At an equal number of tokens, what a film shows for a moment is seen at a high ratio with "
                 "more frames, and what is small is read at a low ratio with fewer."
             ),
             where="figure 1 and 3.1.2",
@@ -223,8 +221,8 @@ CLAIMS: dict[str, Claim] = {
             text="Long videos with needles in training let one frame of 1,600 be found; without, it is not.",
             where="3.2 and the long-form experiments (needle in a haystack)",
             method=(
-                "Two models go on from the same weights for the same steps, with short videos, and with needles "
-                "in 4 to 1,600 frames or without."
+                "Two models go on from the same weights for the same steps, with short videos, and with "
+                "needles in 4 to 1,600 frames or without."
             ),
             comparisons=tuple(
                 Comparison(
@@ -251,8 +249,8 @@ CLAIMS: dict[str, Claim] = {
             text="Numbers on the things of a room, the same in every view, help to tell what is where.",
             where="3.2 and the 3D experiments (coarse correspondence)",
             method=(
-                "nano learns on for the same steps with rooms whose things bear numbers, or with the same rooms "
-                "without; each is asked about unseen rooms in its own way."
+                "nano learns on for the same steps with rooms whose things bear numbers, or with the same "
+                "rooms without; each is asked about unseen rooms in its own way."
             ),
             comparisons=(
                 Comparison(
@@ -275,7 +273,7 @@ CLAIMS: dict[str, Claim] = {
 
 
 def choose_claims(letters: Sequence[str] | None) -> list[Claim]:
-    """The claims with these letters, all of them without any. Raises ConfigError for one that does not exist."""
+    """The claims with these letters, or all. Raises ConfigError for one that does not exist."""
     for letter in letters or ():
         if letter not in CLAIMS:
             raise ConfigError(f"there is no claim {letter!r}; allowed: {', '.join(CLAIMS)}.")

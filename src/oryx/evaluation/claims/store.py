@@ -88,7 +88,7 @@ class Store:
         return result
 
     def write(self, result: ArmResult) -> Path:
-        """Keep a result. Raises ConfigError where one of other settings would be lost, or the disk refuses."""
+        """Keep a result. Raises ConfigError where one of other settings would be lost."""
         self.read(result.arm, result.seed)
         text = json.dumps(result.to_json(), indent=1) + "\n"
         return write_text(self.file(result.arm, result.seed), text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,10 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_model
 
-from oryx.data.synthetic.long_videos import FrameAt, FrameAtSettings
-from oryx.data.synthetic.needles import Needles, NeedleSettings
-from oryx.data.synthetic.rooms import Rooms, RoomsSettings
-from oryx.data.synthetic.source import Source
-from oryx.data.synthetic.videos import VideoOrder, VideoOrderSettings
-from oryx.evaluation.claims.arms import NANO, NEW, Arm, Material, plain
-from oryx.evaluation.claims.boards import Boards, Films
+from oryx.evaluation.claims.arms import NANO, NEW, Arm, plain
 from oryx.evaluation.claims.connectors import make_connector
-from oryx.evaluation.claims.views import PATCH, Indexed, Looked
+from oryx.evaluation.claims.materials import material_of, shown
+from oryx.evaluation.claims.views import PATCH
 from oryx.fields import build
 from oryx.loading import load
 from oryx.training.building import build_model
@@ -101,45 +97,9 @@ def model_settings(arm: Arm) -> dict[str, Any]:
     return {"model": plain(recipe.to_dict()["model"]), "optim": plain(recipe.to_dict()["optim"])}
 
 
-def material_of(name: Material, seed: int, rooms: str | None = None, marks: bool = True) -> Source:
-    """Samples of a material; `seed` decides all of them."""
-    skills: dict[str, tuple[float, Any]]
-    if name == "boards":
-        skills = {"board": (1.0, Boards(marks=marks))}
-    elif name == "films":
-        skills = {"film": (1.0, Films(marks=marks))}
-    elif name in ("needles", "short_videos"):
-        short = {"canvas": (32, 40), "compression": 16, "turns": (2, 4)}
-        skills = {
-            "video_order": (1.0, VideoOrder(VideoOrderSettings(num_frames=(3, 16), **short))),
-            "frame_at": (1.0, FrameAt(FrameAtSettings(num_frames=(2, 16), **short))),
-        }
-        if name == "needles":
-            few = {"canvas": (32, 40), "num_needles": (1, 4), "turns": (4, 8)}
-            skills["needle_short"] = (6.0, Needles(NeedleSettings(num_frames=(4, 64), **few)))
-            skills["needle_long"] = (1.0, Needles(NeedleSettings(num_frames=(64, 1600), **few)))
-    else:
-        drawn = 1.0 if name == "rooms_marked" else 0.0
-        skills = {
-            "rooms": (
-                1.0,
-                Rooms(
-                    RoomsSettings(
-                        folder=f"{rooms}/train", height=64, width=96, marks_drawn=drawn, turns=(6, 10)
-                    )
-                ),
-            )
-        }
-    return Source(skills, seed)
-
-
-def shown(source: Source, arm: Arm) -> Indexed:
-    """The source as the arm looks at it."""
-    return source if arm.views is None else Looked(source, arm.views)
-
-
-def build_arm(arm: Arm, seed: int, folders: dict[str, Path]) -> tuple[Any, Any]:
+def build_arm(arm: Arm, seed: int, folders: Mapping[str, Path]) -> tuple[Any, Any]:
     """Model and processor before the training; `folders` are those of trained arms."""
+    model: Any
     model, processor = build_model(recipe_of(arm, seed))
     if arm.start not in (NEW, NANO):
         load_model(model, folders[arm.start] / "model.safetensors")
@@ -151,12 +111,12 @@ def build_arm(arm: Arm, seed: int, folders: dict[str, Path]) -> tuple[Any, Any]:
     for part in arm.fresh:
         setattr(model, part, getattr(fresh, part))
     if arm.connector != "dynamic":
-        model.compressor = make_connector(arm.connector, model.config)
+        model.register_module("compressor", make_connector(arm.connector, model.config))
     return model, processor
 
 
 def train_arm(
-    arm: Arm, seed: int, folder: Path, folders: dict[str, Path], rooms: str | None
+    arm: Arm, seed: int, folder: Path, folders: Mapping[str, Path], rooms: str | None = None
 ) -> tuple[Any, Any]:
     """The trained model and its processor; a finished run in the folder is read, a cut one goes on."""
     torch.set_flush_denormal(True)
@@ -167,7 +127,9 @@ def train_arm(
         return model.eval(), processor
     set_trainable(model, arm.train)
     batches = SyntheticBatches(processor, recipe.data, recipe.batch)
-    batches.rows.source = shown(material_of(arm.material, 1000 * (seed + 1), rooms), arm)
+    batches.rows.source = shown(  # type: ignore[assignment]
+        material_of(arm.material, 1000 * (seed + 1), rooms), arm
+    )
     with closing(RunFolder(folder)) as run:
         checkpoint = run.open(recipe, "auto", "")
         trainer = OryxTrainer(model, processor, recipe, batches, run, Console(quiet=True))

@@ -1,7 +1,7 @@
 """When a claim holds: a rule that was fixed before anything was measured.
 
-Each comparison is made within each seed, on the same fresh questions, and the differences of the seeds are taken
-together: their mean and its 95% interval (Student's t, as many degrees of freedom as seeds less one).
+Each comparison is made within each seed, on the same fresh questions, and the differences of all seeds are
+taken together: their mean and its 95% interval (Student's t, as many degrees of freedom as seeds less one).
 
     holds             the whole interval is above 0
     does not hold     the whole interval is below `MARGIN`: a gain, if there is any, is too small to matter
@@ -23,7 +23,7 @@ MARGIN = 0.02
 LEARNED = 0.05
 """Share of right answers over chance: less is nothing learned."""
 LEAST_SEEDS = 2
-# Two-sided 95% quantiles of Student's t by degrees of freedom; for more, that of 10, which is on the safe side.
+# Two-sided 95% quantiles of Student's t by degrees of freedom; for more, that of 10, which is too wide.
 _T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 

@@ -53,7 +53,7 @@ class PictureViews:
         """The sample with its picture as views."""
         visual = sample.visuals[0]
         encoded = encode_picture(visual["image"], visual["marks"], self, rng.choice(self.shares))
-        return dataclasses.replace(sample, visuals=[encoded])
+        return _with_views(sample, encoded)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FilmViews:
             dataclasses.replace(mark, view=place[mark.view]) for mark in visual["marks"] if mark.view in place
         ]
         encoded = EncodedVisual(VIDEO, tuple(views), rows, marks=tuple(marks))
-        return dataclasses.replace(sample, visuals=[encoded])
+        return _with_views(sample, encoded)
 
     def num_frames(self, ratio: int, height: int, width: int) -> int:
         """Frames that the tokens afford, at least one; begin, end and separators are paid for."""
@@ -96,6 +96,12 @@ class Looked:
 
     def __getitem__(self, index: int) -> Sample:
         return self.views.look(self.source[index], random.Random(f"views {index}"))
+
+
+def encoded_in(sample: Sample) -> EncodedVisual:
+    """The views of a sample that was looked at."""
+    visual: Any = sample.visuals[0]
+    return visual
 
 
 def encode_picture(
@@ -139,6 +145,11 @@ def choose_frames(num_frames: int, wanted: int) -> list[int]:
     """Frames in the middle of as many equal stretches."""
     wanted = min(wanted, num_frames)
     return [int((index + 0.5) * num_frames / wanted) for index in range(wanted)]
+
+
+def _with_views(sample: Sample, encoded: EncodedVisual) -> Sample:
+    visuals: list[Any] = [encoded]
+    return dataclasses.replace(sample, visuals=visuals)
 
 
 def _encode_tiles(image: Image.Image, marks: Sequence[Mark], views: PictureViews) -> EncodedVisual:

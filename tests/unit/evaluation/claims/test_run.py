@@ -1,0 +1,152 @@
+"""Arms of two steps, run for real: what is kept, what goes on, what is refused."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from oryx.errors import ConfigError
+from oryx.evaluation.claims.arms import Measured
+from oryx.evaluation.claims.plan import ARMS
+from oryx.evaluation.claims.run import pending, run_arm, run_arms
+from oryx.evaluation.claims.store import Store, differences
+
+
+def short(name, **changes):
+    """An arm of the plan with two steps, one row and four questions, of three measures at most."""
+    arm = ARMS[name].shortened(0.0, 4)
+    return dataclasses.replace(arm, rows=1, measures=arm.measures[:3], **changes)
+
+
+def arms(*names):
+    return {name: short(name) for name in names}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store with the arm `native`."""
+    store = Store(
+        tmp_path_factory.mktemp("claims"), arms("native", "connector_convmlp", "classifier", "lm_tiled")
+    )
+    run_arm(store, "native", 0)
+    return store
+
+
+@pytest.fixture
+def store(trained, tmp_path):
+    """A copy of it."""
+    shutil.copytree(trained.folder, tmp_path / "claims")
+    return dataclasses.replace(trained, folder=tmp_path / "claims")
+
+
+def test_an_arm_says_all_that_it_took(store):
+    content = json.loads(store.file("native", 0).read_text())
+    assert content["settings"] == store.settings("native", 0)
+    assert content["settings"]["arm"]["views"]["way"] == "native"
+    assert content["settings"]["model"]["optim"]["steps"] == 2
+    assert len(content["model_sha256"]) == 64
+    assert {"oryx", "torch", "transformers"} <= set(content["versions"])
+    assert content["minutes"] >= content["training_minutes"] > 0
+    assert set(content["measures"]) == {"letter", "color", "shape"}
+    letter = content["measures"]["letter"]
+    assert letter["num_questions"] == 4
+    assert letter["pixels"] > 1500
+    assert letter["visual_tokens"] > 20
+    assert not list(store.training_folder("native", 0).glob("checkpoint-*"))
+
+
+def test_what_is_measured_is_not_run_again(store):
+    names = list(store.arms)
+    assert pending(store, names, [0]) == [(name, 0) for name in names if name != "native"]
+    assert pending(store, ["native"], [0, 1]) == [("native", 1)]
+    assert pending(store, ["native"], [0]) == []
+
+
+def test_weights_that_are_gone_are_trained_again_for_those_that_need_them(store):
+    shutil.rmtree(store.training_folder("native", 0))
+    assert pending(store, ["native"], [0]) == []
+    assert pending(store, ["native", "lm_tiled"], [0]) == [("native", 0), ("lm_tiled", 0)]
+
+
+def test_training_gives_the_same_weights_again(store):
+    before = store.read("native", 0)
+    shutil.rmtree(store.training_folder("native", 0))
+    again = run_arm(store, "native", 0)
+    assert again.model_sha256 == before.model_sha256
+    assert again.measures == before.measures
+
+
+def test_a_finished_training_is_only_measured(store, monkeypatch):
+    """As after a kill between training and measuring."""
+    before = store.read("native", 0)
+    store.file("native", 0).unlink()
+
+    def train(self):
+        raise AssertionError("it was trained again")
+
+    monkeypatch.setattr("oryx.training.trainer.OryxTrainer.train", train)
+    again = run_arm(store, "native", 0)
+    assert (again.model_sha256, again.measures) == (before.model_sha256, before.measures)
+
+
+def test_results_of_other_settings_are_never_overwritten(store):
+    other = dataclasses.replace(store, arms={**store.arms, "native": short("native", learning_rate=1e-4)})
+    kept = store.file("native", 0).read_text()
+    with pytest.raises(
+        ConfigError, match=r"holds results of other settings \(arm.learning_rate, .*another --output"
+    ):
+        run_arms(other, ["native"], [0])
+    with pytest.raises(ConfigError, match="other settings"):
+        other.write(dataclasses.replace(store.read("native", 0), minutes=1.0))
+    assert store.file("native", 0).read_text() == kept
+
+
+def test_settings_of_an_arm_hold_those_of_the_arms_before(store):
+    other = dataclasses.replace(store, arms={**store.arms, "native": short("native", learning_rate=1e-4)})
+    found = differences(store.settings("lm_tiled", 0), other.settings("lm_tiled", 0))
+    assert found == ["goes_on_from.native.arm.learning_rate", "goes_on_from.native.model.optim.learning_rate"]
+
+
+def test_a_file_that_is_no_result(store):
+    store.file("native", 0).write_text("{}")
+    with pytest.raises(ConfigError, match="cannot be read as the result of an arm"):
+        store.read("native", 0)
+
+
+def test_an_arm_goes_on_from_another_and_its_tower_stays(store):
+    import torch
+    from safetensors.torch import load_file
+
+    result = run_arm(store, "connector_convmlp", 0)
+    first = load_file(store.training_folder("native", 0) / "model.safetensors")
+    second = load_file(store.training_folder("connector_convmlp", 0) / "model.safetensors")
+    same = {name for name in first if name in second and torch.equal(first[name], second[name])}
+    assert {name for name in first if name.startswith("vision_tower.")} <= same
+    assert "projector.fc1.weight" not in same
+    assert any("down.4.conv" in name for name in second)
+    assert result.measures["letter"].visual_tokens < store.read("native", 0).measures["letter"].visual_tokens
+
+
+def test_a_classifier_and_a_language_model_behind_its_tower(store):
+    import torch
+    from safetensors.torch import load_file
+
+    behind = short("classifier_native")
+    store = dataclasses.replace(store, arms={**store.arms, "classifier_native": behind})
+    told = []
+    run_arms(store, ["classifier", "classifier_native"], [0], jobs=2, report=told.append)
+    assert [progress.result.arm for progress in told] == ["classifier", "classifier_native"]
+    assert [(p.num_done, p.num_jobs) for p in told] == [(1, 2), (2, 2)]
+    assert told[1].seconds_left == 0
+    assert isinstance(told[0].result.measures["letter"], Measured)
+    first = load_file(store.training_folder("classifier", 0) / "model.safetensors")
+    second = load_file(store.training_folder("classifier_native", 0) / "model.safetensors")
+    towers = [name for name in first if name.startswith("vision_tower.")]
+    assert all(torch.equal(first[name], second[name]) for name in towers)
+    assert not torch.equal(
+        first["vision_tower.blocks.0.mlp.fc1.weight"],
+        load_file(store.training_folder("native", 0) / "model.safetensors")[
+            "vision_tower.blocks.0.mlp.fc1.weight"
+        ],
+    )
