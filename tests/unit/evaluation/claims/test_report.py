@@ -89,13 +89,13 @@ def test_files(tmp_path):
 def test_a_page_keeps_its_own_text(tmp_path):
     page = tmp_path / "docs" / "claims.md"
     page.parent.mkdir()
-    page.write_text(f"# Claims\n\nMethod.\n\n{BEGIN}\nold\n{END}\n\nEnd.\n")
+    page.write_text(f"# Claims\n\nMethod.\n\n{BEGIN}\nearlier ones\n{END}\n\nEnd.\n")
     for _ in range(2):  # writing it again changes nothing
         written = write_page(make(results(LETTERS)), page)
         text = page.read_text()
         assert text.startswith(f"# Claims\n\nMethod.\n\n{BEGIN}\n")
         assert text.endswith(f"{END}\n\nEnd.\n")
-        assert "old" not in text
+        assert "earlier ones" not in text
         assert text.count("### (a)") == 1
     assert {path.name for path in written} == {"claims.md", "claims.json", "claims-a.png"}
     assert (page.parent / "pictures" / "claims-a.png").is_file()
