@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from oryx.data.marks import Mark
 from oryx.data.synthetic.sample import Sample
 from oryx.evaluation.claims.arms import Arm, Measured
 from oryx.evaluation.claims.boards import COLOR, FORMS, INKS, LETTER, LETTERS, QUESTIONS, SHAPE
@@ -25,6 +26,7 @@ from oryx.evaluation.claims.materials import material_of, shown
 from oryx.evaluation.claims.measuring import questions_of
 from oryx.evaluation.claims.training import recipe_of
 from oryx.evaluation.claims.views import encoded_in
+from oryx.processing.visuals import EncodedVisual
 from oryx.training.building import build_model
 from oryx.training.muon import MuonAdamW
 
@@ -45,10 +47,15 @@ class TowerClassifier(nn.Module):
         self.heads = nn.ModuleDict({task: nn.Linear(width, len(names)) for task, names in LABELS.items()})
         self.words = nn.Linear(width, len(WORDS))
 
-    def forward(self, patches_PC: Tensor, grids: list[list[int]]) -> tuple[dict[str, Tensor], Tensor]:
-        """Scores of every label (B, names), and of every word (P, words)."""
+    def forward(
+        self, patches_PC: Tensor, grids: list[list[int]], lengths: list[int]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Scores of every label (B, names), and of every word (P, words).
+
+        Args:
+            grids: of all views; `lengths` (B,) are the patches of all views of each picture.
+        """
         features_PD = self.tower(patches_PC, grids)
-        lengths = [height * width for height, width in grids]
         means_BD = torch.stack([part.mean(0) for part in features_PD.split(lengths)])
         return {task: head(means_BD) for task, head in self.heads.items()}, self.words(features_PD)
 
@@ -120,18 +127,19 @@ HEADS = "classifier.safetensors"
 """The classifier's file, beside the model that has its tower."""
 
 
-def _inputs(samples: Sequence[Sample]) -> tuple[Tensor, list[list[int]]]:
+def _inputs(samples: Sequence[Sample]) -> tuple[Tensor, list[list[int]], list[int]]:
     visuals = [encoded_in(sample) for sample in samples]
     patches = torch.from_numpy(
         np.concatenate([visual.patches for visual in visuals if visual.patches is not None])
     )
-    return patches, [list(view.grid) for visual in visuals for view in visual.views]
+    grids = [list(view.grid) for visual in visuals for view in visual.views]
+    return patches, grids, [sum(view.num_patches for view in visual.views) for visual in visuals]
 
 
 def _loss(classifier: TowerClassifier, samples: Sequence[Sample]) -> Tensor:
     """The mean of the labels' cross entropies, and that of the marks."""
-    patches, grids = _inputs(samples)
-    scores, words_PW = classifier(patches, grids)
+    patches, grids, lengths = _inputs(samples)
+    scores, words_PW = classifier(patches, grids, lengths)
     losses = []
     answers = [_answers(sample) for sample in samples]
     for task, names in LABELS.items():
@@ -139,19 +147,24 @@ def _loss(classifier: TowerClassifier, samples: Sequence[Sample]) -> Tensor:
         losses.append(F.cross_entropy(scores[task], targets))
     places, targets_M = [], []
     first = 0
-    for sample, (rows, columns) in zip(samples, grids, strict=True):
+    for sample, length in zip(samples, lengths, strict=True):
         taken: set[int] = set()
         for mark in encoded_in(sample).marks:
-            place = (
-                first + min(int(mark.y * rows), rows - 1) * columns + min(int(mark.x * columns), columns - 1)
-            )
+            place = first + _place(encoded_in(sample), mark)
             if place not in taken:  # a feature keeps its first mark, as a visual token does
                 taken.add(place)
                 places.append(place)
                 targets_M.append(WORDS.index(mark.text))
-        first += rows * columns
+        first += length
     losses.append(F.cross_entropy(words_PW[places], torch.tensor(targets_M)))
     return torch.stack(losses).mean()
+
+
+def _place(visual: EncodedVisual, mark: Mark) -> int:
+    """Which of the visual's patches covers a mark."""
+    rows, columns = visual.views[mark.view].grid
+    before = sum(view.num_patches for view in visual.views[: mark.view])
+    return before + min(int(mark.y * rows), rows - 1) * columns + min(int(mark.x * columns), columns - 1)
 
 
 def _answers(sample: Sample) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import cast
 from oryx.evaluation.claims.arms import NANO, Arm, Measure, Part
 from oryx.evaluation.claims.boards import CHANCE, COLOR, LETTER, SHAPE
 from oryx.evaluation.claims.connectors import Connector
-from oryx.evaluation.claims.views import FilmViews, PictureViews, Way
+from oryx.evaluation.claims.views import FilmViews, MixedViews, PictureViews, Way
 from oryx.processing.geometry import REGIONS
 
 SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
@@ -16,6 +16,8 @@ RATIOS = tuple(REGIONS)
 LENGTHS = (100, 400, 1600)
 """Frames of the videos with a needle."""
 ROOM_GROUPS = ("room", "one view", "across views")
+WAYS: tuple[Way, ...] = ("native", "square", "aspect", "tiled")
+"""To show a picture."""
 BEHIND_TOWER: tuple[Part, ...] = ("compressor", "projector", "language_model")
 
 
@@ -27,11 +29,18 @@ def _on_boards(views: PictureViews | None = None, suffix: str = "") -> tuple[Mea
 
 
 def _picture_arm(way: Way, about: str) -> Arm:
-    return Arm(name=way, about=about, views=PictureViews(way=way), measures=_on_boards())
+    return Arm(
+        name=way,
+        about=f"goes on from base with {about}",
+        start="base",
+        views=PictureViews(way=way),
+        steps=350,
+        measures=_on_boards(),
+    )
 
 
 def _frozen_arm(tower: str, way: Way) -> Arm:
-    source = "native" if tower == "lm" else "classifier"
+    source = "base" if tower == "lm" else "classifier"
     return Arm(
         name=f"{tower}_{way}",
         about=f"a new language model behind the frozen tower of {source}, {way} views",
@@ -46,8 +55,8 @@ def _frozen_arm(tower: str, way: Way) -> Arm:
 def _connector_arm(connector: str) -> Arm:
     return Arm(
         name=f"connector_{connector}",
-        about=f"connector {connector} at 4x, fresh, behind the frozen tower of native",
-        start="native",
+        about=f"connector {connector} at 4x, fresh, behind the frozen tower of base",
+        start="base",
         train=BEHIND_TOWER,
         fresh=("compressor", "projector"),
         connector=cast(Connector, connector),
@@ -57,10 +66,20 @@ def _connector_arm(connector: str) -> Arm:
     )
 
 
+BASE_STEPS = 2000
+ALL_WAYS = MixedViews(tuple(PictureViews(way=way) for way in WAYS))
+_BASE = Arm(
+    name="base",
+    about="from random weights, each picture shown in one of the four ways",
+    views=ALL_WAYS,
+    steps=BASE_STEPS,
+    learning_rate=2.5e-3,
+    measures=_on_boards(),
+)
 _DIAL = Arm(
     name="dial",
-    about="goes on from native with pictures of 1/8 to all of their pixels",
-    start="native",
+    about="goes on from base with pictures of 1/8 to all of their pixels",
+    start="base",
     views=PictureViews(shares=SHARES),
     steps=350,
     measures=tuple(
@@ -71,14 +90,15 @@ _CLASSIFIER = Arm(
     name="classifier",
     about="a tower trained by classification: heads on the mean of its features, and on single features",
     classifies=True,
-    views=PictureViews(),
-    steps=700,
+    views=ALL_WAYS,
+    steps=BASE_STEPS,
+    learning_rate=2.5e-3,
     measures=_on_boards(),
 )
 _FILMS = Arm(
     name="films",
-    about="goes on from native with films, at every ratio, each with the frames that 76 positions afford",
-    start="native",
+    about="goes on from base with films, at every ratio, each with the frames that 76 positions afford",
+    start="base",
     material="films",
     views=FilmViews(ratios=RATIOS),
     steps=500,
@@ -100,7 +120,7 @@ def _needle_arm(name: str, about: str) -> Arm:
     return Arm(
         name=name,
         about=about,
-        start="native",
+        start="base",
         material="needles" if name == "needles" else "short_videos",
         row_length=5120,
         rows=1,
@@ -133,6 +153,7 @@ def _room_arm(name: str, about: str) -> Arm:
 ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
+        _BASE,
         _picture_arm("native", "pictures as they are"),
         _picture_arm("square", "pictures squeezed into a square of 64 x 64 pixels"),
         _picture_arm("aspect", "pictures scaled to 4,096 pixels, their shape kept"),
@@ -153,8 +174,8 @@ ARMS: dict[str, Arm] = {
             ),
         ),
         _FILMS,
-        _needle_arm("needles", "goes on from native with short videos and needles in up to 1,600 frames"),
-        _needle_arm("no_needles", "goes on from native with the short videos alone"),
+        _needle_arm("needles", "goes on from base with short videos and needles in up to 1,600 frames"),
+        _needle_arm("no_needles", "goes on from base with the short videos alone"),
         _room_arm("rooms_marked", "goes on from nano with rooms whose things bear numbers"),
         _room_arm("rooms_plain", "goes on from nano with the same rooms without numbers"),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from oryx.errors import ConfigError
 from oryx.evaluation.claims.boards import COLOR, LETTER
-from oryx.evaluation.claims.plan import ARMS, LENGTHS, RATIOS, ROOM_GROUPS, SHARES
+from oryx.evaluation.claims.plan import ARMS, LENGTHS, RATIOS, ROOM_GROUPS, SHARES, WAYS
 from oryx.evaluation.claims.verdicts import Comparison
 
 PAPER = "arXiv 2409.12961"
@@ -77,8 +77,8 @@ CLAIMS: dict[str, Claim] = {
             ),
             where="3.1.1 and the analysis experiments",
             method=(
-                "One model for each way of showing pictures, trained from random weights on the same boards "
-                "with the same questions, and tested on fresh ones."
+                "A model that has met all four ways equally often goes on with each of them alone, on the "
+                "same boards with the same questions, and is tested on fresh ones."
             ),
             comparisons=(
                 Comparison(
@@ -101,7 +101,7 @@ CLAIMS: dict[str, Claim] = {
             ),
             figure=Figure(
                 "Four ways to show a picture, at about 4,100 pixels",
-                {way: _both(way) for way in ("native", "square", "aspect", "tiled")},
+                {way: _both(way) for way in WAYS},
             ),
         ),
         Claim(
@@ -132,14 +132,14 @@ CLAIMS: dict[str, Claim] = {
             letter="c",
             title="How the tower was trained",
             text=(
-                "A tower trained behind a light language model at native resolution serves a language model "
-                "better than one trained by classification, and better with native views than with tiles."
+                "A tower trained behind a light language model serves a language model better than one "
+                "trained by classification, and better with native views than with tiles."
             ),
             where="3.1.1 and the analysis experiments",
             method=(
-                "Two towers from the same random weights, the same boards, labels and marks: one behind a "
-                "language model, one under classification heads. Then each is frozen, and a new connector "
-                "and a new language model are trained behind it."
+                "Two towers from the same random weights, the same boards in all four ways, labels and "
+                "marks: one behind a language model, one under classification heads. Then each is frozen, and "
+                "a new connector and a new language model are trained behind it."
             ),
             comparisons=(
                 Comparison(

@@ -84,7 +84,18 @@ class FilmViews:
         return max(1, (self.tokens - 2) // (_view(height, width, ratio).num_tokens + 1))
 
 
-Views = PictureViews | FilmViews
+@dataclass(frozen=True)
+class MixedViews:
+    """Each sample is shown in one of several ways."""
+
+    ways: tuple[PictureViews, ...]
+
+    def look(self, sample: Sample, rng: random.Random) -> Sample:
+        """The sample with its picture as views."""
+        return rng.choice(self.ways).look(sample, rng)
+
+
+Views = PictureViews | FilmViews | MixedViews
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def test_arms_of_a_seed_are_asked_the_same_and_other_seeds_others():
 def small():
     from oryx.evaluation.claims.training import build_arm
 
-    return build_arm(ARMS["native"], 0, {})
+    return build_arm(ARMS["base"], 0, {})
 
 
 def test_needles(small):

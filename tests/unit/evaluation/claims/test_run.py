@@ -25,11 +25,11 @@ def arms(*names):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A store with the arm `native`."""
+    """A store with the arm `base`."""
     store = Store(
-        tmp_path_factory.mktemp("claims"), arms("native", "connector_convmlp", "classifier", "lm_tiled")
+        tmp_path_factory.mktemp("claims"), arms("base", "connector_convmlp", "classifier", "lm_tiled")
     )
-    run_arm(store, "native", 0)
+    run_arm(store, "base", 0)
     return store
 
 
@@ -41,9 +41,9 @@ def store(trained, tmp_path):
 
 
 def test_an_arm_says_all_that_it_took(store):
-    content = json.loads(store.file("native", 0).read_text())
-    assert content["settings"] == store.settings("native", 0)
-    assert content["settings"]["arm"]["views"]["way"] == "native"
+    content = json.loads(store.file("base", 0).read_text())
+    assert content["settings"] == store.settings("base", 0)
+    assert content["settings"]["arm"]["views"]["ways"][3]["way"] == "tiled"
     assert content["settings"]["model"]["optim"]["steps"] == 2
     assert len(content["model_sha256"]) == 64
     assert {"oryx", "torch", "transformers"} <= set(content["versions"])
@@ -53,65 +53,65 @@ def test_an_arm_says_all_that_it_took(store):
     assert letter["num_questions"] == 4
     assert letter["pixels"] > 1500
     assert letter["visual_tokens"] > 20
-    assert not list(store.training_folder("native", 0).glob("checkpoint-*"))
+    assert not list(store.training_folder("base", 0).glob("checkpoint-*"))
 
 
 def test_what_is_measured_is_not_run_again(store):
     names = list(store.arms)
-    assert pending(store, names, [0]) == [(name, 0) for name in names if name != "native"]
-    assert pending(store, ["native"], [0, 1]) == [("native", 1)]
-    assert pending(store, ["native"], [0]) == []
+    assert pending(store, names, [0]) == [(name, 0) for name in names if name != "base"]
+    assert pending(store, ["base"], [0, 1]) == [("base", 1)]
+    assert pending(store, ["base"], [0]) == []
 
 
 def test_weights_that_are_gone_are_trained_again_for_those_that_need_them(store):
-    shutil.rmtree(store.training_folder("native", 0))
-    assert pending(store, ["native"], [0]) == []
-    assert pending(store, ["native", "lm_tiled"], [0]) == [("native", 0), ("lm_tiled", 0)]
+    shutil.rmtree(store.training_folder("base", 0))
+    assert pending(store, ["base"], [0]) == []
+    assert pending(store, ["base", "lm_tiled"], [0]) == [("base", 0), ("lm_tiled", 0)]
 
 
 def test_training_gives_the_same_weights_again(store):
-    before = store.read("native", 0)
-    shutil.rmtree(store.training_folder("native", 0))
-    again = run_arm(store, "native", 0)
+    before = store.read("base", 0)
+    shutil.rmtree(store.training_folder("base", 0))
+    again = run_arm(store, "base", 0)
     assert again.model_sha256 == before.model_sha256
     assert again.measures == before.measures
 
 
 def test_a_finished_training_is_only_measured(store, monkeypatch):
     """As after a kill between training and measuring."""
-    before = store.read("native", 0)
-    store.file("native", 0).unlink()
+    before = store.read("base", 0)
+    store.file("base", 0).unlink()
 
     def train(self):
         raise AssertionError("it was trained again")
 
     monkeypatch.setattr("oryx.training.trainer.OryxTrainer.train", train)
-    again = run_arm(store, "native", 0)
+    again = run_arm(store, "base", 0)
     assert (again.model_sha256, again.measures) == (before.model_sha256, before.measures)
 
 
 def test_results_of_other_settings_are_never_overwritten(store):
-    other = dataclasses.replace(store, arms={**store.arms, "native": short("native", learning_rate=1e-4)})
-    kept = store.file("native", 0).read_text()
+    other = dataclasses.replace(store, arms={**store.arms, "base": short("base", learning_rate=1e-4)})
+    kept = store.file("base", 0).read_text()
     with pytest.raises(
         ConfigError, match=r"holds results of other settings \(arm.learning_rate, .*another --output"
     ):
-        run_arms(other, ["native"], [0])
+        run_arms(other, ["base"], [0])
     with pytest.raises(ConfigError, match="other settings"):
-        other.write(dataclasses.replace(store.read("native", 0), minutes=1.0))
-    assert store.file("native", 0).read_text() == kept
+        other.write(dataclasses.replace(store.read("base", 0), minutes=1.0))
+    assert store.file("base", 0).read_text() == kept
 
 
 def test_settings_of_an_arm_hold_those_of_the_arms_before(store):
-    other = dataclasses.replace(store, arms={**store.arms, "native": short("native", learning_rate=1e-4)})
+    other = dataclasses.replace(store, arms={**store.arms, "base": short("base", learning_rate=1e-4)})
     found = differences(store.settings("lm_tiled", 0), other.settings("lm_tiled", 0))
-    assert found == ["goes_on_from.native.arm.learning_rate", "goes_on_from.native.model.optim.learning_rate"]
+    assert found == ["goes_on_from.base.arm.learning_rate", "goes_on_from.base.model.optim.learning_rate"]
 
 
 def test_a_file_that_is_no_result(store):
-    store.file("native", 0).write_text("{}")
+    store.file("base", 0).write_text("{}")
     with pytest.raises(ConfigError, match="cannot be read as the result of an arm"):
-        store.read("native", 0)
+        store.read("base", 0)
 
 
 def test_an_arm_goes_on_from_another_and_its_tower_stays(store):
@@ -119,13 +119,13 @@ def test_an_arm_goes_on_from_another_and_its_tower_stays(store):
     from safetensors.torch import load_file
 
     result = run_arm(store, "connector_convmlp", 0)
-    first = load_file(store.training_folder("native", 0) / "model.safetensors")
+    first = load_file(store.training_folder("base", 0) / "model.safetensors")
     second = load_file(store.training_folder("connector_convmlp", 0) / "model.safetensors")
     same = {name for name in first if name in second and torch.equal(first[name], second[name])}
     assert {name for name in first if name.startswith("vision_tower.")} <= same
     assert "projector.fc1.weight" not in same
     assert any("down.4.conv" in name for name in second)
-    assert result.measures["letter"].visual_tokens < store.read("native", 0).measures["letter"].visual_tokens
+    assert result.measures["letter"].visual_tokens < store.read("base", 0).measures["letter"].visual_tokens
 
 
 def test_a_classifier_and_a_language_model_behind_its_tower(store):
@@ -146,7 +146,7 @@ def test_a_classifier_and_a_language_model_behind_its_tower(store):
     assert all(torch.equal(first[name], second[name]) for name in towers)
     assert not torch.equal(
         first["vision_tower.blocks.0.mlp.fc1.weight"],
-        load_file(store.training_folder("native", 0) / "model.safetensors")[
+        load_file(store.training_folder("base", 0) / "model.safetensors")[
             "vision_tower.blocks.0.mlp.fc1.weight"
         ],
     )
