@@ -41,8 +41,8 @@ def material_of(name: Material, seed: int, rooms: str | None = None) -> Source:
         }
         if name == "needles":
             # Many short ones first teach what to look for; the long ones teach where.
-            skills["needle"] = (6.0, _skill("needle", {**_NEEDLES, "num_frames": (4, 64)}))
-            skills["long_needle"] = (1.0, _skill("needle", {**_NEEDLES, "num_frames": (64, 1600)}))
+            skills["needle"] = (10.0, _skill("needle", {**_NEEDLES, "num_frames": (4, 64)}))
+            skills["long_needle"] = (0.5, _skill("needle", {**_NEEDLES, "num_frames": (64, 1600)}))
     return Source(skills, seed)
 
 

@@ -124,7 +124,7 @@ def _needle_arm(name: str, about: str) -> Arm:
         material="needles" if name == "needles" else "short_videos",
         row_length=5120,
         rows=1,
-        steps=400,
+        steps=150,
         measures=tuple(
             Measure(
                 name=f"{length} frames", material="needles", task=str(length), chance=1 / 6, questions=300
@@ -142,7 +142,7 @@ def _room_arm(name: str, about: str) -> Arm:
         material="rooms_marked" if name == "rooms_marked" else "rooms_plain",
         row_length=3072,
         rows=1,
-        steps=200,
+        steps=150,
         learning_rate=1e-3,
         measures=tuple(
             Measure(name=group, material="rooms_plain", task=group, questions=400) for group in ROOM_GROUPS

@@ -110,6 +110,7 @@ def run_arm(store: Store, name: str, seed: int, rooms: str | None = None) -> Arm
     arm, began = store.arms[name], time.perf_counter()
     folder = store.training_folder(name, seed)
     folders = {need: store.training_folder(need, seed) for need in arm.needs}
+    store.begin(name, seed)
     with _quiet():
         if arm.classifies:
             classifier, model = train_classifier(arm, seed, folder)

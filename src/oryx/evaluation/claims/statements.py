@@ -138,8 +138,8 @@ CLAIMS: dict[str, Claim] = {
             where="3.1.1 and the analysis experiments",
             method=(
                 "Two towers from the same random weights, the same boards in all four ways, labels and "
-                "marks: one behind a language model, one under classification heads. Then each is frozen, and "
-                "a new connector and a new language model are trained behind it."
+                "marks: one behind a language model, one under classification heads. Each is frozen then, "
+                "and a new connector and a new language model are trained behind it."
             ),
             comparisons=(
                 Comparison(

@@ -87,6 +87,27 @@ class Store:
             )
         return result
 
+    def begin(self, name: str, seed: int) -> None:
+        """Note beside a training's folder what is trained there.
+
+        Raises:
+            ConfigError: a training of other settings was begun there.
+        """
+        path = self.training_folder(name, seed).with_suffix(".json")
+        own = self.settings(name, seed)
+        try:
+            other = differences(json.loads(path.read_text(encoding="utf-8")), own)
+        except FileNotFoundError:
+            other = []
+        except (OSError, ValueError):
+            other = ["unreadable"]
+        if other:
+            raise ConfigError(
+                f"{path.with_suffix('')} holds a training of other settings ({', '.join(other[:3])}); choose "
+                "another --output."
+            )
+        write_text(path, json.dumps(own, indent=1) + "\n")
+
     def write(self, result: ArmResult) -> Path:
         """Keep a result. Raises ConfigError where one of other settings would be lost."""
         self.read(result.arm, result.seed)

@@ -85,7 +85,7 @@ def test_rooms_are_asked_in_the_arms_own_way(small, tmp_path):
 def test_only_one_material_has_needles_and_long_videos():
     def lengths(name):
         source = material_of(name, 5)
-        drawn = [source[index] for index in range(40)]
+        drawn = [source[index] for index in range(60)]
         return {sample.skill for sample in drawn}, [len(sample.visuals[0]["video"]) for sample in drawn]
 
     skills, frames = lengths("needles")

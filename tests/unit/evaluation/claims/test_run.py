@@ -102,6 +102,15 @@ def test_results_of_other_settings_are_never_overwritten(store):
     assert store.file("base", 0).read_text() == kept
 
 
+def test_a_training_of_other_settings_is_not_gone_on_with(store):
+    """As after a kill before anything was measured: what the pictures looked like stands in no recipe."""
+    store.file("base", 0).unlink()
+    other = dataclasses.replace(store, arms={"base": short("base", views=ARMS["native"].views)})
+    with pytest.raises(ConfigError, match=r"holds a training of other settings \(arm.views.*--output"):
+        run_arm(other, "base", 0)
+    assert not other.file("base", 0).exists()
+
+
 def test_settings_of_an_arm_hold_those_of_the_arms_before(store):
     other = dataclasses.replace(store, arms={**store.arms, "base": short("base", learning_rate=1e-4)})
     found = differences(store.settings("lm_tiled", 0), other.settings("lm_tiled", 0))
