@@ -21,7 +21,6 @@ from oryx.processing.geometry import REGIONS
 Connector = Literal[
     "dynamic", "dynamic_dwconv", "dynamic_convmlp", "subsample", "average", "dwconv", "convmlp"
 ]
-STD = 0.02
 
 
 class Subsample(nn.Module):
@@ -49,11 +48,12 @@ class DepthwiseConv(nn.Module):
 
     def __init__(self, width: int, region: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.full((region, width), 1 / region))
+        # A vector, as the kernels of a depthwise convolution are: Muon is for matrices that mix channels.
+        self.weight = nn.Parameter(torch.full((region * width,), 1 / region))
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, region_VRD: Tensor) -> Tensor:
-        return torch.einsum("vrd,rd->vd", region_VRD, self.weight) + self.bias
+        return torch.einsum("vrd,rd->vd", region_VRD, self.weight.view(region_VRD.shape[1:])) + self.bias
 
 
 class ConvMLP(nn.Module):
@@ -116,7 +116,7 @@ class RegionConnector(nn.Module):
         return down_VD + torch.einsum("vr,vrd->vd", weights_VR, region_VRD)
 
 
-def make_connector(name: Connector, config: OryxConfig, std: float = STD) -> nn.Module:
+def make_connector(name: Connector, config: OryxConfig, std: float) -> nn.Module:
     """A connector with fresh weights; linear layers are drawn with this deviation."""
     makers: dict[str, Callable[[], nn.Module]] = {
         "dynamic": lambda: DynamicCompressor(config),

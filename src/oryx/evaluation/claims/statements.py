@@ -218,7 +218,7 @@ CLAIMS: dict[str, Claim] = {
         Claim(
             letter="f",
             title="Needle training",
-            text="Long videos with needles in training let one frame of 1,600 be found; without, it is not.",
+            text="Training on long videos with needles is what lets one frame of 1,600 be found.",
             where="3.2 and the long-form experiments (needle in a haystack)",
             method=(
                 "Two models go on from the same weights for the same steps, with short videos, and with "

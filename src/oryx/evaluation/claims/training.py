@@ -111,7 +111,7 @@ def build_arm(arm: Arm, seed: int, folders: Mapping[str, Path]) -> tuple[Any, An
     for part in arm.fresh:
         setattr(model, part, getattr(fresh, part))
     if arm.connector != "dynamic":
-        model.register_module("compressor", make_connector(arm.connector, model.config))
+        model.register_module("compressor", make_connector(arm.connector, model.config, RANGE))
     return model, processor
 
 
