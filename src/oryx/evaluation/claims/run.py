@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import shutil
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -72,7 +75,9 @@ def run_arms(
     if not waiting:
         return
     # Not forked: a process with threads must not be copied.
-    pool = ProcessPoolExecutor(min(jobs, total), mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(
+        min(jobs, total), mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
+    )
     try:
         while unfinished:
             for job in list(waiting):
@@ -96,6 +101,17 @@ def run_arms(
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def end_with(parent: int) -> None:
+    """Ask this process to end once its parent has: a training saves first, and does not go on unseen."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run_arm(store: Store, name: str, seed: int, rooms: str | None = None) -> ArmResult:

@@ -2,7 +2,12 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -159,3 +164,26 @@ def test_a_classifier_and_a_language_model_behind_its_tower(store):
             "vision_tower.blocks.0.mlp.fc1.weight"
         ],
     )
+
+
+def test_a_worker_ends_with_its_parent():
+    """The parent is killed while the worker would wait for a minute."""
+    work = "import os, time; from oryx.evaluation.claims.run import end_with; end_with(os.getppid()); "
+    work += "print(os.getpid(), flush=True); time.sleep(60)"
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}])"
+    parent = subprocess.Popen([sys.executable, "-c", start], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    os.kill(worker, 0)
+    parent.kill()
+    parent.wait()
+    for _ in range(300):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        state = Path(f"/proc/{worker}/stat")
+        if state.exists() and state.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.1)
+    raise AssertionError("the worker goes on")
