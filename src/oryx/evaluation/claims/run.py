@@ -109,7 +109,9 @@ def end_with(parent: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
+        while True:  # the first one may only end a training, which saves
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
 
     threading.Thread(target=watch, daemon=True).start()
 
