@@ -87,6 +87,7 @@ def _measure_needles(measure: Measure, model: Any, processor: Any, seed: int) ->
     result = evaluate_needle(model, processor, haystack, needles, test)
     total, cost = result.share(length, None), result.costs[0]
     view = frame_view(_NEEDLE_SIDE, _NEEDLE_SIDE, processor.rule, test.compression)
+    assert cost.visual_tokens is not None  # as it is of endpoints alone
     by_depth = {f"{cell.depth:g}": round(cell.share, 4) for cell in result.cells}
     return Measured(
         accuracy=total.share,
@@ -111,11 +112,13 @@ def _of_rooms(arm: Arm, measure: Measure, result: RoomResult, rule: ResizeRule) 
     group = next(found for found in result.groups if found.name == measure.task)
     test = RoomTest()
     view = frame_view(test.height, test.width, rule, test.compression)
-    views = (result.visual_tokens[own] - 2) / (view.num_tokens + 1)
+    tokens = result.visual_tokens[own]
+    assert tokens is not None  # as it is of endpoints alone
+    views = (tokens - 2) / (view.num_tokens + 1)
     return Measured(
         accuracy=group.ways[own].share,
         num_questions=group.num_questions,
-        visual_tokens=result.visual_tokens[own],
+        visual_tokens=tokens,
         pixels=views * view.height * view.width,
         chance=group.blind_share,
         details={way: dataclasses.asdict(share) for way, share in group.ways.items()},
