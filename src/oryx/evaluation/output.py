@@ -73,12 +73,12 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
-def command_line(task: str, given: Mapping[str, Any]) -> str:
-    """`oryx eval TASK` with these options.
+def command_line(task: str, given: Mapping[str, Any], *arguments: str | Path) -> str:
+    """`oryx eval TASK` with these arguments and options.
 
     Those that are None or False are left out, True stands alone, and a list repeats its option.
     """
-    words = ["oryx", "eval", task]
+    words = ["oryx", "eval", task, *map(str, arguments)]
     for option, value in given.items():
         for one in value if isinstance(value, list) else [value]:
             if one is not None and one is not False:
