@@ -50,6 +50,8 @@ def write_sqa3d(folder: Path) -> Path:
 
 def _write(folder: Path, name: str, questions: list) -> Path:
     for scene in SCENES:
+        if (folder / scene).exists():  # of the other benchmark's records
+            continue
         write_plain(furnished(2), folder / "scans" / scene)
         mark_scene(folder / "scans" / scene, folder, MarkSettings(views=2, max_side=64))
     return write_records(questions, read_marked(folder), folder / f"{name}.eval.jsonl", "eval").path

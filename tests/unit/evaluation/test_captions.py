@@ -5,12 +5,12 @@
     scanqa   evals_json and eval_pycoco of scripts/score.py, ATR-DBI/ScanQA 0a9f162
     llava3d  clean_answer, answer_match and calc_scanqa_score of llava/eval/scanqa_evaluator.py,
              ZCMax/LLaVA-3D 91d979d
-    leo      evaluator/scanqa_eval.py and its ngram_metrics, embodied-generalist/embodied-generalist 567f2d8
+    leo      evaluator/scanqa_eval.py, with ngram_metrics, of embodied-generalist/embodied-generalist 567f2d8
     sqa3d    clean_answer and compute_accuracy of LLM/eval_sqa3d_llm.py, SilongYong/SQA3D a98da8f;
              kinds by get_sqa_question_type of LEO's data/data_utils.py
 
 They were run as they are, with pycocoevalcap 1.2 and Java 17, on the answers as lists in the scripts' own
-formats. Three things were put in their place: NLTK's lemmatizer (the F-value is not compared), the modules that
+formats. Three things were replaced: NLTK's lemmatizer (the F-value is not compared), the modules that
 load data or name folders, and in LEO's answers a space for the line break, which its METEOR cannot take.
 """
 
