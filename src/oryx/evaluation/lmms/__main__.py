@@ -1,18 +1,29 @@
-"""`python -m oryx.evaluation.lmms tasks|configs`: a folder to hand to lmms-eval."""
+"""`python -m oryx.evaluation.lmms tasks|configs|needle HAYSTACKS`: a folder to hand to lmms-eval."""
 
 import sys
+from pathlib import Path
 
+from oryx.errors import OryxError
 from oryx.evaluation.lmms import CONFIGS, TASKS
 
 FOLDERS = {"tasks": TASKS, "configs": CONFIGS}
+USAGE = "usage: python -m oryx.evaluation.lmms tasks|configs|needle HAYSTACKS"
 
 
 def main(arguments: list[str]) -> int:
     """Print the folder that the arguments name; 2 if they name none."""
-    if len(arguments) != 1 or arguments[0] not in FOLDERS:
-        print(f"usage: python -m oryx.evaluation.lmms {'|'.join(FOLDERS)}", file=sys.stderr)
+    try:
+        if len(arguments) == 2 and arguments[0] == "needle":
+            from oryx.evaluation.lmms.needle import write_needle_task
+
+            print(write_needle_task(Path(arguments[1])))
+        elif len(arguments) == 1 and arguments[0] in FOLDERS:
+            print(FOLDERS[arguments[0]])
+        else:
+            raise OryxError(USAGE)
+    except OryxError as error:
+        print(f"oryx: {error}", file=sys.stderr)
         return 2
-    print(FOLDERS[arguments[0]])
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from oryx.errors import ConfigError
 from oryx.evaluation.lmms.settings import SeveralImages
+from oryx.processing.visuals import DIALS
 
 _VIDEO_SPAN = ("start_time", "end_time", "video_start", "video_end")
 
@@ -21,7 +22,8 @@ def read_messages(messages: Sequence[Any], several_images: SeveralImages = "imag
 
     Args:
         messages: `{"role": ..., "content": text | [part, ...]}`; a part is lmms-eval's `{"type": "text",
-            "text": ...}` or `{"type": "image" | "video", "url": ...}`, or `{"type": "views", "views": [...]}`.
+            "text": ...}` or `{"type": "image" | "video", "url": ...}`, or ours, `{"type": "views", "views":
+            [...]}`. A visual may set dials of its own.
         several_images: what two or more pictures of one message are.
 
     Raises:
@@ -56,8 +58,9 @@ def _read(part: Any) -> dict[str, Any]:
     kind = part.get("type") if isinstance(part, Mapping) else None
     if kind == "text":
         return {"type": "text", "text": part["text"]}
+    dials = {name: value for name, value in part.items() if name in DIALS} if kind else {}
     if kind == "views":
-        return {"type": "views", "views": list(part["views"])}
+        return {"type": "views", "views": list(part["views"]), **dials}
     if kind not in ("image", "video"):
         raise ConfigError(f"the task shows a part of type {kind!r}; allowed: text, image, video, views.")
     source = part.get("url")
@@ -66,7 +69,7 @@ def _read(part: Any) -> dict[str, Any]:
         raise ConfigError("the task shows a span of a video, which is not supported: cut the video first.")
     if nested:
         source = nested.get("url") or nested.get("path") or nested.get(kind)
-    return {"type": kind, kind: source}
+    return {"type": kind, kind: source, **dials}
 
 
 def _gather(parts: list[dict[str, Any]], several_images: SeveralImages) -> list[dict[str, Any]]:

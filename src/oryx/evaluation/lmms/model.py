@@ -86,11 +86,12 @@ class OryxChat(lmms):
             missing = self._check(asked)
         return LazyList(self._generate(asked, missing), len(asked))
 
-    def loglikelihood(self, requests: Sequence[Any]) -> Sequence[tuple[float, bool]]:
+    def loglikelihood(self, requests: Sequence[Any]) -> Sequence[GenerationResult]:
         """For each continuation its mean loss and whether it is the greedy answer; made when it is read.
 
         lmms-eval's multimodal tasks take the smallest number for the likeliest answer: they expect the loss,
-        not its negative as the name says.
+        not its negative as the name says. And of bare pairs lmms-eval 0.7.3 makes text, so these come as the
+        "text" of a result, which it takes as it is.
         """
         with one_sentence():
             asked = read_requests(requests, self.task_dict)
@@ -148,16 +149,16 @@ class OryxChat(lmms):
                         yield GenerationResult(text=answer.text, token_counts=counts)
             tally.tell(missing, asked)
 
-    def _losses(self, asked: Sequence[Request], missing: dict[int, str]) -> Iterator[tuple[float, bool]]:
+    def _losses(self, asked: Sequence[Request], missing: dict[int, str]) -> Iterator[GenerationResult]:
         encoder = PromptEncoder(self.model, self.processor, self.settings, self._cache)
         with one_sentence(), self._progress(len(asked)) as bar:
             for index, request in enumerate(asked):
                 prompt = self._encode(encoder, asked, index, missing, len(request.continuation))
                 bar.update()
-                if prompt is None:
-                    yield float("inf"), False
-                else:
-                    yield answer_loss(encoder, prompt, request.continuation)
+                loss = (float("inf"), False)
+                if prompt is not None:
+                    loss = answer_loss(encoder, prompt, request.continuation)
+                yield GenerationResult(text=_Pair(loss))
 
     def _batches(self, asked: Sequence[Request]) -> Iterator[list[int]]:
         """Indices of neighbours that are generated alike, at most `batch_size` together."""
@@ -215,6 +216,14 @@ class OryxSimple(OryxChat):
     """The same for lmms-eval's simple tasks, those that compare likelihoods too (`--force_simple`)."""
 
     is_simple = True
+
+
+class _Pair(tuple[float, bool]):
+    """(loss, is greedy) where lmms-eval expects a text."""
+
+    def strip(self) -> str:
+        """Empty, so that the response cache does not keep it: it would give the pair back as a list."""
+        return ""
 
 
 class _Tally:
