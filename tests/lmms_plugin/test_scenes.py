@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from lmms_plugin.harness import Made
+from lmms_plugin.harness import Made, names
 from lmms_plugin.test_benchmarks import check
 from made_qa import write_scanqa, write_sqa3d
 
@@ -29,18 +29,19 @@ class MadeScenes(Made):
 @pytest.fixture(scope="module")
 def scenes(harness, nano):
     """(what was made, what lmms-eval made of it). Of each benchmark the first record is answered right."""
+    folder = harness.root / "scenes"
+    folder.mkdir()
     made = [
-        _make(nano, "oryx_scanqa", write_scanqa(harness.data("scenes"))),
-        _make(nano, "oryx_sqa3d", write_sqa3d(harness.data("scenes"))),
+        _make(nano, "oryx_scanqa", write_scanqa(folder)),
+        _make(nano, "oryx_sqa3d", write_sqa3d(folder)),
     ]
     return made, _run(harness, made)
 
 
 def _run(harness, made, **how):
     folders = {str(write_scene_task(one.task.removeprefix("oryx_"), one.records)) for one in made}
-    names = ",".join(one.task for one in made)
     (folder,) = folders
-    return harness.run(names, "model=nano", "--include_path", folder, **how)
+    return harness.run(names(made), "model=nano", "--include_path", folder, **how)
 
 
 def _make(nano, task, path):

@@ -1,19 +1,17 @@
-"""`python -m oryx.evaluation.lmms.scenes scanqa|sqa3d RECORDS`: lmms-eval's 3D tasks, on records of your own.
+"""The tasks of ScanQA and SQA3D, for records of your own.
 
-lmms-eval finds a task's records by what its file says, so the file is written beside them. It must be found by
-name (`--include_path FOLDER --tasks oryx_scanqa`): a file that `--tasks` is given itself, lmms-eval 0.7.3
-builds as a task without messages, and the views would be left out.
+lmms-eval finds a task's records by what its file says, so the file is written beside them. It must be found
+by name (`--include_path FOLDER --tasks oryx_scanqa`): of a file that `--tasks` is given itself, lmms-eval 0.7.3
+makes a task without messages, and the views would be left out.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import get_args
 
 import yaml
 
-from oryx.errors import ConfigError, OryxError
+from oryx.errors import ConfigError
 from oryx.evaluation.lmms import TASKS
 from oryx.evaluation.qa_answers import Benchmark
 from oryx.evaluation.qa_records import read_items
@@ -44,20 +42,3 @@ def write_scene_task(benchmark: Benchmark, records: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written ({error.strerror}).") from None
     return folder
-
-
-def main(arguments: list[str]) -> int:
-    """Write a task and print its folder; 2 if the arguments or the records are wrong."""
-    names = get_args(Benchmark)
-    try:
-        if len(arguments) != 2 or arguments[0] not in names:
-            raise ConfigError(f"usage: python -m oryx.evaluation.lmms.scenes {'|'.join(names)} RECORDS")
-        print(write_scene_task(arguments[0], Path(arguments[1])))  # type: ignore[arg-type]
-    except OryxError as error:
-        print(f"oryx: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

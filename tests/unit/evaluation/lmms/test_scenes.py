@@ -8,7 +8,7 @@ from made_qa import write_scanqa, write_sqa3d
 
 from oryx.evaluation import captions
 from oryx.evaluation.captions import CAPTION_METRICS
-from oryx.evaluation.lmms.scenes import main
+from oryx.evaluation.lmms.__main__ import main
 from oryx.evaluation.lmms.tasks.scenes import utils
 from oryx.evaluation.qa_3d import rules_of
 
