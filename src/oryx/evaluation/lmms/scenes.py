@@ -1,8 +1,8 @@
 """The tasks of ScanQA and SQA3D, for records of your own.
 
 lmms-eval finds a task's records by what its file says, so the file is written beside them. It must be found
-by name (`--include_path FOLDER --tasks oryx_scanqa`): of a file that `--tasks` is given itself, lmms-eval 0.7.3
-makes a task without messages, and the views would be left out.
+by name (`--include_path FOLDER --tasks oryx_scanqa`): of a file that `--tasks` is given itself, lmms-eval
+0.7.3 makes a task without messages, and the views would be left out.
 """
 
 from __future__ import annotations
