@@ -22,6 +22,9 @@ class FakeServer(ThreadingHTTPServer):
         self.models = ["tiny"]
         self.error: tuple[int, Any] | None = None
         """Status and body of the answer to every chat request, if any."""
+        self.is_cut = False
+        """The stream just ends behind the words."""
+        self.authorizations: list[str | None] = []
         self.requests: list[dict[str, Any]] = []
         self.num_said = 0
         self.has_left = threading.Event()
@@ -60,6 +63,8 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(self.server.pause)
                 self._event({"choices": [{"delta": {"content": word}, "finish_reason": None}]})
                 self.server.num_said += 1
+            if self.server.is_cut:
+                return
             self._event({"choices": [{"delta": {}, "finish_reason": "stop"}]})
             details = {"visual_tokens": 7, "cached_tokens": 3}
             usage = {"prompt_tokens": 11, "completion_tokens": 5, "prompt_tokens_details": details}
@@ -69,6 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.has_left.set()
 
     def _is_refused(self) -> bool:
+        self.server.authorizations.append(self.headers.get("Authorization"))
         if self.server.key in (None, self.headers.get("Authorization", "").removeprefix("Bearer ")):
             return False
         self._send(401, {"error": {"message": "the API key is wrong.", "type": "invalid_request_error"}})

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hostile_bodies
 from mutations import NAMES, mutate
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -31,6 +32,12 @@ class Hostile:
     may_be_read: bool = False
     """What is left of a real file may still be a picture."""
     dials: dict[str, Any] = field(default_factory=dict)
+    content: tuple[str, bytes] | None = None
+    """Type and bytes of a body that is sent instead."""
+    wire: bytes | None = None
+    """Sent as it is on a connection of its own instead."""
+    trickles: bool = False
+    """After it, a byte now and then."""
 
 
 def requests(root: Path, outside: Path, port: int, number: int) -> list[Hostile]:
@@ -42,13 +49,18 @@ def requests(root: Path, outside: Path, port: int, number: int) -> list[Hostile]
         port: of a listener on loopback, which must never be connected to.
     """
     rng = random.Random(11)
-    shares = {"mutated": 0.6, "wrong type": 0.15, "bomb": 0.03, "path": 0.1, "address": 0.12}
+    shares = {"mutated": 0.52, "wrong type": 0.15, "bomb": 0.03, "path": 0.1, "address": 0.12}
+    shares |= {"flood": 0.02, "charset": 0.02, "framing": 0.02, "trickle": 0.02}
     makers = {
         "mutated": _mutated(rng),
         "wrong type": _wrong_types(rng, outside, port),
         "bomb": _bombs(),
         "path": _paths(root, outside),
         "address": _addresses(port),
+        "flood": (Hostile("flood", content=body) for body in hostile_bodies.floods()),
+        "charset": (Hostile("charset", content=body) for body in hostile_bodies.charsets()),
+        "framing": (Hostile("framing", wire=sent) for sent in hostile_bodies.framings()),
+        "trickle": (Hostile("trickle", wire=sent, trickles=True) for sent in hostile_bodies.trickles()),
     }
     made = [next(makers[kind]) for kind, share in shares.items() for _ in range(round(share * number))]
     rng.shuffle(made)

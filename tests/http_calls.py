@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from fake_serving import Running
 
 CHAT = "/v1/chat/completions"
+QUESTION = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
+"""The body of the simplest request."""
 
 
 class Answer(NamedTuple):
@@ -72,3 +74,10 @@ def read_all(connection: socket.socket) -> bytes:
         if not chunk:
             return data
         data += chunk
+
+
+def head(*lines: str, host: str = "localhost") -> bytes:
+    """The head of a chat request with these lines more."""
+    return "\r\n".join(
+        [f"POST {CHAT} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", *lines, "", ""]
+    ).encode()

@@ -30,7 +30,7 @@ class Server:
     @property
     def memory(self) -> int:
         """Resident bytes of the server and all processes below it; what they share counts for each."""
-        return sum(_resident(pid) for pid in _tree(self.process.pid))
+        return sum(_resident(pid) for pid in process_tree(self.process.pid))
 
 
 @contextmanager
@@ -109,11 +109,12 @@ def _await_health(process: subprocess.Popen, address: str, log: IO[str]) -> None
     raise RuntimeError(f"the server did not answer within {START_SECONDS} s.")
 
 
-def _tree(pid: int) -> list[int]:
+def process_tree(pid: int) -> list[int]:
+    """A process and all below it."""
     children: list[int] = []
     for task in os.listdir(f"/proc/{pid}/task"):
         children += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-    return [pid, *(below for child in children for below in _tree(child))]
+    return [pid, *(below for child in children for below in process_tree(child))]
 
 
 def _resident(pid: int) -> int:

@@ -1,8 +1,10 @@
 """Requests as vLLM takes them."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 from mixed_requests import MAX_TOKENS
 
@@ -19,10 +21,10 @@ def as_request(processor, messages):
     return request
 
 
-def greedy():
+def greedy(**settings: Any):
     from vllm import SamplingParams
 
-    return SamplingParams(temperature=0, max_tokens=MAX_TOKENS)
+    return SamplingParams(temperature=0, max_tokens=MAX_TOKENS, **settings)
 
 
 @contextmanager
@@ -30,7 +32,9 @@ def opened(folder: Any, **settings: Any) -> Iterator[Any]:
     """vLLM's `LLM`, whose processes are gone in the end."""
     from vllm import LLM
 
-    llm = LLM(str(folder), **settings)
+    # Where vLLM's workers are forked from a process with threads, they hang.
+    with mock.patch.dict(os.environ, VLLM_WORKER_MULTIPROC_METHOD="spawn"):
+        llm = LLM(str(folder), **settings)
     try:
         yield llm
     finally:

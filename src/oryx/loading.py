@@ -254,6 +254,19 @@ def end_token_ids(folder: Path) -> tuple[int, ...]:
     return tuple(ends) if isinstance(ends, list) else (ends,)
 
 
+def folder_dtype(folder: Path, device: str) -> torch.dtype:
+    """What `load` computes in for "auto", without the weights.
+
+    Raises:
+        CheckpointError: the folder has no readable config, or its tower is missing.
+    """
+    is_native = read_json(folder / "config.json").get("model_type") == OryxConfig.model_type
+    config = read_config(folder) if is_native else PublishedCheckpoint.open(folder).config()
+    return resolve_dtype(
+        "auto", config.dtype, torch.device(device), count_parameters(expected_shapes(config))
+    )
+
+
 def resolve_folder(name: str | Path) -> Path:
     """The local folder of "nano", a folder, or a hub id (fetched into the hub's cache).
 

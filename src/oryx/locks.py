@@ -25,7 +25,8 @@ def take_lock(path: Path, complaint: str, patience: float = PATIENCE_S) -> FileL
     Raises:
         ConfigError: another process holds it.
     """
-    lock = FileLock(path)
+    # A marker of filelock's own would outlive a process that is killed, and keep the next one out.
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(timeout=patience)
     except Timeout:

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="Chr
 EXAMPLES = Path(__file__).parents[2] / "examples"
 BOX = "#question textarea"
 DESK, PHONE = (
-    {"viewport": {"width": 1280, "height": 900}},
+    {"viewport": {"width": 1280, "height": 820}},
     {
         "viewport": {"width": 390, "height": 844},
         "is_mobile": True,
@@ -60,17 +60,24 @@ def served(*options: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def nano_page() -> Iterator[str]:
-    with served() as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def nano_page(browser) -> Iterator[str]:
+    with served() as address:
+        with opened(browser, address, DESK) as page:  # the first answers are slower than those behind them
+            for name in ("sign.png", "moving.mp4"):
+                upload(page, name)
+                page.wait_for_selector("#strip svg")
+                ask(page, "What is there?", 1)
+                page.click("#files [aria-label=Clear]")
+                page.wait_for_selector(".talk.empty")
+        yield address
 
 
 @contextmanager
@@ -161,11 +168,14 @@ def has_sideways_scroll(page) -> bool:
 
 
 def keep(page, tmp_path: Path, name: str, full: bool = False) -> None:
-    """Take a picture; in a palette where it is for the docs, so that it stays small."""
+    """Take a picture, of the whole page if it is to be `full`; in a palette where it is for the docs."""
+    if full:
+        height = page.evaluate("document.documentElement.scrollHeight")
+        page.set_viewport_size({"width": page.viewport_size["width"], "height": height})
     page.mouse.move(0, 0)
     page.wait_for_timeout(500)
     target = tmp_path / name
-    page.screenshot(path=target, full_page=full)
+    page.screenshot(path=target)
     picture = Image.open(target).convert("RGB")
     assert len(picture.getcolors(2**24)) > 50  # not an empty page
     kept = os.environ.get("ORYX_PAGE_PICTURES")
@@ -193,6 +203,8 @@ def test_a_picture(browser, nano_page, tmp_path):
         assert re.search(r"\d new tokens · \d+\.\d\ds, first word", cost.replace("\u00a0", ""))
         assert ask(page, "What is at the bottom left?", 2) == {"A": "blue square"}
         assert re.search(r"prompt \(\d+ kept\)", page.inner_text(".turn:last-child .cost"))
+        assert page.inner_text("#plan .next") == "Next question"
+        assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")  # all without scrolling
         keep(page, tmp_path, "web-picture.png")
 
 
@@ -236,6 +248,50 @@ def test_a_video_its_dials_and_two_settings(browser, nano_page, tmp_path):
         page.wait_for_selector(".talk.empty")
 
 
+def test_new_and_other_media_plan_anew(browser, nano_page):
+    with opened(browser, nano_page, DESK) as page:
+        upload(page, "scene.png")
+        wait_for_visual(page, 191)
+        first = figure(page, "prompt")
+        for number in (1, 2):
+            ask(page, "Where is the red circle?", number)
+        page.wait_for_selector("#plan .next")
+        page.wait_for_function(
+            "text => document.querySelector('#plan [data-figure=prompt]').innerText.split(' ')[0] > text",
+            arg=str(first),
+        )
+        page.click("#clear")
+        page.wait_for_selector(".talk.empty")
+        page.wait_for_selector("#plan .next", state="detached")
+        assert figure(page, "prompt") == first
+        ask(page, "Where is the red circle?", 1)
+        page.wait_for_selector("#plan .next")
+        upload(page, "sign.png")  # beside the first
+        wait_for_visual(page, 191 + 53)
+        page.wait_for_selector("#plan .next", state="detached")
+        page.wait_for_timeout(500)
+        both = figure(page, "prompt")
+        page.reload()
+        page.wait_for_selector(BOX)
+        upload(page, "scene.png", "sign.png")
+        wait_for_visual(page, 191 + 53)
+        assert figure(page, "prompt") == both
+
+
+def test_a_long_conversation_keeps_its_end_in_sight(browser, nano_page):
+    with opened(browser, nano_page, DESK) as page:
+        upload(page, "sign.png", "scene.png", "order.mp4")
+        page.wait_for_selector("#strip svg")
+        for number in range(1, 9):
+            ask(page, "What does the text say?", number)
+        for _ in range(2):  # at the top of the page, and after scrolling down to the dials
+            for part in (".turn:last-child .answer", BOX, "#ask"):
+                box = page.locator(part).bounding_box()
+                assert 0 <= box["y"] <= 820 - box["height"]
+            page.locator("#compare").scroll_into_view_if_needed()
+            assert page.locator("#plan [data-figure=visual]").bounding_box()["y"] >= 0
+
+
 def test_views_of_a_scene(browser, nano_page):
     with opened(browser, nano_page, DESK) as page:
         upload(page, *(f"room/view{number}.png" for number in (3, 1, 4, 2)))
@@ -253,8 +309,10 @@ def test_examples_are_a_click_away(browser, nano_page):
         page.click("#ask")
         page.wait_for_selector(".reply.done")
         assert page.inner_text(".answer") == "yellow star"
-        page.click("text=Which direction")
+        assert not page.is_visible("#examples")
+        page.click("#clear")
         page.wait_for_selector(".talk.empty")
+        page.click("text=Which direction")
         wait_for_strip(page, "moving.mp4")
         page.click("#ask")
         page.wait_for_selector(".reply.done")
@@ -379,3 +437,35 @@ def test_another_server_streams_and_stops(browser, tmp_path):
     first, second = server.requests
     assert first["mm_processor_kwargs"] == {"compression": 4}
     assert [message["role"] for message in second["messages"]] == ["user"]  # what was stopped was not said
+
+
+def test_new_while_an_answer_streams(browser):
+    words = tuple(f"word{number} " for number in range(300))
+    with fake_openai(words, pause=0.05) as server:
+        address_with_password = server.url.replace("http://", "http://me:parole@")
+        with (
+            served("--url", address_with_password, "--model", "nano") as address,
+            opened(browser, address, DESK) as page,
+        ):
+            assert server.url in page.inner_text("#top")
+            assert "parole" not in page.content()
+            upload(page, "scene.png")
+            wait_for_visual(page, 191)
+            submit(page, "Say a lot.")
+            page.wait_for_selector(".reply.answering .answer")
+            page.click("#clear")
+            page.wait_for_selector(".talk.empty")
+            assert server.has_left.wait(5)
+            page.wait_for_selector("#ask", state="visible")
+            page.wait_for_timeout(1000)
+            assert page.is_visible(".talk.empty")
+            server.words = ["red", " circle"]
+            assert ask(page, "And now?", 1) == {"A": "red circle"}
+            server.is_cut = True
+            submit(page, "Once more?", 2)
+            page.wait_for_selector(".turn:last-child .reply.failed")
+            assert page.inner_text(".turn:last-child .answer").strip() == "red circle"
+            assert "cut off" in page.inner_text(".turn:last-child .sentence")
+    asked = [[message["content"] for message in request["messages"]] for request in server.requests]
+    assert asked[1][0][-1]["text"] == "And now?"
+    assert [len(contents) for contents in asked] == [1, 1, 3]

@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 
@@ -25,6 +26,17 @@ def test_a_killed_process_holds_nothing(tmp_path):
     subprocess.run([sys.executable, "-c", program], check=False)
     assert (tmp_path / ".lock").exists()
     take_lock(tmp_path / ".lock", "taken.", patience=1.0).release()
+
+
+def test_where_the_file_system_has_no_locks_a_killed_process_leaves_nothing(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert take_lock(tmp_path / ".lock", "taken.", patience=0.0) is None
+    assert take_lock(tmp_path / ".lock", "taken.", patience=0.0) is None
 
 
 @pytest.mark.parametrize("error", [OSError, NotImplementedError])

@@ -1,14 +1,10 @@
 """Runs where vLLM is installed, in an environment of its own: see docs/serving.md."""
 
-import os
-
 import pytest
 from mixed_requests import EXAMPLES
 
 pytest.importorskip("vllm")
 
-# Where vLLM's workers are forked from a process with threads, they hang.
-os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
 SETTINGS = {
     "dtype": "float32",
     "enforce_eager": True,

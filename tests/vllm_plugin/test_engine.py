@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -105,6 +106,58 @@ def test_what_does_not_fit_is_refused(prompts, loop, engine):
         engine.max_positions = tight
 
 
-def test_a_wrong_argument_is_one_sentence(loop):
-    with pytest.raises(ConfigError, match="no_such_argument"):
-        loop.run(VllmEngine("nano", arguments={"no_such_argument": 1}).start())
+@pytest.mark.parametrize(
+    ("sampling", "words"),
+    [
+        (Sampling(temperature=3.0), r"temperature must be in \[0, 2\]"),  # vLLM's own sentence
+        (Sampling(temperature=-1.0), "temperature"),
+        (Sampling(top_p=2.0), "top_p"),
+        (Sampling(seed=-(2**70)), "seed"),
+    ],
+)
+def test_what_vllm_refuses_is_one_sentence(engine, prompts, loop, sampling, words):
+    with pytest.raises(ConfigError, match=words) as refused:
+        loop.run(answer(engine, prompts[1], sampling))
+    assert "\n" not in str(refused.value)
+    assert loop.run(answer(engine, prompts[1], Sampling()))[0]
+
+
+def test_what_the_processor_refuses_is_one_sentence(engine, prompts, loop):
+    """vLLM raises an error without a word for it, and goes on."""
+    image = next(prompt for prompt in prompts if len(prompt.keys) == 1)
+    with pytest.raises(ConfigError, match=r"\w+ \w+"):
+        loop.run(answer(engine, replace(image, keys=()), Sampling()))
+    assert loop.run(answer(engine, image, Sampling()))[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"no_such_argument": 1}, "no_such_argument"),
+        ({"max_model_len": 1 << 30}, "max_model_len"),
+        ({"kv_cache_memory_bytes": 1 << 60}, "vLLM cannot be started so: .*[Ee]ngine"),  # in its own process
+    ],
+)
+def test_a_wrong_argument_is_one_sentence(loop, arguments, words):
+    with pytest.raises(ConfigError, match=words):
+        loop.run(VllmEngine("nano", arguments=arguments).start())
+
+
+def test_a_revision_is_refused():
+    with pytest.raises(ConfigError, match="--revision cannot be served"):
+        VllmEngine("nano", arguments={"revision": "v1"})
+
+
+def test_an_older_vllm_is_refused(loop, monkeypatch):
+    monkeypatch.setattr("vllm.__version__", "0.31.2")
+    with pytest.raises(ConfigError, match=r"it is 0\.31\.2, and oryx-mllm needs vLLM 0\.32"):
+        loop.run(VllmEngine("nano").start())
+
+
+def test_both_engines_compute_in_the_same_dtype_on_a_cpu(loop):
+    engine = VllmEngine("nano", max_positions=2048, max_requests=2)
+    loop.run(engine.start())
+    try:
+        assert engine._llm.model_config.dtype == oryx.load("nano", device="cpu")[0].dtype
+    finally:
+        loop.run(engine.stop())

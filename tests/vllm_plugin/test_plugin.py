@@ -17,17 +17,23 @@ from oryx.processing.processor import OryxProcessor
 
 @pytest.fixture(scope="module", params=["nano", "oryx_qwen", "oryx_llama"])
 def folder(request, tmp_path_factory):
-    """nano as it is shipped, and the two published layouts over random weights."""
+    """nano as it is shipped, and the two published layouts over random weights.
+
+    As in the 34B, the placeholder of `oryx_llama` lies beyond the vocabulary.
+    """
     if request.param == "nano":
         return resolve_folder("nano")
     native, published = (tmp_path_factory.mktemp(request.param) / name for name in ("native", "published"))
     processor = OryxProcessor(make_tokenizer())
+    model_type, vocab_size = {"oryx_qwen": ("qwen2", 261), "oryx_llama": ("llama", 260)}[request.param]
+    assert processor.image_token_id == 260
     config = make_config(
-        {"oryx_qwen": "qwen2", "oryx_llama": "llama"}[request.param],
+        model_type,
         vision={"patch_size": 16, "position_grid_size": 16},
         hidden_size=64,  # vLLM's attention on a CPU has heads of 32 numbers or more
         num_attention_heads=2,
         num_key_value_heads=1,
+        vocab_size=vocab_size,
     )
     config.image_token_id = processor.image_token_id
     make_model(config).save_pretrained(native)
@@ -35,21 +41,36 @@ def folder(request, tmp_path_factory):
     return convert(native, published)
 
 
-@pytest.fixture(scope="module")
-def wanted(folder):
+def generated(model, processor, requests, **settings):
     """(messages, ids of the prompt, ids of the answer) of each request, by `generate` alone."""
-    model, processor = oryx.load(folder, dtype="float32")
     answers = []
-    for parts in mixed_requests(100):
+    for parts in requests:
         messages = [{"role": "user", "content": parts}]
         inputs = processor.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=True
         )
         with torch.no_grad():
-            ids = model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False)
+            ids = model.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False, **settings)
         num_prompt = inputs["input_ids"].shape[1]
         answers.append((messages, ids[0, :num_prompt].tolist(), ids[0, num_prompt:].tolist()))
     return answers
+
+
+def as_vllm_sees(processor, llm, ids):
+    """The ids of a prompt, with its first where the placeholder lies beyond the vocabulary."""
+    placeholder = processor.image_token_id
+    is_known = placeholder < llm.llm_engine.model_config.get_vocab_size()
+    return [ids[0] if token == placeholder and not is_known else token for token in ids]
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return oryx.load(folder, dtype="float32")[0]
+
+
+@pytest.fixture(scope="module")
+def wanted(model, processor):
+    return generated(model, processor, mixed_requests(100))
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +91,26 @@ def test_answers_are_those_of_generate(llm, processor, wanted, at_a_time):
     groups = [requests[start : start + at_a_time] for start in range(0, len(requests), at_a_time)]
     outputs = [out for group in groups for out in llm.generate(group, greedy(), use_tqdm=False)]
     for output, (messages, prompt, answer) in zip(outputs, wanted, strict=True):
-        assert output.prompt_token_ids == prompt, messages
+        assert output.prompt_token_ids == as_vllm_sees(processor, llm, prompt), messages
         assert output.outputs[0].token_ids == answer, messages
+
+
+def test_a_penalty_for_repetition_is_that_of_generate(llm, model, processor, wanted):
+    expected = generated(model, processor, mixed_requests(15), repetition_penalty=1.1)
+    assert [answer for *_, answer in expected] != [answer for *_, answer in wanted[:15]]
+    requests = [as_request(processor, messages) for messages, *_ in expected]
+    outputs = llm.generate(requests, greedy(repetition_penalty=1.1), use_tqdm=False)
+    assert [output.outputs[0].token_ids for output in outputs] == [answer for *_, answer in expected]
+
+
+def test_the_placeholder_is_never_chosen(llm, processor, wanted):
+    """However likely it is: without the bias the answers are the same."""
+    placeholder = processor.image_token_id
+    if placeholder >= llm.llm_engine.model_config.get_vocab_size():
+        pytest.skip("the language model knows none")
+    requests = [as_request(processor, messages) for messages, *_ in wanted[:5]]
+    outputs = llm.generate(requests, greedy(logit_bias={placeholder: 100.0}), use_tqdm=False)
+    assert [output.outputs[0].token_ids for output in outputs] == [answer for *_, answer in wanted[:5]]
 
 
 def test_dials_of_a_request_mean_what_they_mean_to_the_processor(llm, processor, video):
@@ -91,7 +130,7 @@ def test_dials_of_a_request_mean_what_they_mean_to_the_processor(llm, processor,
         request = as_request(processor, messages) | {"mm_processor_kwargs": dials}
         (output,) = llm.generate([request], greedy(), use_tqdm=False)
         ids = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, **dials)
-        assert output.prompt_token_ids == ids[0].tolist(), dials
+        assert output.prompt_token_ids == as_vllm_sees(processor, llm, ids[0].tolist()), dials
         lengths.add(len(output.prompt_token_ids))
     assert len(lengths) > 4
 
@@ -110,7 +149,7 @@ def test_a_files_bytes_are_read_by_the_dial(llm, processor, video):
     request |= {"multi_modal_data": {"video": fetched}, "mm_processor_kwargs": {"max_frames": 3}}
     (output,) = llm.generate([request], greedy(), use_tqdm=False)
     ids = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, max_frames=3)
-    assert output.prompt_token_ids == ids[0].tolist()
+    assert output.prompt_token_ids == as_vllm_sees(processor, llm, ids[0].tolist())
 
 
 def test_frames_may_be_views_of_one_scene(llm, processor):
@@ -124,7 +163,7 @@ def test_frames_may_be_views_of_one_scene(llm, processor):
     }
     (output,) = llm.generate([request], greedy(), use_tqdm=False)
     ids = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=True)
-    assert output.prompt_token_ids == ids[0].tolist()
+    assert output.prompt_token_ids == as_vllm_sees(processor, llm, ids[0].tolist())
 
 
 @pytest.mark.parametrize(
@@ -133,6 +172,12 @@ def test_frames_may_be_views_of_one_scene(llm, processor):
         ({"mm_processor_kwargs": {"compresion": 4}}, "did you mean 'compression'"),
         ({"mm_processor_kwargs": {"compression": 3}}, "3"),
         ({"prompt": "no place for it"}, "<image>"),
+        ({"mm_processor_kwargs": {"visual_places": [999]}}, "indices from 0 to .*; 999 is none"),
+        ({"mm_processor_kwargs": {"visual_places": [-1]}}, "indices from 0 to .*; -1 is none"),
+        ({"mm_processor_kwargs": {"visual_places": "0"}}, "must be a list of indices"),
+        ({"mm_processor_kwargs": {"visual_places": [True]}}, "must be a list of indices"),
+        ({"mm_processor_kwargs": {"prompt_style": [1]}}, "prompt_style must be"),
+        ({"mm_processor_kwargs": {"views": "yes"}}, "views must be true or false"),
     ],
 )
 def test_a_wrong_request_gets_a_sentence_and_the_engine_goes_on(llm, processor, changes, words):
@@ -174,6 +219,16 @@ def test_a_clients_name_for_a_medium_does_not_hide_its_dial(llm, processor):
     assert lengths[0] == lengths[2] > lengths[1]
 
 
+def test_weights_may_be_read_once_more(llm, processor, wanted):
+    """As vLLM does it when it wakes up from a deep sleep."""
+    llm.collective_rpc("reload_weights")
+    llm.llm_engine.reset_encoder_cache()  # the workers have forgotten theirs
+    llm.reset_prefix_cache()
+    requests = [as_request(processor, messages) for messages, *_ in wanted[:10]]
+    outputs = llm.generate(requests, greedy(), use_tqdm=False)
+    assert [output.outputs[0].token_ids for output in outputs] == [answer for *_, answer in wanted[:10]]
+
+
 def test_chat_with_files_as_vllms_own_server_takes_them(llm, processor, video):
     def data_url(kind, path):
         return {"url": f"data:{kind};base64,{base64.b64encode(Path(path).read_bytes()).decode()}"}
@@ -200,4 +255,4 @@ def test_chat_with_files_as_vllms_own_server_takes_them(llm, processor, video):
     ids = processor.apply_chat_template(
         [{"role": "user", "content": ours}], add_generation_prompt=True, tokenize=True
     )
-    assert output.prompt_token_ids == ids[0].tolist()
+    assert output.prompt_token_ids == as_vllm_sees(processor, llm, ids[0].tolist())

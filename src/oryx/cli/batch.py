@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -72,20 +73,13 @@ def batch_command(
         int | None,
         typer.Option(min=1, help="Rows at work at a time, encoded ones included; by default twice as many."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode and encode; by default by the cores.")
-    ] = None,
+    workers: opt.NumWorkers = None,
     decode_seconds: Annotated[
         float, typer.Option(min=0.1, help="For the media of a row to be decoded; more is an error.")
     ] = 600.0,
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, cuda, cuda:1, mps, ... (transformers).", show_default="auto"),
-    ] = None,
+    device: opt.EngineDevice = None,
     dtype: opt.Dtype = "auto",
-    vision_dtype: Annotated[
-        str | None, typer.Option(metavar="auto|int8", help="int8: a faster tower on a CPU (transformers).")
-    ] = None,
+    vision_dtype: opt.EngineVisionDtype = None,
     vision_tower: opt.VisionTower = None,
     quantize: opt.Quantize = None,
     vllm: Annotated[
@@ -115,6 +109,7 @@ def batch_command(
     from oryx.serving.batch.job import Batch, check_paths
     from oryx.serving.batch.shards import Shard
     from oryx.serving.batch.wiring import Choice, engine_name, read_arguments
+    from oryx.serving.engines import choosing
 
     # Everything that can be wrong with the command is found before the input is read.
     check_paths(source, out)
@@ -123,9 +118,7 @@ def batch_command(
     further = {"budget": budget, "prompt_style": prompt_style and prompt_style.value, "views": views or None}
     dials |= {name: value for name, value in further.items() if value is not None}
     chosen = engine_name(engine)
-    own_engine = engine_name(ray_engine) if chosen == "ray" else chosen
-    if own_engine == "ray":
-        raise ConfigError("--ray-engine is 'ray'; allowed: auto, vllm, transformers.")
+    own_engine = choosing.engine_name(ray_engine, option="--ray-engine") if chosen == "ray" else chosen
     options = {
         "device": device,
         "vision_dtype": vision_dtype,
@@ -139,10 +132,11 @@ def batch_command(
     from oryx.processing.budget import Budget
     from oryx.serving.batch.places import Places
     from oryx.serving.batch.requests import RowDefaults
-    from oryx.serving.engine import Sampling
+    from oryx.serving.engine import Sampling, check_sampling
 
     Budget.parse(budget)
     sampling = Sampling(max_tokens=max_tokens, temperature=temperature, seed=seed)
+    check_sampling(sampling)
     fence = None if media_root is None else media_root.resolve()
     places = Places(fence or source.parent.resolve(), fence)
     choice = Choice(
@@ -203,7 +197,9 @@ def _settings(choice: Choice) -> dict[str, Any]:
         "--quantize": options["quantize"],
         "--engine": f"ray of {choice.engine}" if choice.cluster else choice.engine,
         "--vllm": dict(choice.vllm_arguments),
-        "--media-root": str(defaults.places.folder),
+        "--media-root": None if defaults.places.fence is None else str(defaults.places.fence),
+        "the folder of relative paths": str(defaults.places.folder),
+        "--ignore": sorted(defaults.ignored),
         "--max-tokens": defaults.sampling.max_tokens,
         "--temperature": defaults.sampling.temperature,
         "--seed": defaults.sampling.seed,
@@ -221,14 +217,20 @@ def _run(batch: Batch, choice: Choice) -> None:
     from oryx.serving.batch.wiring import build_workers
 
     quiet_transformers()
+    stopped = f"oryx: stopped; what is answered is kept in {batch.out}.parts, and the same command goes on."
     try:
         with BatchProgress(stderr()) as progress:
-            outcome = run_batch(batch, lambda: build_workers(choice), progress)
+
+            def leave() -> None:
+                progress.close()
+                print(stopped, file=sys.stderr, flush=True)
+                for child in multiprocessing.active_children():  # of an engine that has only begun to load
+                    child.kill()
+                os._exit(INTERRUPTED)
+
+            outcome = run_batch(batch, lambda: build_workers(choice), progress, leave)
     except Interrupted:
-        print(
-            f"oryx: stopped; what is answered is kept in {batch.out}.parts, and the same command goes on.",
-            file=sys.stderr,
-        )
+        print(stopped, file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
     errors = f", {outcome.num_errors:,} of them errors" if outcome.num_errors else ""
     rate = f" ({outcome.num_new:,} now, {progress.rate:.3g} a second)" if outcome.num_new else ""

@@ -118,18 +118,31 @@ class Bar:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
                 TimeRemainingColumn(),
             )
             self.progress = Progress(*columns, console=self.console, transient=True)
-            self.task = self.progress.add_task(self.label, total=total)
+            # What was done at once, such as by an earlier run, says nothing of how fast the rest will go.
+            self.task = self.progress.add_task(self.label, total=total, completed=done, rate="")
             self.progress.start()
-        self.progress.update(self.task, completed=done, total=total, description=label or self.label)
+        rate = rate_text(self.progress.tasks[0].speed)
+        self.progress.update(
+            self.task, completed=done, total=total, description=label or self.label, rate=rate
+        )
 
     def close(self) -> None:
         """Take the bar away."""
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
+
+
+def rate_text(speed: float | None) -> str:
+    """`3.2/s`, or `0.5/min` for slow work; empty while nothing is known."""
+    if not speed:
+        return ""
+    number, unit = (speed, "s") if speed >= 1 else (60 * speed, "min")
+    return f"{number:,.0f}/{unit}" if number >= 100 else f"{number:.3g}/{unit}"
 
 
 @contextmanager

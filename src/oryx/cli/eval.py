@@ -6,6 +6,7 @@ import typer
 
 from oryx.cli.eval_needle import eval_needle_command
 from oryx.cli.eval_qa_3d import eval_scanqa_command, eval_sqa3d_command
+from oryx.cli.eval_report import eval_report_command
 from oryx.cli.eval_rooms import eval_rooms_command
 from oryx.cli.eval_skills import eval_skills_command
 
@@ -15,6 +16,7 @@ eval_app.command("needle")(eval_needle_command)
 eval_app.command("rooms")(eval_rooms_command)
 eval_app.command("scanqa")(eval_scanqa_command)
 eval_app.command("sqa3d")(eval_sqa3d_command)
+eval_app.command("report")(eval_report_command)
 
 
 @eval_app.callback()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +12,15 @@ import typer
 
 from oryx.cli import options as opt
 from oryx.cli.data_haystack import Depths, FrameSize, Lengths, NeedleFile, Source, Trials
+from oryx.cli.eval_subject import Address, ApiKeyEnv, Requests, Url, UrlModel, tell_kept
+from oryx.cli.noise import complain
 
 if TYPE_CHECKING:
     from oryx.data.builders.haystack.needles import Needles
     from oryx.data.builders.haystack.sources import Haystack
+    from oryx.evaluation.endpoint_answers import EndpointAnswerer
+    from oryx.evaluation.journal import Journal, Kept
     from oryx.evaluation.needle import NeedlePart, NeedleTest
-    from oryx.evaluation.needle_parts import KeptParts
     from oryx.evaluation.needle_report import NeedleModel
 
 
@@ -48,6 +52,10 @@ def eval_needle_command(
             help="Folder for needle.json, .md and .png; the same command goes on where it was cut.",
         ),
     ] = None,
+    url: Url = None,
+    url_model: UrlModel = None,
+    api_key_env: ApiKeyEnv = None,
+    requests: Requests = 4,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
@@ -71,8 +79,8 @@ def eval_needle_command(
     size = stack.height, stack.width
     chosen = drawn_needles(seed, *size) if needles is None else read_needles(needles, seed, *size)
 
+    from oryx.evaluation.journal import Journal
     from oryx.evaluation.needle import NeedleTest, number_needles
-    from oryx.evaluation.needle_parts import KeptParts
     from oryx.evaluation.needle_report import (
         FILES,
         NeedlePage,
@@ -81,7 +89,7 @@ def eval_needle_command(
         save_page,
         share_table,
     )
-    from oryx.evaluation.output import check_output, command_line, hash_weights
+    from oryx.evaluation.output import check_output, command_line, hash_weights, identity_of
     from oryx.loading import resolve_device, resolve_folder
 
     test = NeedleTest(
@@ -95,13 +103,22 @@ def eval_needle_command(
         max_new_tokens=max_new_tokens,
     )
     # Everything that can be refused is refused before hours of work.
-    names = [model] if compare is None else [model, compare]
-    folders = [resolve_folder(name) for name in names]
-    towers = _towers(folders, vision_tower)
-    for name, folder, tower in zip(names, folders, towers, strict=True):
-        _check_room(name, folder, tower, stack, chosen, test)
+    address = Address(url, url_model, api_key_env, requests)
+    weights = opt.weights(model, vision_tower, quantize, dtype)
+    if url is None:
+        address.check_unused()
+        names = [model] if compare is None else [model, compare]
+        folders = [resolve_folder(name) for name in names]
+        towers = _towers(folders, vision_tower)
+        for name, folder, tower in zip(names, folders, towers, strict=True):
+            _check_room(name, folder, tower, stack, chosen, test)
+        identities = [hash_weights(folder, tower) for folder, tower in zip(folders, towers, strict=True)]
+    else:
+        local = {**weights, "--device": device, "--compare": compare}
+        remote = address.connect(local, {"--max-pixels": max_pixels})
+        identities = [identity_of(remote.facts)]
     given = {
-        **opt.weights(model, vision_tower, quantize, dtype),
+        **(weights if url is None else address.options),
         "--compare": compare,
         "--haystack": haystack,
         "--needles": needles,
@@ -117,19 +134,24 @@ def eval_needle_command(
         "--seed": seed,
     }
     command = command_line("needle", given)
-    hashes = [hash_weights(folder, tower) for folder, tower in zip(folders, towers, strict=True)]
     if output is not None:
-        check_output(output, FILES, command, *hashes)
-    conditions = {"device": str(resolve_device(device)), "needles": number_needles(chosen, test)[1]}
-    kept = KeptParts(output, command, conditions)
+        check_output(output, FILES, command, *identities)
+    where = None if url is not None else str(resolve_device(device))
+    conditions = {"device": where, "needles": number_needles(chosen, test)[1]}
+    journal = Journal(output, "needle", command, conditions, complain)
+
+    def show(one: NeedleModel) -> NeedleModel:
+        if not as_json:
+            typer.echo(f"{one.model}\n\n{share_table(one.result, test)}\n{cost_table(one.result)}")
+        return one
 
     measured: list[NeedleModel] = []
-    for name, folder, tower, sha256 in zip(names, folders, towers, hashes, strict=True):
-        how: dict[str, Any] = {"dtype": dtype, "device": device, "vision_tower": tower, "quantize": quantize}
-        measured.append(_measure(name, folder, sha256, how, stack, chosen, test, kept))
-        if not as_json:
-            result = measured[-1].result
-            typer.echo(f"{name}\n\n{share_table(result, test)}\n{cost_table(result)}")
+    if url is not None:
+        measured.append(show(_measure_remote(remote, stack, chosen, test, journal)))
+    else:
+        for name, folder, tower, sha256 in zip(names, folders, towers, identities, strict=True):
+            how = {"dtype": dtype, "device": device, "vision_tower": tower, "quantize": quantize}
+            measured.append(show(_measure(name, folder, sha256, how, stack, chosen, test, journal)))
     shown = "drawn" if needles is None else str(needles)
     page = NeedlePage(test, stack.name, shown, seed, command, tuple(measured))
     # Printed first: a disk that is full by now must not take the work with it.
@@ -139,7 +161,7 @@ def eval_needle_command(
         typer.echo(f"{model} over {compare}\n\n{gain_table(page.gains())}")
     for path in save_page(page, output) if output is not None else []:
         typer.echo(f"Wrote {path}.", err=True)
-    kept.remove()
+    journal.remove()
 
 
 def _towers(folders: list[Path], vision_tower: Path | None) -> list[Path | None]:
@@ -168,6 +190,25 @@ def _check_room(
         raise ConfigError(f"{name}: {error}") from None
 
 
+def _measure_remote(
+    remote: EndpointAnswerer, haystack: Haystack, needles: Needles, test: NeedleTest, journal: Journal
+) -> NeedleModel:
+    """The model behind an address on all lengths; answers that are kept are not asked for again."""
+    from oryx.cli.display import progress_bar
+    from oryx.evaluation.needle_endpoint import measure_needle
+    from oryx.evaluation.needle_report import NeedleModel
+
+    kept = journal.of(remote.facts)
+    tell_kept(len(kept), "answers")
+    with progress_bar("needles") as bar:
+
+        def tell(what: str, done: int, total: int) -> None:
+            bar.update(done, total, what)
+
+        result = measure_needle(remote, haystack, needles, test, tell, kept)
+    return NeedleModel(**remote.facts, result=result)
+
+
 def _measure(
     name: str,
     folder: Path,
@@ -176,39 +217,49 @@ def _measure(
     haystack: Haystack,
     needles: Needles,
     test: NeedleTest,
-    kept: KeptParts,
+    journal: Journal,
 ) -> NeedleModel:
     """One model on all lengths, those that are kept aside. It is gone from memory afterwards."""
     from oryx.cli.display import progress_bar
-    from oryx.errors import ConfigError
     from oryx.evaluation.needle import NeedleResult, evaluate_needle
     from oryx.evaluation.needle_report import NeedleModel
     from oryx.evaluation.output import model_facts
     from oryx.loading import load
 
-    before = kept.of(sha256)
-    if before:
-        lengths = " and ".join(str(part.cost.frames) for _, part in before)
+    before = journal.before(sha256)
+    done = [] if before is None else _parts(before[1])
+    if done:
+        lengths = " and ".join(str(part.cost.frames) for part in done)
         typer.echo(f"{name}: videos of {lengths} frames were measured before.", err=True)
-    if {part.cost.frames for _, part in before} >= set(test.frames):
-        result = NeedleResult.of(test, [part for _, part in before])
-        return NeedleModel(**{**before[0][0], "model": name}, result=result)
+    if before is not None and {part.cost.frames for part in done} >= set(test.frames):
+        return NeedleModel(**{**before[0], "model": name}, result=NeedleResult.of(test, done))
     loaded, processor = load(folder, **how)
     facts = model_facts(name, sha256, loaded)
+    kept = journal.of(facts)
 
     def keep(part: NeedlePart) -> None:
-        try:
-            kept.add(facts, part)
-        except ConfigError as error:  # a full disk must not take the work with it
-            typer.echo(f"oryx: {error}", err=True)
+        kept.add(("length", part.cost.frames), asdict(part))
 
     with progress_bar("needles") as bar:
 
         def tell(what: str, done: int, total: int) -> None:
             bar.update(done, total, f"{name}: {what}")
 
-        done = [part for then, part in before if then["dtype"] == facts["dtype"]]
-        result = evaluate_needle(loaded, processor, haystack, needles, test, tell, done, keep)
+        result = evaluate_needle(loaded, processor, haystack, needles, test, tell, _parts(kept), keep)
     del loaded, processor
     gc.collect()  # models have cycles; a second one must not lie beside the first
     return NeedleModel(**facts, result=result)
+
+
+def _parts(kept: Kept) -> list[NeedlePart]:
+    """The lengths that are kept."""
+    from oryx.errors import ConfigError
+    from oryx.evaluation.needle import NeedleAnswer, NeedleCost, NeedlePart
+
+    try:
+        return [
+            NeedlePart(NeedleCost(**part["cost"]), [NeedleAnswer(**answer) for answer in part["answers"]])
+            for part in kept.values()
+        ]
+    except (KeyError, TypeError):
+        raise ConfigError(f"{kept.path} cannot be read; delete it, or choose another --output.") from None

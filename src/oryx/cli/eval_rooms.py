@@ -9,6 +9,15 @@ from typing import Annotated
 import typer
 
 from oryx.cli import options as opt
+from oryx.cli.eval_subject import (
+    Address,
+    ApiKeyEnv,
+    Requests,
+    Url,
+    UrlModel,
+    find_subject,
+    tell_kept,
+)
 
 
 def eval_rooms_command(
@@ -27,8 +36,16 @@ def eval_rooms_command(
     seed: Annotated[int, typer.Option(help="Same seed, same questions.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at once.")] = 32,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for rooms.json, rooms.md and rooms.png.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for rooms.json, .md, .png and answers; the same command goes on where it was cut.",
+        ),
     ] = None,
+    url: Url = None,
+    url_model: UrlModel = None,
+    api_key_env: ApiKeyEnv = None,
+    requests: Requests = 4,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
@@ -37,11 +54,10 @@ def eval_rooms_command(
 ) -> None:
     """Ask about rooms three ways: with numbered dots on the things, without, and showing a single view."""
     from oryx.cli.display import progress_bar
-    from oryx.evaluation.output import check_output, command_line, hash_weights
+    from oryx.evaluation.output import check_output, command_line
     from oryx.evaluation.room_report import FILES, make_report, numbers_table, save_report, ways_table
     from oryx.evaluation.room_test import RoomTest, open_rooms
-    from oryx.evaluation.rooms import evaluate_rooms
-    from oryx.loading import load, resolve_folder
+    from oryx.evaluation.rooms import measure_rooms
     from oryx.processing.weights import check_quantize
 
     check_quantize(quantize)
@@ -58,10 +74,11 @@ def eval_rooms_command(
     )
     # Everything that can be refused is refused before hours of work.
     open_rooms(str(folder), test)
-    weights = resolve_folder(model)
+    address = Address(url, url_model, api_key_env, requests)
+    subject = find_subject(model, vision_tower, quantize, dtype, device, address, {})
     given = {
         "--folder": folder,
-        **opt.weights(model, vision_tower, quantize, dtype),
+        **subject.options,
         "--rooms": rooms,
         "--views": views,
         "--size": size,
@@ -70,15 +87,18 @@ def eval_rooms_command(
         "--mark-size": mark_size,
         "--seed": seed,
     }
-    command, sha256 = command_line("rooms", given), hash_weights(weights, vision_tower)
+    command = command_line("rooms", given)
     if output is not None:
-        check_output(output, FILES, command, sha256)
-    loaded, processor = load(
-        weights, dtype=dtype, device=device, vision_tower=vision_tower, quantize=quantize
-    )
+        check_output(output, FILES, command, subject.identity)
+    journal = subject.journal(output, "rooms", command)
+    opened = subject.open()
+    kept = journal.of(opened.facts)
+    tell_kept(len(kept), "answers")
+    tokenizer = None if opened.processor is None else opened.processor.tokenizer
+    at_once = subject.requests or batch_size
     with progress_bar("questions") as bar:
-        result = evaluate_rooms(loaded, processor, str(folder), test, batch_size, bar.update)
-    report = make_report(model, sha256, loaded, str(folder), command, test, result)
+        result = measure_rooms(opened.answerer, str(folder), test, at_once, bar.update, kept, tokenizer)
+    report = make_report(opened.facts, str(folder), command, test, result)
     # Printed first: a disk that is full by now must not take hours of work with it.
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
@@ -86,3 +106,4 @@ def eval_rooms_command(
         typer.echo(f"{ways_table(result)}\n{numbers_table(result)}", nl=False)
     for path in save_report(report, output) if output is not None else []:
         typer.echo(f"Wrote {path}.", err=True)
+    journal.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections import Counter
@@ -11,6 +12,15 @@ from typing import Annotated
 import typer
 
 from oryx.cli import options as opt
+from oryx.cli.eval_subject import (
+    Address,
+    ApiKeyEnv,
+    Requests,
+    Url,
+    UrlModel,
+    find_subject,
+    tell_kept,
+)
 
 
 def eval_skills_command(
@@ -37,7 +47,13 @@ def eval_skills_command(
         Path | None,
         typer.Option(help="Store of named pictures (oryx data pictures), for the tests on things."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder for skills.json and skills.md.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for skills.json, .md, .png and answers; the same command goes on where it was cut.",
+        ),
+    ] = None,
     card: Annotated[
         Path | None, typer.Option(help="File or folder (README.md there) to write a model card to.")
     ] = None,
@@ -45,6 +61,10 @@ def eval_skills_command(
         list[Path] | None,
         typer.Option(help="Markdown that ends the card, such as needle.md or rooms.md; may be repeated."),
     ] = None,
+    url: Url = None,
+    url_model: UrlModel = None,
+    api_key_env: ApiKeyEnv = None,
+    requests: Requests = 4,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
@@ -55,8 +75,8 @@ def eval_skills_command(
     from oryx.cli.display import progress_bar
     from oryx.errors import ConfigError
     from oryx.evaluation.card import check_card, write_card
-    from oryx.evaluation.output import check_output, command_line, hash_weights
-    from oryx.evaluation.report import FILES, make_report, results_table, save_report
+    from oryx.evaluation.output import check_output, command_line
+    from oryx.evaluation.report import FILES, font_families, make_report, results_table, save_report
     from oryx.evaluation.skills import (
         FIRST_TEST_SEED,
         SWEEP_PIXELS,
@@ -64,10 +84,9 @@ def eval_skills_command(
         SWEEP_TESTS,
         SkillResult,
         drawable_tests,
-        evaluate_skills,
         make_test_source,
+        measure_skills,
     )
-    from oryx.loading import load, resolve_folder
     from oryx.processing.weights import check_quantize
 
     check_quantize(quantize)
@@ -80,16 +99,26 @@ def eval_skills_command(
     if sweep:
         runs += [(name, ratio, None) for ratio in SWEEP_RATIOS for name in SWEEP_TESTS]
         runs += [(name, None, cap) for cap in SWEEP_PIXELS for name in SWEEP_TESTS]
+    runs = list(dict.fromkeys(runs))
     # Everything that can be refused is refused before hours of work.
+    if url is not None and card is not None:
+        raise ConfigError("--card is of weights on this machine, not of a model behind --url.")
     if card is not None:
         check_card(card, [(ratio, cap, detail) for _, ratio, cap in runs], card_page or ())
     elif card_page:
         raise ConfigError("--card-page ends the card that --card writes; give --card too.")
-    folder = resolve_folder(model)
     for name, ratio, _ in runs:
         make_test_source(name, seed, ratio, detail, font_folder or (), store)
+    dials = {
+        "--compression": compression,
+        "--max-pixels": max_pixels,
+        "--detail": detail,
+        "--sweep": sweep or None,
+    }
+    address = Address(url, url_model, api_key_env, requests)
+    subject = find_subject(model, vision_tower, quantize, dtype, device, address, dials)
     given = {
-        **opt.weights(model, vision_tower, quantize, dtype),
+        **subject.options,
         "--samples": samples,
         "--seed": None if seed == FIRST_TEST_SEED else seed,
         "--test": test or [],
@@ -100,10 +129,14 @@ def eval_skills_command(
         "--pictures": store,
         "--sweep": sweep,
     }
-    command, sha256 = command_line("skills", given), hash_weights(folder, vision_tower)
+    command = command_line("skills", given)
     if output is not None:
-        check_output(output, FILES, command, sha256)
-    loaded, processor = load(folder, dtype=dtype, device=device, vision_tower=vision_tower, quantize=quantize)
+        check_output(output, FILES, command, subject.identity)
+    shown = {"fonts": font_families(font_folder or ()), "pictures": _digest(pictures)}
+    journal = subject.journal(output, "skills", command, **shown)
+    opened = subject.open()
+    kept = journal.of(opened.facts)
+    tell_kept(len(kept), "answers")
     results: list[SkillResult] = []
     try:
         with progress_bar("skills") as bar:
@@ -114,25 +147,25 @@ def eval_skills_command(
 
             counts: Counter[str] = Counter()
             for name, ratio, cap in runs:
-                results += evaluate_skills(
-                    loaded,
-                    processor,
+                results += measure_skills(
+                    opened.answerer,
                     [name],
                     samples,
                     seed,
                     compression=ratio,
                     detail=detail,
                     max_pixels=cap,
-                    batch_size=batch_size,
+                    batch_size=subject.requests or batch_size,
                     font_folders=font_folder or (),
                     pictures=store,
                     progress=advance,
+                    kept=kept,
                 )
     except BaseException:  # Ctrl-C too: what is measured by now is not lost
         if results:
             typer.echo(f"Measured so far:\n{results_table(results)}", err=True, nl=False)
         raise
-    report = make_report(model, sha256, loaded, results, command, font_folder or ())
+    report = make_report(opened.facts, opened.model, results, command, font_folder or ())
     # Printed first: a disk that is full by now must not take hours of work with it.
     typer.echo(json.dumps(report.to_dict()) if as_json else results_table(results), nl=as_json)
     written = save_report(report, output) if output is not None else []
@@ -140,3 +173,14 @@ def eval_skills_command(
         written.append(write_card(report, card, card_page or ()))
     for path in written:
         typer.echo(f"Wrote {path}.", err=True)
+    journal.remove()
+
+
+def _digest(pictures: Path | None) -> str | None:
+    """SHA-256 of a store of pictures."""
+    if pictures is None:
+        return None
+    from oryx.data.pictures.store import FILE_NAME
+
+    with (pictures / FILE_NAME if pictures.is_dir() else pictures).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -72,6 +72,16 @@ Quantize = Annotated[
     str | None,
     typer.Option(metavar="int8|int4", help="Store the language model's weights in 8 or 4 bits."),
 ]
+# Of commands that run an engine: None where it is not given, for another engine has no such option.
+EngineDevice = Annotated[
+    str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ... (transformers).", show_default="auto")
+]
+EngineVisionDtype = Annotated[
+    str | None, typer.Option(metavar="auto|int8", help="int8: a faster tower on a CPU (transformers).")
+]
+NumWorkers = Annotated[
+    int | None, typer.Option(min=1, help="Processes that decode and encode; by default by the cores.")
+]
 Style = Annotated[
     PromptStyle | None, typer.Option(help="Prompt as in training (the default) or as in evaluation.")
 ]

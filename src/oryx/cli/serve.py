@@ -38,9 +38,7 @@ def serve_command(
         str, typer.Option(metavar="auto|vllm|transformers", help="auto is vLLM where it is installed.")
     ] = "auto",
     max_requests: Annotated[int, typer.Option(min=1, help="Answered at a time.")] = 16,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that decode and encode; by default by the cores.")
-    ] = None,
+    workers: opt.NumWorkers = None,
     served_name: Annotated[
         str | None, typer.Option(metavar="NAME", help="What clients call the model; by default its own name.")
     ] = None,
@@ -102,14 +100,9 @@ def serve_command(
         float, typer.Option(help="For a body to come in; a second more per 64 KiB.")
     ] = 20.0,
     drain_seconds: Annotated[float, typer.Option(help="To finish answers when the server ends.")] = 30.0,
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, cuda, cuda:1, mps, ... (transformers).", show_default="auto"),
-    ] = None,
+    device: opt.EngineDevice = None,
     dtype: opt.Dtype = "auto",
-    vision_dtype: Annotated[
-        str | None, typer.Option(metavar="auto|int8", help="int8: a faster tower on a CPU (transformers).")
-    ] = None,
+    vision_dtype: opt.EngineVisionDtype = None,
     vision_tower: opt.VisionTower = None,
     quantize: opt.Quantize = None,
 ) -> None:
@@ -187,7 +180,11 @@ def _run(choice: Choice, limits: Limits, access: Access, host: str, port: int, k
         else:
             console.print(f"oryx: loading {parts.model_name} ({parts.engine.name})", markup=False)
 
+        is_loaded = False
+
         def announce() -> None:
+            nonlocal is_loaded
+            is_loaded = True
             waiting.stop()
             print(
                 f"{parts.model_name} answers at {address}/v1 ({parts.engine.name}); Ctrl-C ends it. Try:\n\n"
@@ -195,15 +192,19 @@ def _run(choice: Choice, limits: Limits, access: Access, host: str, port: int, k
                 flush=True,
             )
 
+        async def serve() -> int:
+            code = await run_server(parts, limits, access, listener, announce)
+            if code == INTERRUPTED or not is_loaded:
+                # asyncio would wait for threads that still load or compute.
+                waiting.stop()
+                sys.stdout.flush()
+                os._exit(code)
+            return code
+
         try:
-            code = asyncio.run(run_server(parts, limits, access, listener, announce))
+            return asyncio.run(serve())
         finally:
             waiting.stop()
-    if code == INTERRUPTED:
-        # Threads that still load or compute would be waited for.
-        sys.stdout.flush()
-        os._exit(code)
-    return code
 
 
 def check_installed() -> None:

@@ -14,6 +14,7 @@ from oryx.errors import ConfigError
 
 if TYPE_CHECKING:
     from oryx.web.planning import Limits, PagePlanner
+    from oryx.web.remote import RemoteAsker
     from oryx.web.replies import Asker
 
 
@@ -95,13 +96,14 @@ def web_command(
         weights = _Weights(device, dtype, vision_dtype, vision_tower, quantize)
         asker: Asker
         plans: PagePlanner | None
+        where = ""
         if url is None:
             asker, plans = _local(model or "nano", limits, int(keep * 1e9), weights)
         else:
-            asker, plans = _remote(url, url_model, api_key_file, model, limits, weights)
+            remote, plans = _remote(url, url_model, api_key_file, model, limits, weights)
+            asker, where = remote, f" at {remote.url}"
         from oryx.web.handlers import Handlers
 
-        where = "" if url is None else f" at {url}"
         handlers = Handlers(asker, plans, limits)
         app = build_app(handlers, folder, host, login, max_upload * 10**6, where)
         name = f"[{host}]" if ":" in host else host
@@ -140,7 +142,7 @@ def _remote(
     model: str | None,
     limits: Limits,
     weights: _Weights,
-) -> tuple[Asker, PagePlanner | None]:
+) -> tuple[RemoteAsker, PagePlanner | None]:
     """A server, and the plan of the model that `model` names, or of nano if that is what the server runs."""
     from oryx.cli.forecast import make_planner, model_folder
     from oryx.cli.noise import quiet_transformers

@@ -13,6 +13,8 @@ from oryx.data.lettering import Font, own_font, text_width, wrap, write
 _COLORS = ((0, 114, 178), (230, 159, 0), (0, 158, 115))
 _INK, _FAINT, _GRID, _PAPER = (25, 25, 25), (95, 95, 95), (222, 222, 222), (255, 255, 255)
 _HEIGHT, _LEFT, _TOP, _BOTTOM, _GAP, _BAR = 300, 52, 96, 56, 24, 18
+_NARROWEST = 78
+"""Room for a bar's name, whose words are not to be broken."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,18 @@ class Section:
     bars: Sequence[Bars] = field(default_factory=list)
 
 
-def draw_bars(title: str, series: Mapping[str, str], sections: Sequence[Section], chance: str) -> Image.Image:
+def draw_bars(
+    title: str, series: Mapping[str, str], sections: Sequence[Section], chance: str | None = None
+) -> Image.Image:
     """All sections from left to right.
 
     Args:
         title: over all.
         series: series -> what the legend calls it; at most three.
-        chance: what the legend calls the line across the bars.
+        chance: what the legend calls the line across the bars; None where no bars have one.
     """
     font, bold = own_font(12), own_font(16)
-    step = _BAR * len(series) + 16
+    step = max(_BAR * len(series) + 16, _NARROWEST)
     width = _LEFT + sum(step * len(section.bars) + _GAP for section in sections)
     image = Image.new("RGB", (max(width, 620), _TOP + _HEIGHT + _BOTTOM), _PAPER)
     draw = ImageDraw.Draw(image)
@@ -58,7 +62,8 @@ def draw_bars(title: str, series: Mapping[str, str], sections: Sequence[Section]
     for section in sections:
         write(draw, (left, _TOP - 22), section.title, font, _INK)
         for bars in section.bars:
-            _draw_group(draw, bars, list(series), left + 4, step, font)
+            start = left + (step - _BAR * len(series) - 8) / 2
+            _draw_group(draw, bars, list(series), start, step, font)
             left += step
         left += _GAP
     return image
@@ -85,12 +90,14 @@ def _draw_group(
         write(draw, (middle - text_width(text, font) / 2, _y(0) + 5 + 14 * line), text, font, _INK)
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, names: Sequence[str], chance: str, font: Font) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, names: Sequence[str], chance: str | None, font: Font) -> None:
     x = float(_LEFT)
     for color, name in zip(_COLORS, names):
         draw.rectangle((x, 42, x + 12, 54), fill=color)
         write(draw, (x + 18, 40), name, font, _INK)
         x += 34 + text_width(name, font)
+    if chance is None:
+        return
     draw.line((x, 48, x + 14, 48), fill=_INK, width=2)
     write(draw, (x + 20, 40), chance, font, _INK)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,16 @@ Clusters: TypeAlias = Sequence[int] | Sequence[str]
 def is_exact(answer: str, expected: str) -> bool:
     """Whether the answer, without space around it, is the expected text, letter for letter."""
     return answer.strip() == expected.strip()
+
+
+def is_blank(answer: str) -> bool:
+    """Whether the answer says nothing that could be right: it has no letter, digit or symbol."""
+    return not any(unicodedata.category(character)[0] in "LNS" for character in answer)
+
+
+def is_right(answer: str, expected: str) -> bool:
+    """`is_exact`, for an answer that says something."""
+    return not is_blank(answer) and is_exact(answer, expected)
 
 
 def token_f1(answer: str, expected: str) -> float:
@@ -102,6 +113,23 @@ def percentile_interval(values: np.ndarray) -> tuple[float, float]:
     """95% percentile interval of what the samples of a bootstrap gave, (S,)."""
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
+
+
+def paired_interval(differences: Sequence[float], clusters: Clusters) -> tuple[float, float]:
+    """95% interval of the mean difference of paired scores, each from 0 to 1.
+
+    `clustered_interval` with two clusters more, one of them all better and one all worse, as in
+    `share_interval`: where a few questions all agree, they do not show that all others would.
+
+    Args:
+        differences: at least one, each -1 to 1.
+        clusters: the cluster of each.
+    """
+    _, places = np.unique(np.asarray(clusters), return_inverse=True)
+    size = max(1, round(len(differences) / (int(places.max()) + 1)))
+    extra = [1.0] * size + [-1.0] * size
+    named = [-1] * size + [-2] * size
+    return clustered_interval([*differences, *extra], [*places.tolist(), *named])
 
 
 def share_interval(right: Sequence[bool], clusters: Clusters) -> tuple[float, float]:

@@ -10,21 +10,27 @@ all frames before the needle. Both leave the answers what they are.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oryx.data.builders.haystack.needles import Needle, Needles, needle_index, parse_depths
+from oryx.data.builders.haystack.needles import Needles
 from oryx.data.builders.haystack.sources import Haystack
 from oryx.engine.encode import VisualTokens
 from oryx.engine.reader import Reader
 from oryx.engine.splice import encode_frames, frame_offset, splice
-from oryx.errors import ConfigError
-from oryx.evaluation.metrics import Share, is_contained, is_match
+from oryx.evaluation.needle_test import (
+    SCORES,
+    NeedleAnswer,
+    NeedleCost,
+    NeedlePart,
+    NeedleResult,
+    NeedleShare,
+    NeedleTest,
+    number_needles,
+)
 from oryx.evaluation.peak_memory import PeakMemory
 from oryx.processing.context import check_context, context_limit
 from oryx.processing.geometry import frame_view
@@ -33,135 +39,18 @@ if TYPE_CHECKING:
     from oryx.model.modeling import OryxForConditionalGeneration
     from oryx.processing.processor import OryxProcessor
 
-SCORES = ("exact", "contains")
-
-
-@dataclass(frozen=True)
-class NeedleTest:
-    """What is asked."""
-
-    frames: tuple[int, ...] = (100, 400, 1600)
-    """Lengths of the video, the needle's frame among them."""
-    depths: tuple[float, ...] = parse_depths("10")
-    """Places of the needle in percent: 0 is the first frame, 100 the last."""
-    trials: int = 10
-    """Needles at each depth of each length. All lengths, and all models, have the same."""
-    compression: int = 16
-    max_pixels: int | None = None
-    prompt: str = "{question}"
-    """May hold `{frames}`, the length of the video."""
-    score: str = "exact"
-    """"exact" (but for case, space and a full stop) or "contains": what counts as right."""
-    max_new_tokens: int = 24
-
-    def __post_init__(self) -> None:
-        if self.score not in SCORES:
-            raise ConfigError(f"score is {self.score!r}; allowed: {', '.join(SCORES)}.")
-        for name in ("trials", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not self.frames or min(self.frames) < 2 or not self.depths:
-            raise ConfigError("at least one depth is needed, and lengths of 2 frames or more.")
-        if "{question}" not in self.prompt:
-            raise ConfigError("the prompt must hold {question}; {frames} is the length of the video.")
-
-    @property
-    def num_needles(self) -> int:
-        """Needles of each length."""
-        return len(self.depths) * self.trials
-
-    def ask(self, needle: Needle, num_frames: int) -> str:
-        """The prompt about a needle."""
-        return self.prompt.replace("{frames}", str(num_frames)).replace("{question}", needle.question)
-
-
-@dataclass(frozen=True)
-class NeedleAnswer:
-    """One needle at one place."""
-
-    frames: int
-    depth: float
-    index: int
-    """Frame that the needle is."""
-    trial: int
-    needle: int
-    """Which needle; one that a file gives again has the number that it had first."""
-    question: str
-    expected: str
-    answer: str
-    matches: bool
-    """But for case, space and a full stop."""
-    contains: bool
-
-    def is_right(self, score: str) -> bool:
-        """Whether it counts as right under one of `SCORES`."""
-        return self.matches if score == "exact" else self.contains
-
-
-@dataclass(frozen=True)
-class NeedleShare(Share):
-    """Right answers of a length, or of one depth of it. Clusters are the needles."""
-
-    frames: int
-    depth: float | None
-    """None: of all depths."""
-
-
-@dataclass(frozen=True)
-class NeedleCost:
-    """What one length takes."""
-
-    frames: int
-    visual_tokens: int
-    """Positions of the video, needle included."""
-    tokens_per_frame: float
-    """Positions from one frame to the next, newlines and separator included: the mean."""
-    prompt_tokens: int
-    """Positions of the longest prompt."""
-    encode_seconds: float
-    """Of the haystack, once."""
-    answer_seconds: float
-    """Mean of a question."""
-    encode_peak_bytes: int
-    """Peak memory while the haystack is encoded: the whole process, or the tensors on CUDA."""
-    answer_peak_bytes: int
-    """The same while questions are answered: keys and values of the prompt included."""
-
-
-@dataclass(frozen=True)
-class NeedlePart:
-    """One model on one length."""
-
-    cost: NeedleCost
-    answers: list[NeedleAnswer]
-
-
-@dataclass(frozen=True)
-class NeedleResult:
-    """One model on all lengths."""
-
-    cells: list[NeedleShare]
-    totals: list[NeedleShare]
-    costs: list[NeedleCost]
-    answers: list[NeedleAnswer] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, test: NeedleTest, parts: Sequence[NeedlePart]) -> NeedleResult:
-        """The result of a test, from a part for each of its lengths."""
-        by_length = {part.cost.frames: part for part in parts}
-        lengths = sorted(test.frames)
-        answers = [answer for length in lengths for answer in by_length[length].answers]
-        return cls(
-            cells=[_share(answers, test.score, length, depth) for length in lengths for depth in test.depths],
-            totals=[_share(answers, test.score, length, None) for length in lengths],
-            costs=[by_length[length].cost for length in lengths],
-            answers=answers,
-        )
-
-    def share(self, frames: int, depth: float | None) -> NeedleShare:
-        """The share of one cell, or of a length's total."""
-        shares = self.totals if depth is None else self.cells
-        return next(share for share in shares if (share.frames, share.depth) == (frames, depth))
+__all__ = [
+    "SCORES",
+    "NeedleAnswer",
+    "NeedleCost",
+    "NeedlePart",
+    "NeedleResult",
+    "NeedleShare",
+    "NeedleTest",
+    "check_room",
+    "evaluate_needle",
+    "number_needles",
+]
 
 
 def evaluate_needle(
@@ -198,19 +87,6 @@ def evaluate_needle(
             if keep is not None:
                 keep(parts[length])
     return NeedleResult.of(test, list(parts.values()))
-
-
-def number_needles(needles: Needles, test: NeedleTest) -> tuple[list[int], str]:
-    """For each needle of a test the first that is the same one, and a SHA-256 of all of them."""
-    first: dict[bytes, int] = {}
-    numbers, whole = [], hashlib.sha256()
-    for number in range(test.num_needles):
-        needle = needles(number)
-        text = f"{needle.question}\n{needle.answer}\n{needle.image.size}\n"
-        digest = hashlib.sha256(text.encode() + needle.image.tobytes()).digest()
-        whole.update(digest)
-        numbers.append(first.setdefault(digest, number))
-    return numbers, whole.hexdigest()
 
 
 def check_room(
@@ -256,30 +132,16 @@ def _evaluate_length(
     memory.start()
     answers: list[NeedleAnswer] = []
     longest, whole = 0, video
-    for place, depth in enumerate(test.depths):
-        for trial in range(test.trials):
-            tell(f"{length} frames, depth {depth:g}%", len(answers), test.num_needles)
-            number = place * test.trials + trial
-            needle, index = needles(number), needle_index(depth, length)
-            tokens = encode_frames(model, processor, [needle.image], test.compression, dials)
-            whole = splice(video, tokens, index)
-            ids, columns = _prompt(processor, video, tokens, whole, index, number, test.ask(needle, length))
-            said = reader.answer(ids, columns, whole.embeds, test.max_new_tokens)
-            longest = max(longest, len(ids))
-            answers.append(
-                NeedleAnswer(
-                    frames=length,
-                    depth=depth,
-                    index=index,
-                    trial=trial,
-                    needle=numbers[number],
-                    question=needle.question,
-                    expected=needle.answer,
-                    answer=said,
-                    matches=is_match(said, needle.answer),
-                    contains=is_contained(said, needle.answer),
-                )
-            )
+    for place in test.places(length):
+        tell(f"{length} frames, depth {test.depths[place.depth]:g}%", len(answers), test.num_needles)
+        number, index = place.number(test), place.index(test)
+        needle = needles(number)
+        tokens = encode_frames(model, processor, [needle.image], test.compression, dials)
+        whole = splice(video, tokens, index)
+        ids, columns = _prompt(processor, video, tokens, whole, index, number, test.ask(needle, length))
+        said = reader.answer(ids, columns, whole.embeds, test.max_new_tokens)
+        longest = max(longest, len(ids))
+        answers.append(NeedleAnswer.judged(test, place, numbers[number], needle, said))
     cost = NeedleCost(
         frames=length,
         visual_tokens=whole.num_tokens,
@@ -315,9 +177,3 @@ def _prompt(
 
 def _turns(question: str) -> list[dict[str, str | None]]:
     return [{"from": "human", "value": f"<image>\n{question}"}, {"from": "gpt", "value": None}]
-
-
-def _share(answers: list[NeedleAnswer], score: str, frames: int, depth: float | None) -> NeedleShare:
-    own = [answer for answer in answers if answer.frames == frames and depth in (None, answer.depth)]
-    share = Share.of([answer.is_right(score) for answer in own], [answer.needle for answer in own])
-    return NeedleShare(**vars(share), frames=frames, depth=depth)

@@ -14,7 +14,15 @@ from PIL import Image
 from oryx.evaluation.heat_map import HeatMap, draw_heat_maps
 from oryx.evaluation.metrics import Gain
 from oryx.evaluation.needle import NeedleResult, NeedleShare, NeedleTest
-from oryx.evaluation.output import check_output, installed_versions, write_picture, write_text
+from oryx.evaluation.output import (
+    check_output,
+    describe_model,
+    identity_of,
+    installed_versions,
+    unparsed_text,
+    write_picture,
+    write_text,
+)
 
 FILES = JSON, PAGE, MAP = "needle.json", "needle.md", "needle.png"
 _WRONG = 10
@@ -25,12 +33,14 @@ class NeedleModel:
     """One model and what it answered."""
 
     model: str
-    model_sha256: str
-    """See `hash_weights`."""
-    num_parameters: int
-    dtype: str
-    device: str
+    model_sha256: str | None
+    """See `hash_weights`; None, as what follows, of a model behind an address."""
+    num_parameters: int | None
+    dtype: str | None
+    device: str | None
     result: NeedleResult
+    endpoint: str | None = None
+    """The address."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,9 @@ class NeedlePage:
             "command": self.command,
             "versions": installed_versions(),
             "models": [
-                {key: value for key, value in asdict(model).items() if key != "result"} | asdict(model.result)
+                {key: value for key, value in asdict(model).items() if key != "result"}
+                | {"num_unparsed": model.result.num_unparsed}
+                | asdict(model.result)
                 for model in self.models
             ],
             "gains": [{"frames": length, **asdict(gain)} for length, gain in self.gains().items()],
@@ -86,7 +98,7 @@ class NeedlePage:
             f"- command: `{self.command}`",
             f"- haystack: {self.haystack}; needles: {self.needles}; {self.test.trials} at each depth of each "
             f"length, the same for all lengths and models; seed {self.seed}",
-            f"- compression {self.test.compression}x, {_most_tokens(self.models)}; greedy; right is "
+            f"- {_tokens_text(self.test, self.models)}; greedy; right is "
             f"{_SCORES[self.test.score]}; intervals are 95%, Wilson's",
             f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
             "",
@@ -95,8 +107,7 @@ class NeedlePage:
             lines += [
                 f"## {model.model}",
                 "",
-                f"{model.num_parameters:,} parameters, {model.dtype} on {model.device}, weights SHA-256 "
-                f"`{model.model_sha256}`",
+                describe_model(vars(model)) + unparsed_text(model.result.num_unparsed),
                 "",
                 share_table(model.result, self.test),
                 cost_table(model.result),
@@ -119,9 +130,10 @@ class NeedlePage:
                     for depth in self.test.depths
                 ]
             )
-            tokens = max(cost.tokens_per_frame for cost in model.result.costs)
+            tokens = _most_tokens([model])
             trials = f"{self.test.trials} trial{'s' * (self.test.trials != 1)} a square"
-            note = f"{tokens:g} tokens a frame at {self.test.compression}x; {trials}"
+            told = "" if tokens is None else f"{tokens:g} tokens a frame at {self.test.compression}x; "
+            note = told + trials
             maps.append(HeatMap(_short(model.model), note, shares))
         rows = [f"{depth:.3g}%" for depth in self.test.depths]
         columns = [f"{length:,}" for length in sorted(self.test.frames)]
@@ -169,11 +181,16 @@ def cost_table(result: NeedleResult) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for cost in result.costs:
-        lines.append(
-            f"| {cost.frames:,} | {cost.tokens_per_frame:g} | {cost.visual_tokens:,} "
-            f"| {cost.prompt_tokens:,} | {cost.encode_seconds:.1f} s | {cost.answer_seconds:.2f} s "
-            f"| {cost.encode_peak_bytes / 2**20:,.0f} MiB | {cost.answer_peak_bytes / 2**20:,.0f} MiB |"
+        cells = (
+            _told(cost.tokens_per_frame, "g"),
+            _told(cost.visual_tokens, ","),
+            _told(cost.prompt_tokens, ","),
+            _told(cost.encode_seconds, ".1f", " s"),
+            _told(cost.answer_seconds, ".2f", " s"),
+            _told(cost.encode_peak_bytes, ",.0f", " MiB", 2**20),
+            _told(cost.answer_peak_bytes, ",.0f", " MiB", 2**20),
         )
+        lines.append(f"| {cost.frames:,} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -183,7 +200,7 @@ def save_page(page: NeedlePage, folder: Path) -> list[Path]:
     Raises:
         ConfigError: what `check_output` refuses, or a disk that does.
     """
-    check_output(folder, FILES, page.command, *(model.model_sha256 for model in page.models))
+    check_output(folder, FILES, page.command, *(identity_of(vars(model)) for model in page.models))
     return [
         write_text(folder / JSON, json.dumps(page.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, page.to_markdown()),
@@ -195,9 +212,23 @@ def _cell(share: NeedleShare) -> str:
     return f"{share.share:.0%} ({share.num_right}/{share.num_trials})"
 
 
-def _most_tokens(models: Sequence[NeedleModel]) -> str:
-    most = max(cost.tokens_per_frame for model in models for cost in model.result.costs)
-    return f"at most {most:g} tokens a frame (measured, newlines and separator included)"
+def _most_tokens(models: Sequence[NeedleModel]) -> float | None:
+    known = [cost.tokens_per_frame for model in models for cost in model.result.costs]
+    return max((tokens for tokens in known if tokens is not None), default=None)
+
+
+def _tokens_text(test: NeedleTest, models: Sequence[NeedleModel]) -> str:
+    most = _most_tokens(models)
+    if most is None:
+        return "tokens a frame are not known"
+    return (
+        f"compression {test.compression}x, at most {most:g} tokens a frame (measured, newlines and separator "
+        "included)"
+    )
+
+
+def _told(number: float | None, form: str, unit: str = "", scale: int = 1) -> str:
+    return "-" if number is None else f"{number / scale if scale > 1 else number:{form}}{unit}"
 
 
 def _wrong(result: NeedleResult, score: str) -> list[str]:

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from oryx.json_file import read_json
 from oryx.loading import resolve_tower
 
 _PACKAGES = ("torch", "transformers", "pillow", "av", "numpy")
-_OF_WEIGHTS = ("--model", "--compare", "--vision-tower")
-"""Options that may be spelled in many ways; the SHA-256 says what they name."""
+OF_WEIGHTS = ("--model", "--compare", "--vision-tower", "--url", "--url-model", "--api-key-env")
+"""Options that may be spelled in many ways; `identity_of` says what they name."""
 
 
 def hash_weights(folder: Path, vision_tower: str | Path | None = None) -> str:
@@ -59,7 +59,34 @@ def model_facts(name: str, sha256: str, model: Any) -> dict[str, Any]:
         "num_parameters": count_parameters(model)["total"],
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
+        "endpoint": None,
     }
+
+
+def endpoint_facts(name: str, url: str) -> dict[str, Any]:
+    """The same of a model behind an address, of which little is known; `name` is what its server calls it."""
+    unknown = dict.fromkeys(("model_sha256", "num_parameters", "dtype", "device"))
+    return {"model": name, **unknown, "endpoint": url}
+
+
+def identity_of(facts: Mapping[str, Any]) -> str:
+    """Which model these facts are of: the SHA-256 of its weights, or its name and address."""
+    return str(facts["model_sha256"] or f"{facts['model']} at {facts['endpoint']}")
+
+
+def describe_model(facts: Mapping[str, Any]) -> str:
+    """One line on a model, in Markdown."""
+    if facts["model_sha256"] is None:
+        return f"weights unknown, behind {facts['endpoint']}"
+    return (
+        f"{facts['num_parameters']:,} parameters, {facts['dtype']} on {facts['device']}, weights SHA-256 "
+        f"`{facts['model_sha256']}`"
+    )
+
+
+def unparsed_text(number: int) -> str:
+    """What a page says of answers that could not be read; empty where there are none."""
+    return f"; {number:,} of the answers say nothing and count as wrong" if number else ""
 
 
 def installed_versions() -> dict[str, str]:
@@ -91,10 +118,10 @@ def other_settings(there: str, own: str) -> str:
 
     Which weights they name is not compared.
     """
-    one, two = _options(there), _options(own)
+    one, two = options_of(there), options_of(own)
     told = []
     for option in [*one, *(option for option in two if option not in one)]:
-        if option in _OF_WEIGHTS or one.get(option) == two.get(option):
+        if option in OF_WEIGHTS or one.get(option) == two.get(option):
             continue
         if option not in one:
             told.append(f"no {option}")
@@ -104,7 +131,7 @@ def other_settings(there: str, own: str) -> str:
     return "; ".join(told)
 
 
-def _options(command: str) -> dict[str, list[str]]:
+def options_of(command: str) -> dict[str, list[str]]:
     """Option -> its values, in a command line of `command_line`; "" -> the words before all options."""
     found: dict[str, list[str]] = {"": []}
     values = found[""]
@@ -116,14 +143,14 @@ def _options(command: str) -> dict[str, list[str]]:
     return found
 
 
-def check_output(folder: Path, names: Sequence[str], command: str, *models_sha256: str) -> None:
+def check_output(folder: Path, names: Sequence[str], command: str, *identities: str) -> None:
     """Refuses a folder whose results are other models' or of other settings, so that they are not lost.
 
     Args:
-        names: the files to be written; the first is JSON that holds `command`, and `model_sha256` or
+        names: the files to be written; the first is JSON that holds `command`, and the facts of a model or
             `models`, each with its own.
         command: the command line that measures what is to be written.
-        models_sha256: of the models that are measured, in their order.
+        identities: of the models that are measured, in their order; see `identity_of`.
 
     Raises:
         ConfigError: such a folder, one whose results cannot be read or that cannot be written, or a file of
@@ -137,13 +164,14 @@ def check_output(folder: Path, names: Sequence[str], command: str, *models_sha25
         return
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        models = [str(model["model_sha256"]) for model in content.get("models", [content])]
+        models = [identity_of(model) for model in content.get("models", [content])]
         other = other_settings(str(content["command"]), command)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(f"{path} cannot be read as results; choose another --output.") from None
-    if models != list(models_sha256):
-        told = ", ".join(sha[:12] for sha in models)
-        raise ConfigError(f"{path} holds results of another model (SHA-256 {told}); choose another --output.")
+    if models != list(identities):
+        told = ", ".join(model if " at " in model else model[:12] for model in models)
+        told = told if " at " in told else f"SHA-256 {told}"
+        raise ConfigError(f"{path} holds results of another model ({told}); choose another --output.")
     if other:
         raise ConfigError(f"{path} holds results of other settings ({other}); choose another --output.")
 
@@ -151,6 +179,11 @@ def check_output(folder: Path, names: Sequence[str], command: str, *models_sha25
 def write_text(path: Path, text: str) -> Path:
     """Writes a text as `write_bytes` does."""
     return write_bytes(path, text.encode("utf-8"))
+
+
+def write_lines(path: Path, objects: Iterable[Mapping[str, Any]]) -> Path:
+    """Writes JSON, an object a line, as `write_bytes` does."""
+    return write_text(path, "".join(json.dumps(one) + "\n" for one in objects))
 
 
 def write_picture(path: Path, picture: Image.Image) -> Path:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from oryx.checkpoints.verify import count_parameters
 from oryx.data.synthetic.fonts import choose_fonts
 from oryx.errors import ConfigError
-from oryx.evaluation.output import check_output, installed_versions, model_facts, write_text
+from oryx.evaluation.bar_chart import Bars, Section, draw_bars
+from oryx.evaluation.output import (
+    check_output,
+    describe_model,
+    identity_of,
+    installed_versions,
+    unparsed_text,
+    write_lines,
+    write_picture,
+    write_text,
+)
 from oryx.evaluation.skills import SkillResult
 
-FILES = RESULTS_JSON, RESULTS_TABLE = "skills.json", "skills.md"
+FILES = ("skills.json", "skills.md", "skills.png", "skills.answers.jsonl")
+RESULTS_JSON, RESULTS_TABLE, CHART, ANSWERS = FILES
 
 
 @dataclass(frozen=True)
@@ -22,13 +35,13 @@ class SkillReport:
     """One run of the skill suite: the model, the settings, the machine, the results."""
 
     model: str
-    model_sha256: str
-    """See `hash_weights`."""
-    num_parameters: int
+    model_sha256: str | None
+    """See `hash_weights`; None, as what follows, of a model behind an address."""
+    num_parameters: int | None
     parameters: dict[str, int]
     """By part of the model."""
-    dtype: str
-    device: str
+    dtype: str | None
+    device: str | None
     samples: int
     seed: int
     fonts: dict[str, list[str]]
@@ -36,15 +49,41 @@ class SkillReport:
     command: str
     versions: dict[str, str]
     results: list[SkillResult]
+    endpoint: str | None = None
+    """The address."""
 
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file holds."""
-        return {"task": "skills", **asdict(self)}
+        return {"task": "skills", **asdict(self), "results": [result.to_dict() for result in self.results]}
+
+    @property
+    def answers(self) -> list[dict[str, Any]]:
+        """What the file of answers holds, an object a line."""
+        return [
+            {
+                "test": result.test,
+                "compression": result.compression,
+                "max_pixels": result.max_pixels,
+                **asdict(answer),
+            }
+            for result in self.results
+            for answer in result.answers
+        ]
+
+    def to_image(self) -> Image.Image:
+        """The tests as bars, each dial for itself."""
+        by_dial: dict[str, list[Bars]] = {}
+        for result in self.results:
+            bars = Bars(result.test.replace("_", " "), {"": (result.accuracy, *result.interval)})
+            by_dial.setdefault(_dial_text(result), []).append(bars)
+        title = f"Skills: {self.model}, {self.samples} samples a test"
+        return draw_bars(
+            title, {"": "right, with its 95% interval"}, [Section(*one) for one in by_dial.items()]
+        )
 
 
 def make_report(
-    name: str,
-    sha256: str,
+    facts: Mapping[str, Any],
     model: Any,
     results: Sequence[SkillResult],
     command: str,
@@ -53,20 +92,20 @@ def make_report(
     """The report of results just measured.
 
     Args:
-        name: the model's name, as the user gave it.
-        sha256: of its weights; see `hash_weights`.
-        model: the loaded model.
+        facts: see `model_facts` and `endpoint_facts`.
+        model: the loaded model; None if it is behind an address.
         results: of `evaluate_skills`; at least one.
         command: a command line that measures this again; see `command_line`.
         font_folders: as given to `evaluate_skills`.
     """
-    parts = {part: number for part, number in count_parameters(model).items() if part != "total"}
+    counts = {} if model is None else count_parameters(model)
+    parts = {part: number for part, number in counts.items() if part != "total"}
     return SkillReport(
-        **model_facts(name, sha256, model),
+        **facts,
         parameters=parts,
         samples=results[0].num_samples,
         seed=results[0].seed,
-        fonts={split: _families(split, font_folders) for split in ("train", "test")},
+        fonts=font_families(font_folders),
         command=command,
         versions=installed_versions(),
         results=list(results),
@@ -81,12 +120,12 @@ def results_table(results: Sequence[SkillResult]) -> str:
     ]
     for result in results:
         low, high = result.interval
-        turned = [f"{result.compression}x"] if result.compression is not None else []
-        dial = ", ".join(turned + ([result.detail] if result.detail is not None else [])) or "default"
+        dial = dial_text(result.compression, result.detail) or "default"
         pixels = "-" if result.max_pixels is None else str(result.max_pixels)
+        tokens = "-" if result.visual_tokens is None else f"{result.visual_tokens:.1f}"
         lines.append(
             f"| {result.test} | {dial} | {pixels} | {result.accuracy:.1%} | {low:.1%} to {high:.1%} "
-            f"| {result.token_f1:.1%} | {result.num_samples} | {result.visual_tokens:.1f} |"
+            f"| {result.token_f1:.1%} | {result.num_samples} | {tokens} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -98,8 +137,9 @@ def report_page(report: SkillReport) -> str:
         f"# Skills of {report.model}",
         "",
         f"- command: `{report.command}`",
-        f"- weights: SHA-256 `{report.model_sha256}`, {report.num_parameters:,} parameters",
-        f"- {report.dtype} on {report.device}, seed {report.seed}, greedy, scored as each test says",
+        f"- {describe_model(vars(report))}",
+        f"- seed {report.seed}, greedy, scored as each test says"
+        + unparsed_text(sum(result.num_unparsed for result in report.results)),
         f"- fonts never trained on: {', '.join(report.fonts['test']) or 'none installed'}",
         f"- {versions}",
         "",
@@ -116,16 +156,33 @@ def report_page(report: SkillReport) -> str:
 
 
 def save_report(report: SkillReport, folder: Path) -> list[Path]:
-    """Writes the JSON and the Markdown page, each whole or not at all, and returns their paths.
+    """Writes JSON, Markdown, chart and answers, each whole or not at all, and returns their paths.
 
     Raises `ConfigError` for what `check_output` refuses, and where the folder cannot be written.
     """
-    check_output(folder, FILES, report.command, report.model_sha256)
-    texts = {
-        RESULTS_JSON: json.dumps(report.to_dict(), indent=2) + "\n",
-        RESULTS_TABLE: report_page(report),
-    }
-    return [write_text(folder / name, text) for name, text in texts.items()]
+    check_output(folder, FILES, report.command, identity_of(vars(report)))
+    return [
+        write_text(folder / RESULTS_JSON, json.dumps(report.to_dict(), indent=2) + "\n"),
+        write_text(folder / RESULTS_TABLE, report_page(report)),
+        write_picture(folder / CHART, report.to_image()),
+        write_lines(folder / ANSWERS, report.answers),
+    ]
+
+
+def dial_text(compression: int | None, detail: str | None, max_pixels: int | None = None) -> str:
+    """How the dial was turned, as in "4x, low"; empty where it was not."""
+    turned = [f"{compression}x"] if compression is not None else []
+    turned += [detail] if detail is not None else []
+    return ", ".join(turned + ([f"{max_pixels:,} pixels"] if max_pixels is not None else []))
+
+
+def _dial_text(result: SkillResult) -> str:
+    return dial_text(result.compression, result.detail, result.max_pixels) or "default dial"
+
+
+def font_families(font_folders: Sequence[str]) -> dict[str, list[str]]:
+    """Families found for "train" and "test": the tests of words draw from these."""
+    return {split: _families(split, font_folders) for split in ("train", "test")}
 
 
 def _families(split: str, font_folders: Sequence[str]) -> list[str]:

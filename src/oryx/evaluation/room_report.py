@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,23 @@ from PIL import Image
 from oryx.data.rooms.store import RoomStore
 from oryx.evaluation.bar_chart import Bars, Section, draw_bars
 from oryx.evaluation.metrics import Gain, Share
-from oryx.evaluation.output import check_output, installed_versions, model_facts, write_picture, write_text
+from oryx.evaluation.output import (
+    check_output,
+    describe_model,
+    identity_of,
+    installed_versions,
+    unparsed_text,
+    write_lines,
+    write_picture,
+    write_text,
+)
 from oryx.evaluation.room_test import SINGLE_VIEW, WAYS, WITH_MARKS, WITHOUT_MARKS, RoomTest
 from oryx.evaluation.rooms import GROUPS, NUMBERS, KindResult, RoomResult
 
-FILES = JSON, PAGE, CHART = "rooms.json", "rooms.md", "rooms.png"
+FILES = JSON, PAGE, CHART, ANSWERS = "rooms.json", "rooms.md", "rooms.png", "rooms.answers.jsonl"
 
 _SHOWN_WRONG = 12
-_NAMES = {SINGLE_VIEW: "single view", WITHOUT_MARKS: "views without marks", WITH_MARKS: "views with marks"}
+NAMES = {SINGLE_VIEW: "single view", WITHOUT_MARKS: "views without marks", WITH_MARKS: "views with marks"}
 _BLIND = "best rule that sees no picture"
 
 
@@ -29,28 +38,33 @@ class RoomReport:
     """One model on one folder of rooms."""
 
     model: str
-    model_sha256: str
-    """See `hash_weights`."""
-    num_parameters: int
-    dtype: str
-    device: str
+    model_sha256: str | None
+    """See `hash_weights`; None, as what follows, of a model behind an address."""
+    num_parameters: int | None
+    dtype: str | None
+    device: str | None
     folder: str
     catalogues: list[str]
     """Of the furniture shown."""
     command: str
     test: RoomTest
     result: RoomResult
+    endpoint: str | None = None
+    """The address."""
 
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file holds."""
         own = {key: value for key, value in asdict(self).items() if key not in ("test", "result")}
-        result = asdict(self.result)
+        result = self.result.to_dict()
         return {"task": "rooms", **own, **asdict(self.test), "versions": installed_versions(), **result}
 
     def to_markdown(self) -> str:
         """The page."""
         test, result = self.test, self.result
-        tokens = ", ".join(f"{_NAMES[way]} {result.visual_tokens[way]:.1f}" for way in WAYS)
+        known = {way: result.visual_tokens[way] for way in WAYS}
+        tokens = ", ".join(
+            f"{NAMES[way]} {'-' if one is None else f'{one:.1f}'}" for way, one in known.items()
+        )
         lines = [
             f"# Rooms: {self.model}",
             "",
@@ -61,9 +75,8 @@ class RoomReport:
             f"- visual tokens of a prompt, mean: {tokens}",
             "- greedy; right is the expected text, letter for letter. Intervals are 95%, with the questions "
             "on a room as a cluster: of shares Wilson's at the effective number of questions, of differences "
-            "(percentage points) a bootstrap that draws whole rooms",
-            f"- {self.num_parameters:,} parameters, {self.dtype} on {self.device}, weights SHA-256 "
-            f"`{self.model_sha256}`",
+            "(percentage points) a bootstrap that draws whole rooms" + unparsed_text(result.num_unparsed),
+            f"- {describe_model(vars(self))}",
             f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
             "",
             ways_table(result),
@@ -84,15 +97,20 @@ class RoomReport:
         title = (
             f"Rooms: {self.model}, {self.test.rooms} rooms, {self.test.views[0]}-{self.test.views[1]} views"
         )
-        return draw_bars(title, _NAMES, sections, _BLIND)
+        return draw_bars(title, NAMES, sections, _BLIND)
 
 
 def make_report(
-    name: str, sha256: str, model: Any, folder: str, command: str, test: RoomTest, result: RoomResult
+    facts: Mapping[str, Any], folder: str, command: str, test: RoomTest, result: RoomResult
 ) -> RoomReport:
-    """The report of a result just measured; `sha256` is of the model's weights, `folder` holds the rooms."""
+    """The report of a result just measured.
+
+    Args:
+        facts: see `model_facts` and `endpoint_facts`.
+        folder: of the rooms.
+    """
     return RoomReport(
-        **model_facts(name, sha256, model),
+        **facts,
         folder=folder,
         catalogues=list(RoomStore(folder).settings.get("catalogues", [])),
         command=command,
@@ -102,27 +120,28 @@ def make_report(
 
 
 def save_report(report: RoomReport, folder: Path) -> list[Path]:
-    """Writes JSON, Markdown and chart, each whole or not at all, and returns their paths.
+    """Writes JSON, Markdown, chart and answers, each whole or not at all, and returns their paths.
 
     Raises `ConfigError` for what `check_output` refuses, and where the disk does.
     """
-    check_output(folder, FILES, report.command, report.model_sha256)
+    check_output(folder, FILES, report.command, identity_of(vars(report)))
     return [
         write_text(folder / JSON, json.dumps(report.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, report.to_markdown()),
         write_picture(folder / CHART, report.to_image()),
+        write_lines(folder / ANSWERS, map(asdict, report.result.answers)),
     ]
 
 
 def ways_table(result: RoomResult) -> str:
     """The questions that name no number, all three ways, in Markdown: each group, then its kinds."""
     lines = [
-        f"| questions | n | {' | '.join(_NAMES.values())} | gain of marks | gain of views | {_BLIND} |",
+        f"| questions | n | {' | '.join(NAMES.values())} | gain of marks | gain of views | {_BLIND} |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for one in _in_order(result):
         if one.group != NUMBERS:
-            shares = " | ".join(_share(one.ways[way]) for way in _NAMES)
+            shares = " | ".join(_share(one.ways[way]) for way in NAMES)
             gains = f"{_gain(one.marks_gain)} | {_gain(one.views_gain)}"
             lines.append(f"| {_title(one)} | {one.num_questions} | {shares} | {gains} | {_blind(one)} |")
     return "\n".join(lines) + "\n"
@@ -135,7 +154,7 @@ def numbers_table(result: RoomResult) -> str:
         for one in _in_order(result)
         if one.group == NUMBERS
     ]
-    head = [f"| about numbers | n | {_NAMES[WITH_MARKS]} | {_BLIND} |", "|---|---|---|---|"]
+    head = [f"| about numbers | n | {NAMES[WITH_MARKS]} | {_BLIND} |", "|---|---|---|---|"]
     return "\n".join([*head, *rows]) + "\n" if rows else ""
 
 

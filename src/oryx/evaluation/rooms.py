@@ -8,21 +8,29 @@ gets that sees no picture.
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from oryx.data.synthetic.room_questions import CROSS_KINDS, MARK_KINDS, ROOM_KINDS, VIEW_KINDS
+from oryx.data.synthetic import Sample
 from oryx.errors import ConfigError
-from oryx.evaluation.answers import answer_samples
-from oryx.evaluation.metrics import Gain, Share, is_exact
+from oryx.evaluation.answers import Answered, Answerer, ModelAnswerer, answer_all, mean_tokens
+from oryx.evaluation.journal import Journal, Kept, Key
+from oryx.evaluation.metrics import is_blank, is_right
+from oryx.evaluation.room_scores import (
+    GROUPS,
+    NUMBERS,
+    KindResult,
+    RoomAnswer,
+    WrongRoomAnswer,
+    best_blind_rule,
+    first_wrong,
+    group_results,
+    kind_results,
+)
 from oryx.evaluation.room_test import (
-    SINGLE_VIEW,
     WAYS,
     WITH_MARKS,
-    WITHOUT_MARKS,
     RoomQuestion,
     RoomTest,
     draw_questions,
@@ -31,45 +39,19 @@ from oryx.evaluation.room_test import (
     shown,
 )
 
-NUMBERS = "numbers"
-GROUPS = {"room": ROOM_KINDS, "one view": VIEW_KINDS, "across views": CROSS_KINDS, NUMBERS: MARK_KINDS}
+__all__ = [
+    "GROUPS",
+    "NUMBERS",
+    "KindResult",
+    "RoomAnswer",
+    "RoomResult",
+    "WrongRoomAnswer",
+    "best_blind_rule",
+    "evaluate_rooms",
+    "measure_rooms",
+]
 
-_KEPT_WRONG = 3
 _SPARE_TOKENS = 4
-
-
-@dataclass(frozen=True)
-class KindResult:
-    """One kind of question, or a group of kinds."""
-
-    name: str
-    group: str
-    num_questions: int
-    num_rooms: int
-    ways: dict[str, Share]
-    """One of each of `WAYS`; with marks only, for questions about numbers. Clusters are the rooms."""
-    marks_gain: Gain | None
-    """With marks over without."""
-    views_gain: Gain | None
-    """Without marks over a single view."""
-    blind_share: float
-    """Right by the best rule that sees no picture; in a group, by the best of each kind."""
-    blind_rule: str | None
-    """That rule: always this answer, or "the first named". None in a group."""
-
-
-@dataclass(frozen=True)
-class WrongRoomAnswer:
-    """One question answered wrong."""
-
-    kind: str
-    way: str
-    room: int
-    views: tuple[int, ...]
-    """Those shown, counted from 0 as they are stored."""
-    question: str
-    expected: str
-    answer: str
 
 
 @dataclass(frozen=True)
@@ -78,11 +60,19 @@ class RoomResult:
 
     groups: list[KindResult]
     kinds: list[KindResult]
-    visual_tokens: dict[str, float]
-    """Mean of a prompt, each way."""
+    visual_tokens: dict[str, float | None]
+    """Mean of a prompt, each way; None where a server does not tell."""
     seconds: float
     wrong: list[WrongRoomAnswer] = field(default_factory=list)
     """The first few of each kind, each way."""
+    num_unparsed: int = 0
+    """Answers that say nothing, or never came: wrong, whatever was expected."""
+    answers: list[RoomAnswer] = field(default_factory=list, repr=False)
+    """All of them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the JSON file holds: all but the answers, which have a file of their own."""
+        return {key: value for key, value in asdict(self).items() if key != "answers"}
 
 
 def evaluate_rooms(
@@ -105,6 +95,30 @@ def evaluate_rooms(
         ConfigError: no such rooms, too few, or a setting out of range. Nothing was run by then.
         MediaError: a picture of the store cannot be read.
     """
+    return measure_rooms(
+        ModelAnswerer(model, processor), folder, test, batch_size, progress, tokenizer=processor.tokenizer
+    )
+
+
+def measure_rooms(
+    answerer: Answerer,
+    folder: str,
+    test: RoomTest | None = None,
+    batch_size: int = 32,
+    progress: Callable[[int, int], None] | None = None,
+    kept: Kept | None = None,
+    tokenizer: Any = None,
+) -> RoomResult:
+    """`evaluate_rooms` for whoever answers.
+
+    Args:
+        kept: answers of an earlier run of the same settings; it gets those that come.
+        tokenizer: of the model, to know how long an answer may be; where it is not known, a token is taken
+            for no more than one character.
+
+    Raises:
+        ConfigError, MediaError: as `evaluate_rooms`.
+    """
     test = test or RoomTest()
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be at least 1.")
@@ -112,118 +126,70 @@ def evaluate_rooms(
     plain, numbered = draw_questions(skill, test)
     if not plain:
         raise ConfigError(f"{folder}: the first {test.rooms} rooms give no question.")
-    runs = [*((plain, way) for way in WAYS), (numbered, WITH_MARKS)]
-    expected = sorted({question.expected for questions, _ in runs for question in questions})
-    longest = max(len(ids) for ids in processor.tokenizer(expected)["input_ids"]) + _SPARE_TOKENS
-    total = sum(len(questions) for questions, _ in runs)
-    began, done = time.perf_counter(), 0
-    told: list[list[str]] = []
-    tokens: list[int] = []
-    for questions, way in runs:
-        told.append([])
-        tokens.append(0)
-        for start in range(0, len(questions), batch_size):
-            drawn = [sample_of(skill, question, way) for question in questions[start : start + batch_size]]
-            answers, num_tokens = answer_samples(model, processor, drawn, longest, {})
-            told[-1] += answers
-            tokens[-1] += num_tokens
-            done += len(drawn)
-            if progress is not None:
-                progress(done, total)
-    said = dict(zip(WAYS, told))
-    kinds = _kind_results(plain, said) + _kind_results(numbered, {WITH_MARKS: told[-1]})
-    return RoomResult(
-        groups=_group_results(plain, said, kinds) + _group_results(numbered, {WITH_MARKS: told[-1]}, kinds),
-        kinds=kinds,
-        visual_tokens={way: number / len(plain) for way, number in zip(WAYS, tokens)},
-        seconds=time.perf_counter() - began,
-        wrong=_wrong(plain, said) + _wrong(numbered, {WITH_MARKS: told[-1]}),
-    )
+    runs = {**dict.fromkeys(WAYS, plain), NUMBERS: numbered}
+    expected = sorted({question.expected for questions in runs.values() for question in questions})
+    texts = expected if tokenizer is None else tokenizer(expected)["input_ids"]
+    longest = max(map(len, texts)) + _SPARE_TOKENS
+    total, done = sum(map(len, runs.values())), 0
 
+    def advance(number: int) -> None:
+        nonlocal done
+        done += number
+        if progress is not None:
+            progress(done, total)
 
-Said = Mapping[str, Sequence[str]]
-"""Way -> the answers to all questions of a list, in its order."""
+    def draw(key: Key) -> Sample:
+        way, index = str(key[0]), int(key[1] or 0)
+        return sample_of(skill, runs[way][index], WITH_MARKS if way == NUMBERS else way)
 
-
-def _kind_results(questions: Sequence[RoomQuestion], said: Said) -> list[KindResult]:
-    results = []
-    for group, kinds in GROUPS.items():
-        for kind in kinds:
-            own = [index for index, question in enumerate(questions) if question.kind == kind]
-            if own:
-                rule, right = best_blind_rule([questions[index] for index in own])
-                results.append(_result(kind, group, own, questions, said, right, rule))
-    return results
-
-
-def _group_results(
-    questions: Sequence[RoomQuestion], said: Said, kinds: Sequence[KindResult]
-) -> list[KindResult]:
-    results = []
-    for group, names in GROUPS.items():
-        own = [index for index, question in enumerate(questions) if question.kind in names]
-        if own:
-            right = sum(round(kind.blind_share * kind.num_questions) for kind in kinds if kind.group == group)
-            results.append(_result(group, group, own, questions, said, right, None))
-    return results
-
-
-def _result(
-    name: str,
-    group: str,
-    own: Sequence[int],
-    questions: Sequence[RoomQuestion],
-    said: Said,
-    blind_right: int,
-    blind_rule: str | None,
-) -> KindResult:
-    """Of the questions with these indices."""
-    rooms = [questions[index].room for index in own]
-    right = {
-        way: [is_exact(answers[index], questions[index].expected) for index in own]
-        for way, answers in said.items()
+    kept = Journal.in_memory() if kept is None else kept
+    _check_kept(kept, runs)
+    answered = {
+        way: answer_all(
+            answerer,
+            [(way, index) for index in range(len(questions))],
+            draw,
+            longest,
+            {},
+            batch_size,
+            kept,
+            advance,
+        )
+        for way, questions in runs.items()
     }
-    return KindResult(
-        name=name,
-        group=group,
-        num_questions=len(own),
-        num_rooms=len(set(rooms)),
-        ways={way: Share.of(one, rooms) for way, one in right.items()},
-        marks_gain=_gain(right, WITH_MARKS, WITHOUT_MARKS, rooms),
-        views_gain=_gain(right, WITHOUT_MARKS, SINGLE_VIEW, rooms),
-        blind_share=blind_right / len(own),
-        blind_rule=blind_rule,
+    said = {way: [one.answer for one in answered[way]] for way in WAYS}
+    told = {WITH_MARKS: [one.answer for one in answered[NUMBERS]]}
+    kinds = kind_results(plain, said) + kind_results(numbered, told)
+    flat = [one for answers in answered.values() for one in answers]
+    return RoomResult(
+        groups=group_results(plain, said, kinds) + group_results(numbered, told, kinds),
+        kinds=kinds,
+        visual_tokens={way: mean_tokens(answered[way]) for way in WAYS},
+        seconds=sum(one.seconds for one in flat),
+        wrong=first_wrong(plain, said) + first_wrong(numbered, told),
+        num_unparsed=sum(is_blank(one.answer) for one in flat),
+        answers=[
+            _answer(way, index, question, one)
+            for way, questions in runs.items()
+            for index, (question, one) in enumerate(zip(questions, answered[way], strict=True))
+        ],
     )
 
 
-def best_blind_rule(questions: Sequence[RoomQuestion]) -> tuple[str, int]:
-    """What is right most often without a look: one answer, or one of the two things named; and how often."""
-    right: Counter[str] = Counter()
-    for question in questions:
-        right[repr(question.expected)] += 1
-        for place, option in zip(("first", "second"), question.options):
-            # Numbered things are answered as "object 3".
-            if question.expected.removeprefix("object ") == option:
-                right[f"the {place} named"] += 1
-    return right.most_common(1)[0]
+def _check_kept(kept: Kept, runs: Mapping[str, Sequence[RoomQuestion]]) -> None:
+    """Refuse answers to other questions: the rooms, or what is asked about them, have changed since."""
+    for key, content in kept.items():
+        way, index = str(key[0]), int(key[1] or 0)
+        question = runs[way][index] if way in runs and index < len(runs[way]) else None
+        there = content.get("question"), content.get("expected")
+        if question is None or there != (shown(question, way)[0], question.expected):
+            raise ConfigError(
+                f"{kept.path} was begun with other questions; delete it, or choose another --output."
+            )
 
 
-def _gain(right: Mapping[str, Sequence[bool]], way: str, other: str, rooms: Sequence[int]) -> Gain | None:
-    if way not in right or other not in right:
-        return None
-    return Gain.of(right[way], right[other], rooms)
-
-
-def _wrong(questions: Sequence[RoomQuestion], said: Said) -> list[WrongRoomAnswer]:
-    kept: Counter[tuple[str, str]] = Counter()
-    wrong = []
-    for way, answers in said.items():
-        for question, answer in zip(questions, answers, strict=True):
-            key = question.kind, way
-            if kept[key] < _KEPT_WRONG and not is_exact(answer, question.expected):
-                kept[key] += 1
-                text, views = shown(question, way)
-                wrong.append(
-                    WrongRoomAnswer(question.kind, way, question.room, views, text, question.expected, answer)
-                )
-    return wrong
+def _answer(way: str, index: int, question: RoomQuestion, one: Answered) -> RoomAnswer:
+    right = is_right(one.answer, question.expected)
+    return RoomAnswer(
+        way, index, question.kind, question.room, one.question, one.expected, one.answer, right, one.problem
+    )

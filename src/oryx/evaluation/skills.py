@@ -2,141 +2,49 @@
 
     results = evaluate_skills(model, processor, ["words", "color"], samples=500)
 
-Everything a test draws depends on its seed alone. Training uses seeds below `FIRST_TEST_SEED`, tests that and
-above, so no sample was ever trained on. Questions come in all their wordings, as in training.
+`skill_tests` says what is asked.
 """
 
 from __future__ import annotations
 
-import time
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
-from oryx.data.pictures import PictureStore
-from oryx.data.synthetic import Source, make_source
-from oryx.data.synthetic.settings import FIRST_TEST_SEED, did_you_mean
+from oryx.data.synthetic import Sample, Source
 from oryx.errors import ConfigError
-from oryx.evaluation.answers import answer_samples, question_of
-from oryx.evaluation.metrics import events_named, exact_score, is_exact, token_f1, wilson_interval
+from oryx.evaluation.answers import Answered, Answerer, ModelAnswerer, answer_all, mean_tokens
+from oryx.evaluation.journal import Journal, Kept, Key
+from oryx.evaluation.metrics import is_blank, is_right, token_f1, wilson_interval
+from oryx.evaluation.skill_tests import (
+    FIRST_TEST_SEED,
+    SWEEP_PIXELS,
+    SWEEP_RATIOS,
+    SWEEP_TESTS,
+    TESTS,
+    SkillTest,
+    drawable_tests,
+    make_test_source,
+)
+
+__all__ = [
+    "FIRST_TEST_SEED",
+    "SWEEP_PIXELS",
+    "SWEEP_RATIOS",
+    "SWEEP_TESTS",
+    "TESTS",
+    "SkillAnswer",
+    "SkillResult",
+    "SkillTest",
+    "WrongAnswer",
+    "drawable_tests",
+    "evaluate_skills",
+    "make_test_source",
+    "measure_skills",
+]
 
 _KEPT_WRONG = 5
-_VIDEO_SKILLS = ("video_order", "video_direction", "needle", "frame_at", "frame_difference")
-_FONT_SKILLS = ("words", "pages")
-_THINGS = "things"
-
-
-@dataclass(frozen=True)
-class SkillTest:
-    """One test: what it asks, and the `make_source` settings that draw it."""
-
-    about: str
-    skills: Mapping[str, Mapping[str, Any]]
-    max_new_tokens: int = 24
-    """More than any right answer needs."""
-    score: Callable[[str, str], float] = exact_score
-    """(answer, expected) -> 0 to 1; the accuracy is its mean."""
-
-    @property
-    def needs_pictures(self) -> bool:
-        """Whether its samples show pictures of a store."""
-        return _THINGS in self.skills
-
-
-def _words(fonts: str) -> dict[str, dict[str, Any]]:
-    return {"words": {"fonts": fonts, "words": "dictionary", "word_split": "test", "letters": (3, 6)}}
-
-
-def _ask(skill: str, *questions: str, **settings: Any) -> dict[str, dict[str, Any]]:
-    return {skill: {"questions": questions, "turns": 1, **settings}}
-
-
-def _lines(*questions: str, **settings: Any) -> dict[str, dict[str, Any]]:
-    drawn = {"fonts": "test", "words": "dictionary", "word_split": "test", "letters": (3, 6)}
-    return _ask("pages", *questions, words_per_line=(2, 4), **drawn, **settings)
-
-
-_FRAMES = (4, 32)
-
-TESTS: dict[str, SkillTest] = {
-    "words": SkillTest("Reads a word never trained on, in a font never trained on.", _words("test")),
-    "words_trained_fonts": SkillTest("Reads a word never trained on, in a trained font.", _words("train")),
-    "lines": SkillTest(
-        "Reads one line of 2 to 4 words never trained on, out of 2 or 3, in a font never trained on.",
-        _lines("line", "first_line", "last_line", num_lines=(2, 3)),
-        max_new_tokens=48,
-    ),
-    "page": SkillTest(
-        "Reads all of a page of 1 to 3 such lines; right only if all of it is.",
-        _lines("page", num_lines=(1, 3)),
-        max_new_tokens=128,
-    ),
-    "things_known": SkillTest(
-        "Names a thing from a picture never trained on, in a style trained on.",
-        _ask(_THINGS, "name", num_things=1, split="test"),
-    ),
-    "things_new_style": SkillTest(
-        "Names a thing from a picture in a style never trained on.",
-        _ask(_THINGS, "name", num_things=1, split="new_style"),
-    ),
-    "color": SkillTest("Names the color of one object.", _ask("object", "color")),
-    "shape": SkillTest("Names the shape of one object.", _ask("object", "shape")),
-    "place": SkillTest(
-        "Says where an object is: one that is alone, or one of 2 to 4.",
-        {**_ask("object", "where"), **_ask("scene", "where", num_objects=(2, 4))},
-    ),
-    "what_at": SkillTest(
-        "Names the object at a place, of 1 to 4.", _ask("scene", "what_at", num_objects=(1, 4))
-    ),
-    "count": SkillTest(
-        "Counts 1 to 6 objects, all or those of one color.",
-        _ask("scene", "count", "count_color", num_objects=(1, 6)),
-    ),
-    "describe": SkillTest(
-        "Names 1 to 4 objects with their places; right only if all of it is.",
-        _ask("scene", "describe", num_objects=(1, 4)),
-        max_new_tokens=96,
-    ),
-    "video_first_last": SkillTest(
-        "Says what comes first or last in a video of 2 to 4 objects.",
-        _ask("video_order", "first", "last", num_frames=_FRAMES),
-    ),
-    "video_after": SkillTest(
-        "Says what comes after a named object in a video of 2 to 4.",
-        _ask("video_order", "after", num_frames=_FRAMES),
-    ),
-    "video_describe": SkillTest(
-        "Tells the 2 to 5 events of a video; the share of events named in their order counts.",
-        _ask("video_order", "describe", num_frames=(5, 32), num_events=(2, 5)),
-        max_new_tokens=96,
-        score=events_named,
-    ),
-    "video_direction": SkillTest(
-        "Says which way an object moves.", _ask("video_direction", "direction", num_frames=_FRAMES)
-    ),
-    "frame_at": SkillTest(
-        "Names the object in frame i of 8 to 32, each frame another.",
-        _ask("frame_at", "object", num_frames=(8, 32), run_length=1),
-    ),
-    "frame_difference": SkillTest(
-        "Says how two frames of a video of 2 to 16 differ, if at all.",
-        {"frame_difference": {"num_frames": (2, 16), "turns": 1}},
-        max_new_tokens=32,
-    ),
-    "picture_difference": SkillTest(
-        "Says how two pictures differ, if at all.", {"picture_difference": {"turns": 1}}, max_new_tokens=32
-    ),
-    "needle_100": SkillTest(
-        "Names the color or the shape of one of 1 to 3 objects, each in one frame of 100.",
-        {"needle": {"num_frames": 100, "turns": 1}},
-    ),
-}
-
-# The dial is shown on what needs detail and on what does not.
-SWEEP_TESTS = ("words", "color")
-SWEEP_RATIOS = (1, 2, 4, 16)
-SWEEP_PIXELS = (512, 1024, 2048, 4096)
 
 
 @dataclass(frozen=True)
@@ -147,6 +55,20 @@ class WrongAnswer:
     question: str
     expected: str
     answer: str
+
+
+@dataclass(frozen=True)
+class SkillAnswer:
+    """One sample with its answer and score."""
+
+    index: int
+    question: str
+    expected: str
+    answer: str
+    score: float
+    """0 to 1."""
+    problem: str | None = None
+    """Why there is no answer, where a server gave none."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +85,8 @@ class SkillResult:
     """Exact answers."""
     token_f1: float
     """Mean over the samples; gives credit for a description that is right in part."""
-    visual_tokens: float
-    """Mean per sample."""
+    visual_tokens: float | None
+    """Mean per sample; None where a server does not tell."""
     seconds: float
     seed: int
     compression: int | None
@@ -174,6 +96,14 @@ class SkillResult:
     max_pixels: int | None
     wrong: list[WrongAnswer] = field(default_factory=list)
     """The first few."""
+    num_unparsed: int = 0
+    """Answers that say nothing, or never came: wrong, whatever was expected."""
+    answers: list[SkillAnswer] = field(default_factory=list, repr=False)
+    """All of them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the JSON file holds: all but the answers, which have a file of their own."""
+        return {key: value for key, value in asdict(self).items() if key != "answers"}
 
 
 def evaluate_skills(
@@ -208,6 +138,43 @@ def evaluate_skills(
         ConfigError: an unknown test, a dial or number out of range, fonts that are not installed, or pictures
             that are not there. Nothing was run by then.
     """
+    return measure_skills(
+        ModelAnswerer(model, processor),
+        skills,
+        samples,
+        seed,
+        compression=compression,
+        detail=detail,
+        max_pixels=max_pixels,
+        batch_size=batch_size,
+        font_folders=font_folders,
+        pictures=pictures,
+        progress=progress,
+    )
+
+
+def measure_skills(
+    answerer: Answerer,
+    skills: Sequence[str] | None = None,
+    samples: int = 500,
+    seed: int = FIRST_TEST_SEED,
+    compression: int | None = None,
+    detail: str | None = None,
+    max_pixels: int | None = None,
+    batch_size: int = 32,
+    font_folders: Sequence[str] = (),
+    pictures: str | None = None,
+    progress: Callable[[str, int], None] | None = None,
+    kept: Kept | None = None,
+) -> list[SkillResult]:
+    """`evaluate_skills` for whoever answers.
+
+    Args:
+        kept: answers of an earlier run of the same settings; it gets those that come.
+
+    Raises:
+        ConfigError: as `evaluate_skills`.
+    """
     names = drawable_tests(pictures) if skills is None else list(dict.fromkeys(skills))
     for what, value in (("samples", samples), ("batch_size", batch_size)):
         if value < 1:
@@ -215,97 +182,69 @@ def evaluate_skills(
     sources = {
         name: make_test_source(name, seed, compression, detail, font_folders, pictures) for name in names
     }
+    kept = Journal.in_memory() if kept is None else kept
     dials = {} if max_pixels is None else {"max_pixels": max_pixels}
     results = []
     for name, source in sources.items():
-        started, visual_tokens = time.perf_counter(), 0
-        asked: list[tuple[str, str]] = []
-        answers: list[str] = []
-        for start in range(0, samples, batch_size):
-            drawn = [source[index] for index in range(start, min(start + batch_size, samples))]
-            said, num_tokens = answer_samples(model, processor, drawn, TESTS[name].max_new_tokens, dials)
-            asked += [question_of(sample) for sample in drawn]
-            answers += said
-            visual_tokens += num_tokens
+
+        def advance(number: int, name: str = name) -> None:
             if progress is not None:
-                progress(name, len(drawn))
-        pairs = [(said, expected) for said, (_, expected) in zip(answers, asked, strict=True)]
-        scores = [TESTS[name].score(*pair) for pair in pairs]
-        right = [is_exact(*pair) for pair in pairs]
-        results.append(
-            SkillResult(
-                test=name,
-                accuracy=sum(scores) / samples,
-                interval=wilson_interval(sum(scores), samples),
-                num_samples=samples,
-                num_right=sum(right),
-                token_f1=sum(token_f1(*pair) for pair in pairs) / samples,
-                visual_tokens=visual_tokens / samples,
-                seconds=time.perf_counter() - started,
-                seed=seed,
-                compression=compression,
-                detail=detail,
-                max_pixels=max_pixels,
-                wrong=[
-                    WrongAnswer(index, *asked[index], answers[index])
-                    for index in range(samples)
-                    if not right[index]
-                ][:_KEPT_WRONG],
-            )
+                progress(name, number)
+
+        answered = answer_all(
+            answerer,
+            [(name, compression, max_pixels, index) for index in range(samples)],
+            partial(_draw, source),
+            TESTS[name].max_new_tokens,
+            dials,
+            batch_size,
+            kept,
+            advance,
         )
+        results.append(_result(name, seed, compression, detail, max_pixels, answered))
     return results
 
 
-def drawable_tests(pictures: str | None) -> list[str]:
-    """All tests, without those that need pictures if there are none."""
-    return [name for name, test in TESTS.items() if pictures is not None or not test.needs_pictures]
+def _draw(source: Source, key: Key) -> Sample:
+    return source[int(key[-1] or 0)]
 
 
-def make_test_source(
+def _result(
     name: str,
-    seed: int = FIRST_TEST_SEED,
-    compression: int | None = None,
-    detail: str | None = None,
-    font_folders: Sequence[str] = (),
-    pictures: str | None = None,
-) -> Source:
-    """The samples of one test; arguments and errors are those of `evaluate_skills`.
-
-    Samples carry no marks, which are for training. The dial changes nothing else about them.
-    """
-    if name not in TESTS:
-        raise ConfigError(f"Unknown test {name!r}{did_you_mean(name, TESTS)}.")
-    if seed < FIRST_TEST_SEED:
-        raise ConfigError(
-            f"seed is {seed}; it must be at least {FIRST_TEST_SEED}: those below are for training."
-        )
-    if pictures is None and TESTS[name].needs_pictures:
-        raise ConfigError(
-            f"Test {name!r} needs pictures: make a store with `oryx data pictures OUT --from FOLDER` and "
-            "give it with --pictures OUT."
-        )
-    if pictures is not None and TESTS[name].needs_pictures:
-        _check_whole(PictureStore(pictures))
-    skills = {}
-    for skill, settings in TESTS[name].skills.items():
-        own = {**settings, "marks": False}
-        if compression is not None:
-            own["compression"] = [compression]
-        if detail is not None and skill not in _VIDEO_SKILLS:
-            own["detail"] = [detail]
-        if skill in _FONT_SKILLS:
-            own["font_folders"] = list(font_folders)
-        if skill == _THINGS:
-            own["pictures"] = pictures
-        skills[skill] = own
-    # A seed of its own, so that tests do not all draw on the same canvases.
-    return make_source(skills, seed + zlib.crc32(name.encode()))
+    seed: int,
+    compression: int | None,
+    detail: str | None,
+    max_pixels: int | None,
+    answered: Sequence[Answered],
+) -> SkillResult:
+    samples = len(answered)
+    scores = [_score(name, one) for one in answered]
+    right = [is_right(one.answer, one.expected) for one in answered]
+    return SkillResult(
+        test=name,
+        accuracy=sum(scores) / samples,
+        interval=wilson_interval(sum(scores), samples),
+        num_samples=samples,
+        num_right=sum(right),
+        token_f1=sum(token_f1(one.answer, one.expected) for one in answered) / samples,
+        visual_tokens=mean_tokens(answered),
+        seconds=sum(one.seconds for one in answered),
+        seed=seed,
+        compression=compression,
+        detail=detail,
+        max_pixels=max_pixels,
+        wrong=[
+            WrongAnswer(index, one.question, one.expected, one.answer)
+            for index, one in enumerate(answered)
+            if not right[index]
+        ][:_KEPT_WRONG],
+        num_unparsed=sum(is_blank(one.answer) for one in answered),
+        answers=[
+            SkillAnswer(index, one.question, one.expected, one.answer, score, one.problem)
+            for index, (one, score) in enumerate(zip(answered, scores, strict=True))
+        ],
+    )
 
 
-def _check_whole(store: PictureStore) -> None:
-    """Refuse a store that holds out other pictures than the one that models are trained on."""
-    if store.missing:
-        raise ConfigError(
-            f"{store.path} lacks the pictures of {', '.join(store.missing)}; which ones are held out depends "
-            "on all, so tests need a store made without --partial."
-        )
+def _score(name: str, one: Answered) -> float:
+    return 0.0 if is_blank(one.answer) else TESTS[name].score(one.answer, one.expected)

@@ -59,21 +59,25 @@ class VisualEncoder:
         """Embeddings (S, E) of all visuals of a batch, and positions of each visual (N,).
 
         Args:
+            patches: (P, C) on any device; what the tower sees at once is moved to the tower's.
             chunk_patches: patches that the tower sees at once, at least one view; None for all in one pass,
                 as ranks that must make equally many calls need it.
         """
         if chunk_patches is None:
             tokens_VE = self.encode_views(patches, grids, compressions)
         else:
-            chunks = []
-            row = 0
-            for first, stop, num_patches in view_chunks(grids, chunk_patches):
-                own = slice(first, stop)
-                chunk = patches[row : row + num_patches]
-                chunks.append(self.encode_views(chunk, grids[own], compressions[own]))
-                row += num_patches
-            tokens_VE = torch.cat(chunks)
+            # A list without a name: its tensors are gone once they are put together.
+            tokens_VE = torch.cat(list(self._encode_chunks(patches, grids, compressions, chunk_patches)))
         return self.arrange_visuals(tokens_VE, grids, compressions, visual_lengths, visual_kinds)
+
+    def _encode_chunks(
+        self, patches: Tensor, grids: Tensor, compressions: Tensor, chunk_patches: int
+    ) -> Iterator[Tensor]:
+        row = 0
+        for first, stop, num_patches in view_chunks(grids, chunk_patches):
+            own = slice(first, stop)
+            yield self.encode_views(patches[row : row + num_patches], grids[own], compressions[own])
+            row += num_patches
 
 
 def view_chunks(grids: Tensor, chunk_patches: int) -> Iterator[tuple[int, int, int]]:

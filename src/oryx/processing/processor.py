@@ -284,8 +284,12 @@ class OryxProcessor(ProcessorMixin):
     # -- for engines that go from messages to ids by steps of their own --------------------------------
 
     def chat_encoder(self, prompt_style: PromptStyle | None = None) -> ChatEncoder:
-        """Turns to ids, in a style of prompts; None for the processor's own."""
-        style = prompt_style or self.prompt_style
+        """Turns to ids, in a style of prompts; None for the processor's own.
+
+        Raises:
+            ConfigError: another style than there is.
+        """
+        style = self.prompt_style if prompt_style is None else chat.check_prompt_style(prompt_style)
         if style not in self._encoders:
             self._encoders[style] = ChatEncoder(self.tokenizer, self.image_token_id, style)
         return self._encoders[style]

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from oryx.processing.collate import EncodedSample
+from oryx.errors import ConfigError
+
+if TYPE_CHECKING:  # with torch, which not all who use an engine need
+    from oryx.processing.collate import EncodedSample
 
 FinishReason = Literal["stop", "length"]
+
+PENALTIES = (0.01, 100.0)
+"""The range of the repetition penalty, beyond which scores leave that of float32."""
+SEEDS = (-(2**63), 2**63 - 1)
+"""The range of seeds: whole numbers of 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,41 @@ class Sampling:
     top_k: int = 0
     """0 for all tokens."""
     repetition_penalty: float = 1.0
-    """Above 0; 1 for none."""
+    """In `PENALTIES`; 1 for none."""
     stop: tuple[str, ...] = ()
-    """Texts that end the answer and are not part of it."""
+    """Texts that end the answer and are not part of it; none is empty."""
     seed: int | None = None
+    """In `SEEDS`; None for another answer each time."""
     ignore_eos: bool = False
     """Goes on after the end marker until `max_tokens`."""
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Refuse settings out of range.
+
+    Raises:
+        ConfigError: naming the setting and what is allowed.
+    """
+    if sampling.max_tokens < 1:
+        raise ConfigError(f"max_tokens is {sampling.max_tokens}; at least 1 is needed.")
+    if not 0 <= sampling.temperature < float("inf"):
+        raise ConfigError(
+            f"temperature is {sampling.temperature}; 0 (greedy) or a finite number above is needed."
+        )
+    if not 0 < sampling.top_p <= 1:
+        raise ConfigError(f"top_p is {sampling.top_p}; a number above 0 and up to 1 is needed.")
+    if sampling.top_k < 0:
+        raise ConfigError(f"top_k is {sampling.top_k}; 0 (all tokens) or more is needed.")
+    low, high = PENALTIES
+    if not low <= sampling.repetition_penalty <= high:
+        raise ConfigError(
+            f"repetition_penalty is {sampling.repetition_penalty}; "
+            f"a number from {low:g} to {high:g} is needed."
+        )
+    if sampling.seed is not None and not SEEDS[0] <= sampling.seed <= SEEDS[1]:
+        raise ConfigError(f"seed is {sampling.seed}; a whole number of 64 bits is needed.")
+    if "" in sampling.stop:
+        raise ConfigError("a stop text is empty; at least one character is needed.")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def make_dials(lane: str, rule: ResizeRule | None, most_frames: int) -> dict[str
     widest, least = widest_side(rule), (rule or ResizeRule()).patch_size * 2
     dials: dict[str, Any] = {}
     dials["compression"] = gr.Radio(
-        [AUTO, *map(str, REGIONS)],
+        [AUTO, *((f"{ratio}x", str(ratio)) for ratio in REGIONS)],
         value=AUTO,
         label="Compression",
         info="Patches that become one token",
@@ -31,7 +31,7 @@ def make_dials(lane: str, rule: ResizeRule | None, most_frames: int) -> dict[str
         most_frames,
         value=min(FEW_FRAMES, most_frames),
         step=1,
-        label="Frames at most",
+        label="Max frames",
         buttons=[],
         visible=False,
         elem_id=f"frames-{lane}",
@@ -41,15 +41,15 @@ def make_dials(lane: str, rule: ResizeRule | None, most_frames: int) -> dict[str
         widest,
         value=widest,
         step=(rule or ResizeRule()).patch_size // 2 or 1,
-        label="Resolution at most, pixels a side",
+        label="Max resolution, pixels a side",
         buttons=[],
         elem_id=f"side-{lane}",
     )
     with gr.Row(elem_classes="budget"):
         for name, label in (
-            ("tokens", "Tokens at most"),
-            ("memory", "GB at most"),
-            ("seconds", "Seconds at most"),
+            ("tokens", "Max tokens"),
+            ("memory", "Max GB"),
+            ("seconds", "Max seconds"),
         ):
             dials[name] = _amount(label, "no limit", f"{name}-{lane}")
     with gr.Accordion("More dials", open=False, elem_classes="more", elem_id=f"more-{lane}"):

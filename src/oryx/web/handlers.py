@@ -68,11 +68,23 @@ class Stops:
         return event
 
     def stop(self, person: str) -> None:
-        """End what is being answered, if anything is."""
+        """End what is being answered, if anything is; what was said until then stays."""
+        with self._lock:
+            event = self._events.get(person)
+        if event is not None:
+            event.set()
+
+    def leave(self, person: str) -> None:
+        """End what is being answered, and let nothing of it stay."""
         with self._lock:
             event = self._events.pop(person, None)
         if event is not None:
             event.set()
+
+    def is_left(self, person: str, event: Event) -> bool:
+        """Whether the person went on to something else than what `event` ends."""
+        with self._lock:
+            return self._events.get(person) is not event
 
 
 class Handlers:
@@ -138,7 +150,8 @@ class Handlers:
             return note_html(NO_PLAN)
         plans = self._plans(form)
         return plan_html(
-            {lane: plan.forecast if isinstance(plan, Plan) else plan for lane, plan in plans.items()}
+            {lane: plan.forecast if isinstance(plan, Plan) else plan for lane, plan in plans.items()},
+            is_next=bool(form.turns),
         )
 
     def strip(self, form: Form) -> str:
@@ -177,7 +190,10 @@ class Handlers:
         return plans
 
     async def ask(self, form: Form, person: str) -> AsyncIterator[Progress]:
-        """Ask in each lane, one after the other, so that neither slows the other down."""
+        """Ask in each lane, one after the other, so that neither slows the other down.
+
+        The last progress is an empty conversation if the person has left this one in the meantime.
+        """
         stop = self.stops.begin(person)
         turn = Turn(form.question, {lane: Reply(status="waiting") for lane in form.lanes})
 
@@ -195,14 +211,25 @@ class Handlers:
                 async with aclosing(self.asker.ask(request, stop)) as replies:
                     async for reply in replies:
                         turn = shown(reply, lane)
-                        yield Progress(conversation_html([*form.turns, turn]))
+                        if not self.stops.is_left(person, stop):
+                            yield Progress(conversation_html([*form.turns, turn]))
         finally:
             stop.set()
+            is_left = self.stops.is_left(person, stop)
+            if is_left:  # what the model kept while it was ending
+                self.asker.forget(f"{person}/")
+        if is_left:
+            yield Progress(conversation_html((), HINT), ())
+            return
         turns = (*form.turns, turn)
         failed = all(reply.state == "failed" for reply in turn.replies.values())
         yield Progress(conversation_html(turns), turns, form.question if failed else "")
 
+    def restart(self, person: str) -> None:
+        """Somebody begins another conversation about the same media."""
+        self.stops.leave(person)
+
     def leave(self, person: str) -> None:
         """Somebody has closed the page, or changed the media."""
-        self.stops.stop(person)
+        self.stops.leave(person)
         self.asker.forget(f"{person}/")

@@ -12,11 +12,11 @@ import gradio as gr
 from oryx.web.controls import OF_VIDEOS, make_dials
 from oryx.web.examples import Example
 from oryx.web.handlers import HINT, LANES, LONGEST_QUESTION, Handlers
-from oryx.web.render import conversation_html, plan_html, strip_html
+from oryx.web.render import conversation_html, lane_html, plan_html, strip_html
 from oryx.web.settings import NAMES
 
 CLEAN_EVERY, UPLOAD_AGE = 600, 6 * 3600  # seconds
-_SETTING = '<p class="setting"><b class="lane">{}</b>{} setting</p>'
+_SETTING = '<p class="setting">{}{} setting</p>'
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # Answers alone come as a stream. Gradio's client closes it when nothing is pending, and loses an event that
 # joins at that moment, so that nothing else may use it.
@@ -36,17 +36,19 @@ def build_page(
         title="Oryx", analytics_enabled=False, delete_cache=(CLEAN_EVERY, UPLOAD_AGE), fill_width=True
     )
     with page:
-        name = escape(Path(handlers.asker.model_name).name or handlers.asker.model_name)
-        gr.HTML(f'<header class="top"><h1>oryx</h1><p>{name}{escape(where)}</p></header>', elem_id="top")
         turns = gr.State(())
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=5, min_width=320, elem_id="media-side"):
+                name = escape(Path(handlers.asker.model_name).name or handlers.asker.model_name)
+                gr.HTML(
+                    f'<header class="top"><h1>oryx</h1><p>{name}{escape(where)}</p></header>', elem_id="top"
+                )
                 files = gr.File(
                     file_count="multiple",
                     file_types=["image", "video"],
                     label="Pictures, a video, or views of a scene",
                     show_label=False,
-                    height=96,
+                    height=110,
                     allow_reordering=True,
                     elem_id="files",
                 )
@@ -56,15 +58,32 @@ def build_page(
                 strip = gr.HTML(strip_html({}), elem_id="strip")
                 plan = gr.HTML(plan_html({}), elem_id="plan")
                 dials = {}
-                with gr.Group(elem_id="dials-A", elem_classes="dials"):
-                    first = gr.HTML(_SETTING.format("A", "First"), visible=False)
-                    dials["A"] = make_dials("A", handlers.rule, handlers.limits.max_frames)
-                compare = gr.Checkbox(False, label="Compare with a second setting", elem_id="compare")
-                with gr.Group(visible=False, elem_id="dials-B", elem_classes="dials") as second:
-                    gr.HTML(_SETTING.format("B", "Second"))
-                    dials["B"] = make_dials("B", handlers.rule, handlers.limits.max_frames)
+                with gr.Group(elem_id="dials"):
+                    with gr.Row():
+                        with gr.Column(min_width=0, elem_id="dials-A", elem_classes="dials"):
+                            first = gr.HTML(_SETTING.format(lane_html("A"), "First"), visible=False)
+                            dials["A"] = make_dials("A", handlers.rule, handlers.limits.max_frames)
+                        with gr.Column(
+                            min_width=0, visible=False, elem_id="dials-B", elem_classes="dials"
+                        ) as second:
+                            gr.HTML(_SETTING.format(lane_html("B"), "Second"))
+                            dials["B"] = make_dials("B", handlers.rule, handlers.limits.max_frames)
+                    compare = gr.Checkbox(False, label="Compare with a second setting", elem_id="compare")
             with gr.Column(scale=6, min_width=320, elem_id="talk-side"):
                 talk = gr.HTML(conversation_html((), HINT), elem_id="talk")
+                shown = []
+                if examples:
+                    with gr.Row(elem_id="examples"):
+                        for example, paths in examples:
+                            button = gr.Button(
+                                f"{example.label} · {example.question}",
+                                size="sm",
+                                scale=0,
+                                min_width=120,
+                                elem_classes="example",
+                            )
+                            shown.append((button, example, paths))
+                            files.keep_in_cache.update(paths)  # they do not age as uploads do
                 with gr.Row(elem_id="ask-row"):
                     question = gr.Textbox(
                         placeholder="Ask about it",
@@ -80,19 +99,6 @@ def build_page(
                     ask = gr.Button("Ask", variant="primary", size="md", scale=0, min_width=76, elem_id="ask")
                     stop = gr.Button("Stop", size="md", scale=0, min_width=76, visible=False, elem_id="stop")
                     clear = gr.Button("New", size="md", scale=0, min_width=64, elem_id="clear")
-                shown = []
-                if examples:
-                    gr.HTML('<p class="note">Try one of these</p>', elem_id="try")
-                    with gr.Row(elem_id="examples"):
-                        for example, paths in examples:
-                            button = gr.Button(
-                                f"{example.label} · {example.question}",
-                                size="sm",
-                                scale=0,
-                                min_width=120,
-                                elem_classes="example",
-                            )
-                            shown.append((button, example, paths))
         values = [dials[lane][name] for lane in LANES for name in NAMES]
         inputs = [files, as_views, question, compare, turns, *values]
         of_videos = [dials[lane][name] for lane in LANES for name in OF_VIDEOS]
@@ -112,7 +118,7 @@ def build_page(
             return [views, *frames, (), conversation_html((), HINT)]
 
         def forget(request: gr.Request) -> tuple[Any, str]:
-            handlers.stops.stop(_person(request))
+            handlers.restart(_person(request))
             return (), conversation_html((), HINT)
 
         def halt(request: gr.Request) -> None:
@@ -139,23 +145,23 @@ def build_page(
                     yield [progress.html, progress.turns, left, *ready]
 
         planning: dict[str, Any] = {**_DIRECT, "trigger_mode": "always_last"}
-        files.change(change_media, [files], [as_views, *of_videos, turns, talk], **_DIRECT)
+
+        def plan_after(event: Any) -> None:
+            event.then(show_plan, inputs, [plan], **planning).then(show_strip, inputs, [strip], **planning)
+
+        # Plans count the conversation, which new media and New end: they come after, not beside.
+        plan_after(files.change(change_media, [files], [as_views, *of_videos, turns, talk], **_DIRECT))
+        plan_after(clear.click(forget, None, [turns, talk], **_DIRECT))
         compare.change(lambda on: [gr.update(visible=on)] * 2, [compare], [first, second], **_DIRECT)
-        moved = [files.change, as_views.change, compare.change, *(value.change for value in values)]
+        moved = [as_views.change, compare.change, *(value.change for value in values)]
         gr.on(moved, show_plan, inputs, [plan], **planning).then(show_strip, inputs, [strip], **planning)
         question.change(show_plan, inputs, [plan], **planning)
         outputs = [talk, turns, question, ask, stop]
-        gr.on(
-            [ask.click, question.submit],
-            answer,
-            inputs,
-            outputs,
-            **_QUIET,
-            trigger_mode="once",
-            concurrency_limit=None,
-        ).then(show_plan, inputs, [plan], **planning)
+        asked = [ask.click, question.submit]
+        plan_after(
+            gr.on(asked, answer, inputs, outputs, **_QUIET, trigger_mode="once", concurrency_limit=None)
+        )
         stop.click(halt, None, None, **_DIRECT)
-        clear.click(forget, None, [turns, talk], **_DIRECT)
         for button, example, paths in shown:
             button.click(
                 lambda paths=paths, example=example: (list(paths), example.as_views, example.question),

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from mimetypes import guess_type
-from pathlib import Path
 from threading import Event
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from oryx.errors import ConfigError, OryxError
 from oryx.web.line import POLL_SECONDS, Line
-from oryx.web.planning import Limits, find_visuals, turns_of, without_folders
+from oryx.web.payload import make_payload
+from oryx.web.planning import Limits, without_folders
 from oryx.web.replies import BROKEN, Reply, Request
 
 logger = logging.getLogger(__name__)
@@ -29,6 +27,8 @@ CONNECT_SECONDS = 10.0
 SILENT_SECONDS = 600.0
 """A server that says nothing for so long has failed."""
 _LONGEST_SENTENCE = 500
+_DONE: dict[str, Any] = {}
+"""Stands for the event that ends a stream."""
 
 
 class RemoteError(OryxError):
@@ -39,12 +39,14 @@ class RemoteAsker:
     """Asks a server at a base address such as http://127.0.0.1:8000/v1.
 
     Args:
+        url: may hold `user:password@`, which is sent (HTTP Basic) and never shown.
         api_key: sent as a bearer token; None sends none.
         model_name: what the server calls the model; None asks for the first that it lists.
         line: how many may be asked there at a time.
 
     Raises:
-        ConfigError: an address that is none, or a server that does not answer when asked for its models.
+        ConfigError: an address that is none, a password beside a key, or a server that does not answer when
+            asked for its models.
     """
 
     def __init__(
@@ -55,10 +57,9 @@ class RemoteAsker:
         limits: Limits | None = None,
         line: Line | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ConfigError(f"--url is {url!r}; it must be as in http://127.0.0.1:8000/v1.")
-        self.url = url.rstrip("/")
+        self.url, self._auth = split_url(url)
+        if self._auth is not None and api_key:
+            raise ConfigError("--url holds a password and --api-key-file a key; a request can carry but one.")
         self.limits = limits or Limits()
         self.line = line or Line(room=8)
         self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -87,7 +88,8 @@ class RemoteAsker:
             sentence = without_folders(str(error), request.media.paths)
             latest = replace(latest, state="failed", status=sentence)
         except httpx.HTTPError as error:
-            latest = replace(latest, state="failed", status=self._no_answer(error))
+            sentence = _cut_off(_reason(error)) if latest.text else self._no_answer(error)
+            latest = replace(latest, state="failed", status=sentence)
         except Exception:
             logger.exception("a question could not be asked")
             latest = replace(latest, state="failed", status=BROKEN)
@@ -100,15 +102,16 @@ class RemoteAsker:
 
     async def _stream(self, request: Request, began: float) -> AsyncGenerator[Reply, None]:
         body = await asyncio.to_thread(make_payload, request, self.model_name, self.limits)
-        reply, finish = Reply("answering"), None
+        reply, finish, is_whole = Reply("answering"), None, False
         timeout = httpx.Timeout(SILENT_SECONDS, connect=CONNECT_SECONDS)
         async with (
-            httpx.AsyncClient(timeout=timeout, headers=self._headers) as client,
+            httpx.AsyncClient(timeout=timeout, headers=self._headers, auth=self._auth) as client,
             client.stream("POST", f"{self.url}/chat/completions", json=body) as response,
         ):
             if response.status_code != 200:
                 raise RemoteError(_refusal(response.status_code, await response.aread()))
             async for event in _events(response):
+                is_whole = is_whole or event is _DONE
                 if "error" in event:
                     raise RemoteError(_sentence(event))
                 for choice in event.get("choices") or ():
@@ -130,11 +133,15 @@ class RemoteAsker:
                     )
         if finish is None and not reply.text:
             raise RemoteError(f"{self.url} ended the answer before it began.")
+        if finish is None and not is_whole:
+            raise RemoteError(_cut_off("the server ended it too early"))
         yield replace(reply, text=reply.text.strip(), is_cut_off=finish == "length")
 
     def _first_model(self) -> str:
         try:
-            response = httpx.get(f"{self.url}/models", headers=self._headers, timeout=CONNECT_SECONDS)
+            response = httpx.get(
+                f"{self.url}/models", headers=self._headers, auth=self._auth, timeout=CONNECT_SECONDS
+            )
             body = response.json() if response.status_code == 200 else None
         except httpx.HTTPError as error:
             raise ConfigError(self._no_answer(error)) from None
@@ -148,69 +155,28 @@ class RemoteAsker:
         return names[0]
 
     def _no_answer(self, error: httpx.HTTPError) -> str:
-        reason = "it took too long" if isinstance(error, httpx.TimeoutException) else str(error)
-        return f"{self.url} does not answer ({reason or type(error).__name__})."
+        return f"{self.url} does not answer ({_reason(error)})."
 
 
-def make_payload(request: Request, model_name: str, limits: Limits) -> dict[str, Any]:
-    """The chat request, media as data URLs in front of the first question, dials in `mm_processor_kwargs`.
+def split_url(url: str) -> tuple[str, tuple[str, str] | None]:
+    """An address without the name and password that it may hold, and these.
 
     Raises:
-        MediaError: a medium that cannot be read.
-        AlignmentError: `<image>` is written more or less often than there are media.
+        ConfigError: no address of a server; the sentence does not repeat a password.
     """
-    media, settings = request.media, request.settings
-    visuals = find_visuals(media, limits)
-    dials = settings.request_dials
-    if any(visual["type"] == "views" for visual in visuals):
-        dials["views"] = True
-    parts = []
-    for visual in visuals:
-        kind = "video" if visual["type"] == "video" else "image"
-        for path in visual["views"] if visual["type"] == "views" else [visual[kind]]:
-            parts.append({"type": f"{kind}_url", f"{kind}_url": {"url": data_url(path, kind)}})
-    turns_of(request.earlier, request.question, len(visuals))  # refuses `<image>` in the wrong number
-    messages: list[dict[str, Any]] = []
-    for asked, said in request.earlier:
-        messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
-    messages.append({"role": "user", "content": request.question})
-    messages[0]["content"] = _with_media(messages[0]["content"], parts)
-    payload: dict[str, Any] = {
-        "model": model_name,
-        "messages": messages,
-        "max_tokens": settings.max_new_tokens,
-        "temperature": settings.temperature,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    return payload | ({"mm_processor_kwargs": dials} if dials else {})
-
-
-def data_url(path: str, kind: str) -> str:
-    """A file in a URL, typed by its name."""
-    guessed = guess_type(path)[0] or ""
-    mime = (
-        guessed if guessed.startswith(("image/", "video/")) else {"image": "image/png"}.get(kind, "video/mp4")
-    )
-    return f"data:{mime};base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
-
-
-def _with_media(question: str, parts: list[dict[str, Any]]) -> Any:
-    """Media in front of a question, or where `<image>` says that each stands."""
-    if not parts:
-        return question
-    from oryx.processing.markers import IMAGE_MARKER
-
-    stretches = question.split(IMAGE_MARKER)
-    if len(stretches) == 1 or len(stretches) != len(parts) + 1:
-        return [*parts, {"type": "text", "text": question}]
-    content: list[dict[str, Any]] = []
-    for index, stretch in enumerate(stretches):
-        if stretch:
-            content.append({"type": "text", "text": stretch})
-        if index < len(parts):
-            content.append(parts[index])
-    return content
+    _, at, rest = url.rpartition("@")
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_address = is_address and parts.port != 0  # raises where it is no number
+    except ValueError:
+        is_address = False
+    if not is_address or parts.query or parts.fragment:
+        shown = f"...@{rest}" if at else url
+        raise ConfigError(f"--url is {shown!r}; it must be as in http://127.0.0.1:8000/v1.")
+    netloc = parts.netloc.rpartition("@")[2]
+    auth = None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    return f"{parts.scheme}://{netloc}{parts.path}".rstrip("/"), auth
 
 
 async def _until(stop: Event, replies: AsyncGenerator[Reply, None]) -> AsyncGenerator[Reply, None]:
@@ -236,10 +202,13 @@ async def _until(stop: Event, replies: AsyncGenerator[Reply, None]) -> AsyncGene
 
 
 async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    """JSON objects of a stream of server-sent events."""
+    """JSON objects of a stream of server-sent events, and `_DONE`."""
     async for line in response.aiter_lines():
         data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
-        if not data or data == "[DONE]":
+        if not data:
+            continue
+        if data == "[DONE]":
+            yield _DONE
             continue
         try:
             event = json.loads(data)
@@ -247,6 +216,16 @@ async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
             raise RemoteError("the server streams something that is no chat completion.") from None
         if isinstance(event, dict):
             yield event
+
+
+def _cut_off(reason: str) -> str:
+    return f"the answer is cut off: {reason}."
+
+
+def _reason(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "it took too long"
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def _refusal(status: int, body: bytes) -> str:

@@ -12,15 +12,23 @@ from oryx.web.replies import Reply, Turn
 
 _HEADINGS = ("visual tokens", "prompt tokens", "memory", "first word")
 _CALIBRATE = "Seconds are shown once this machine was measured: oryx plan --calibrate"
+_ABOUT = '<small class="approx">about </small>'
 _NARROW = "\u00a0"  # a number and its unit stay on one line
+_MARKS = "Marks: the end of each row, what stands between views or frames, and begin and end"
 _DENSEST = 40  # grid lines of one view above which they are drawn fainter
 
 
-def plan_html(plans: Mapping[str, Forecast | str]) -> str:
+def lane_html(lane: str) -> str:
+    """The badge of a lane, in its color."""
+    return f'<b class="lane" data-lane="{escape(lane)}">{escape(lane)}</b>'
+
+
+def plan_html(plans: Mapping[str, Forecast | str], is_next: bool = False) -> str:
     """The numbers of each lane's plan, or the sentence why there is none.
 
     Args:
         plans: by lane; a sentence where it cannot be.
+        is_next: the plan is that of a question behind others, whose own numbers the page shows too.
     """
     if not plans:
         return '<div class="plan"></div>'
@@ -28,7 +36,7 @@ def plan_html(plans: Mapping[str, Forecast | str]) -> str:
     head = "".join(f"<span>{heading}</span>" for heading in _HEADINGS)
     rows = [f'<div class="row head">{"<span></span>" if named else ""}{head}</div>']
     for lane, plan in plans.items():
-        name = f'<b class="lane">{escape(lane)}</b>' if named else ""
+        name = lane_html(lane) if named else ""
         if isinstance(plan, str):
             rows.append(f'<div class="row">{name}{sentence_html(plan)}</div>')
         else:
@@ -37,7 +45,8 @@ def plan_html(plans: Mapping[str, Forecast | str]) -> str:
         rows = rows[1:]
     measured = any(isinstance(plan, str) or plan.seconds is not None for plan in plans.values())
     note = "" if measured else note_html(_CALIBRATE)
-    return f'<div class="plan{" named" if named else ""}">{"".join(rows)}{note}</div>'
+    title = '<p class="next">Next question</p>' if is_next else ""
+    return f'<div class="plan{" named" if named else ""}">{title}{"".join(rows)}{note}</div>'
 
 
 def _figures(plan: Forecast) -> str:
@@ -45,12 +54,12 @@ def _figures(plan: Forecast) -> str:
     if plan.sizes.context_length is not None:
         prompt = f"{prompt}<small> of {plan.sizes.context_length:,}</small>"
     if plan.seconds is not None:
-        seconds = f"<b>{duration(plan.seconds['total'])}</b>"
+        seconds = f"<b>{_ABOUT}{duration(plan.seconds['total'])}</b>"
     else:
         seconds = "<b>&ndash;</b>"
     return (
         f'<b data-figure="visual">{plan.num_visual_tokens:,}</b><b data-figure="prompt">{prompt}</b>'
-        f'<b data-figure="memory">{_bytes(plan.peak_memory_bytes)}</b>{seconds}'
+        f'<b data-figure="memory">{_ABOUT}{_bytes(plan.peak_memory_bytes)}</b>{seconds}'
     )
 
 
@@ -68,13 +77,17 @@ def strip_html(lanes: Mapping[str, tuple[Forecast, Sequence[Sequence[Tile]]]]) -
     """The frames that will be read, with the grid of visual tokens over each."""
     parts = []
     for lane, (forecast, visuals) in lanes.items():
-        name = f'<b class="lane">{escape(lane)}</b>' if len(lanes) > 1 else ""
+        name = lane_html(lane) if len(lanes) > 1 else ""
         for visual, tiles in zip(forecast.visuals, visuals):
-            head = f'<p class="about">{name}<span>{escape(_about(visual, tiles))}</span></p>'
+            about = f'<span title="{_MARKS}">{escape(_about(visual, tiles))}</span>'
+            head = f'<p class="about">{name}{about}</p>'
             differ = len({_details(tile) for tile in tiles}) > 1
             drawn = "".join(_tile(tile, differ) for tile in tiles)
             many = " many" if len(tiles) > 2 else ""
-            parts.append(f'<div class="visual">{head}<div class="tiles{many}">{drawn}</div></div>')
+            parts.append(
+                f'<div class="visual" data-lane="{escape(lane)}">{head}'
+                f'<div class="tiles{many}">{drawn}</div></div>'
+            )
         missing = len(forecast.visuals) - len(visuals)
         if missing > 0:
             parts.append(note_html(f"and {missing} more"))
@@ -93,7 +106,9 @@ def _about(visual: VisualForecast, tiles: Sequence[Tile]) -> str:
     details = {_details(tile) for tile in tiles}
     if len(details) == 1:
         parts += details.pop()
-    return " · ".join([*parts, ratio_text, f"{visual.num_tokens:,} tokens"])
+    in_grids = sum(rows * columns for rows, columns in (view.token_grid for view in visual.views))
+    tokens = f"{in_grids:,} + {visual.num_tokens - in_grids:,} marks = {visual.num_tokens:,} tokens"
+    return " · ".join([*parts, ratio_text, tokens])
 
 
 def _details(tile: Tile) -> tuple[str, str]:
@@ -116,7 +131,7 @@ def _tile(tile: Tile, with_details: bool) -> str:
     label = escape(" ".join((tile.caption, *details)))
     crisp = ' class="crisp"' if max(view.height, view.width) < 200 else ""
     words = [tile.caption, *(details if with_details else ())]
-    caption = "".join(f"<span>{escape(word)}</span>" for word in words if word)
+    caption = escape(" · ".join(word for word in words if word))
     return (
         f'<figure style="--ratio:{view.width / view.height:.4f}">'
         f'<svg viewBox="0 0 {view.width} {view.height}" role="img" aria-label="{label}">'
@@ -142,7 +157,7 @@ def _turn(turn: Turn) -> str:
 
 
 def _reply(reply: Reply, lane: str) -> str:
-    name = f'<b class="lane">{escape(lane)}</b>' if lane else ""
+    name = lane_html(lane) if lane else ""
     body = f'<p class="answer" dir="auto">{escape(reply.text)}</p>' if reply.text else ""
     if reply.state == "failed":
         body += sentence_html(reply.status)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 
@@ -24,7 +25,7 @@ def calls(monkeypatch):
     """What `run_batch` was called with; it answers at once."""
     seen = []
 
-    def run(batch, build_workers, watcher):
+    def run(batch, build_workers, watcher, leave):
         seen.append((batch, build_workers))
         return Outcome(1000, 3, 10)
 
@@ -71,6 +72,48 @@ def test_engines_that_are_not_installed_are_told(source, tmp_path, capsys, monke
     assert 'pip install "oryx-mllm[ray]"' in failure(capsys, source, out, "--engine", "ray")
 
 
+@pytest.mark.parametrize("name", ["foo", "ray"])
+def test_an_actor_s_engine_is_named_by_its_own_option(source, tmp_path, capsys, monkeypatch, name):
+    monkeypatch.setattr("oryx.serving.batch.wiring.find_spec", lambda name: object())  # as if Ray were there
+    sentence = failure(capsys, source, tmp_path / "out.jsonl", "--engine", "ray", "--ray-engine", name)
+    assert f"--ray-engine is {name!r}; allowed: auto, vllm, transformers." in sentence
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_model_loads_ends_it_at_once(source, tmp_path, number):
+    program = (
+        "import multiprocessing, os, sys, threading, time\n"
+        "from oryx.cli.main import main\n"
+        "from oryx.serving.engines.transformers import TransformersEngine\n"
+        "async def start(self):\n"
+        "    import asyncio\n"
+        "    child = multiprocessing.get_context('spawn').Process(target=time.sleep, args=(60,))\n"
+        "    child.start()\n"
+        "    print('loading', flush=True)\n"
+        "    await asyncio.to_thread(time.sleep, 60)\n"
+        "TransformersEngine.start = start\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [
+        "batch",
+        str(source),
+        str(tmp_path / "out.jsonl"),
+        "--engine",
+        "transformers",
+        "--workers",
+        "1",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)  # the child has its pipes, too, and has ended
+    assert process.returncode == 130
+    assert said.splitlines()[-1].startswith("oryx: stopped; what is answered is kept in")
+
+
 def test_options_of_the_other_engine_are_refused(source, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("oryx.serving.engines.choosing.find_spec", lambda name: True)
     sentence = failure(capsys, source, tmp_path / "out.jsonl", "--device", "cpu")
@@ -99,6 +142,8 @@ def test_what_answers_depend_on_is_a_setting(source, tmp_path, calls, capsys, mo
         ["--device", "cpu"],
         ["--quantize", "int8"],
         ["--media-root", str(tmp_path.parent)],
+        ["--media-root", str(tmp_path)],  # where relative paths start without it, too
+        ["--ignore", "compression"],
         ["--engine", "ray", "--ray-engine", "transformers"],
     ):
         assert main([*base, *options]) == 0

@@ -150,14 +150,14 @@ def test_a_tower_is_taken_as_in_ask(tmp_path):
 def test_what_is_measured_is_told_when_the_run_is_stopped(monkeypatch):
     from oryx.evaluation import skills
 
-    measure = skills.evaluate_skills
+    measure = skills.measure_skills
 
-    def stop_at_shape(model, processor, names, *args, **kwargs):
+    def stop_at_shape(answerer, names, *args, **kwargs):
         if names == ["shape"]:
             raise KeyboardInterrupt
-        return measure(model, processor, names, *args, **kwargs)
+        return measure(answerer, names, *args, **kwargs)
 
-    monkeypatch.setattr(skills, "evaluate_skills", stop_at_shape)
+    monkeypatch.setattr(skills, "measure_skills", stop_at_shape)
     result = run("skills", "--model", TINY, "--samples", "1", "--test", "color", "--test", "shape")
     assert result.exit_code != 0
     assert result.stdout == ""

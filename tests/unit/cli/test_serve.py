@@ -37,7 +37,7 @@ def test_what_is_refused(refused, arguments, words):
 
 def test_vllm_that_is_not_installed(refused, monkeypatch):
     monkeypatch.setattr("oryx.serving.engines.choosing.find_spec", lambda name: None)
-    assert "pip install vllm" in refused("serve", "--port", "0", "--engine", "vllm")
+    assert "pip install oryx-mllm[vllm]" in refused("serve", "--port", "0", "--engine", "vllm")
 
 
 def test_a_port_that_is_taken(refused):

@@ -10,6 +10,7 @@ import oryx
 from oryx.errors import ConfigError
 from oryx.evaluation import report as reports
 from oryx.evaluation.card import check_card, is_nano, make_card, write_card
+from oryx.evaluation.output import model_facts
 from oryx.evaluation.skills import SkillResult, WrongAnswer
 
 from .conftest import TINY
@@ -47,7 +48,7 @@ def test_table_names_the_dial():
 
 def test_report_of_a_real_model():
     model, _ = oryx.load(TINY, dtype="float32", device="cpu")
-    report = reports.make_report("tiny", "ab" * 32, model, [RESULT], "oryx eval skills")
+    report = reports.make_report(model_facts("tiny", "ab" * 32, model), model, [RESULT], "oryx eval skills")
     assert report.model_sha256 == "ab" * 32
     assert report.num_parameters == model.num_parameters() == sum(report.parameters.values())
     assert list(report.parameters) == [part for part, _ in model.named_children()]
@@ -57,7 +58,7 @@ def test_report_of_a_real_model():
 
 def test_saved_report_reads_back(tmp_path, make_report):
     paths = reports.save_report(make_report([RESULT]), tmp_path / "out")
-    assert [path.name for path in paths] == ["skills.json", "skills.md"]
+    assert [path.name for path in paths] == [*reports.FILES]
     saved = json.loads(paths[0].read_text())
     assert saved["task"] == "skills"
     assert saved["results"][0]["accuracy"] == 0.954
@@ -65,7 +66,7 @@ def test_saved_report_reads_back(tmp_path, make_report):
     page = paths[1].read_text()
     assert "What color is the object? 'red', not 'orange'" in page
     assert "ab" * 32 in page
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["skills.json", "skills.md"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*reports.FILES}
 
 
 def test_same_model_may_measure_again(tmp_path, make_report):

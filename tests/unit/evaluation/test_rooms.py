@@ -6,7 +6,8 @@ from made_rooms import make_room, random_room, write_rooms
 from oryx.data.synthetic.room_questions import KINDS, MARK_KINDS
 from oryx.errors import ConfigError
 from oryx.evaluation.metrics import wilson_interval
-from oryx.evaluation.room_report import make_report, numbers_table, save_report, ways_table
+from oryx.evaluation.output import model_facts
+from oryx.evaluation.room_report import FILES, make_report, numbers_table, save_report, ways_table
 from oryx.evaluation.room_test import (
     SINGLE_VIEW,
     WAYS,
@@ -140,9 +141,9 @@ def test_reports_are_written_whole_and_guarded(result, processor, folder, tmp_pa
     import oryx
 
     model, _ = oryx.load(TINY, dtype="float32", device="cpu")
-    report = make_report("tiny", "ab" * 32, model, folder, "oryx eval rooms", TEST, result)
+    report = make_report(model_facts("tiny", "ab" * 32, model), folder, "oryx eval rooms", TEST, result)
     paths = save_report(report, tmp_path)
-    assert [path.name for path in paths] == ["rooms.json", "rooms.md", "rooms.png"]
+    assert [path.name for path in paths] == [*FILES]
     page = paths[1].read_text()
     assert "# Rooms: tiny" in page
     assert "4 rooms of" in page

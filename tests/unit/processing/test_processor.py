@@ -287,6 +287,12 @@ def test_wrong_settings(tokenizer: PreTrainedTokenizerBase) -> None:
         OryxProcessor(tokenizer, prompt_style="inference")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("style", ["inference", "", ["train"], 1])
+def test_a_prompt_style_of_a_request_is_checked(processor: OryxProcessor, style: Any) -> None:
+    with pytest.raises(ConfigError, match=r'prompt_style must be "train" or "eval"'):
+        processor.chat_encoder(style)
+
+
 def test_wrong_calls(processor: OryxProcessor, picture: Picture) -> None:
     with pytest.raises(AlignmentError, match="1 <image> but 0 visuals"):
         processor(text="<image>")

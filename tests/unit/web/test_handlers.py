@@ -8,6 +8,7 @@ import pytest
 
 from oryx.web.handlers import Handlers, Stops
 from oryx.web.planning import Limits
+from oryx.web.replies import Reply, Turn
 from oryx.web.settings import NAMES
 
 USUAL = [{"compression": "auto"}.get(name) for name in NAMES]
@@ -87,6 +88,56 @@ def test_two_settings(handlers, video):
     assert handlers.asker.owners == ["me/A", "me/B"]
     handlers.leave("me")
     assert handlers.asker.owners == []
+
+
+class SlowAsker:
+    """Says word after word until it is stopped."""
+
+    model_name = "slow"
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+
+    async def ask(self, request, stop):
+        while not stop.is_set():
+            yield Reply("answering", "word")
+            await asyncio.sleep(0.01)
+        yield Reply("stopped", "word")
+
+    def forget(self, owner):
+        self.forgotten.append(owner)
+
+
+def interrupted(act, handlers, old):
+    """All progress of a question during which `act(person)` happens."""
+
+    async def run():
+        shown = []
+        given = handlers.form([], False, "now?", False, old, [*USUAL, *USUAL])
+        async for progress in handlers.ask(given, "me"):
+            shown.append(progress)
+            if len(shown) == 3:
+                act("me")
+        return shown
+
+    return asyncio.run(run())
+
+
+def test_an_answer_that_was_stopped_stays():
+    handlers, old = Handlers(SlowAsker(), None, Limits()), (Turn("before"),)
+    shown = interrupted(handlers.stops.stop, handlers, old)
+    assert [turn.question for turn in shown[-1].turns] == ["before", "now?"]
+    assert shown[-1].turns[-1].replies["A"].state == "stopped"
+
+
+@pytest.mark.parametrize("name", ["restart", "leave"])
+def test_nothing_of_a_conversation_that_was_left_comes_back(name):
+    handlers, old = Handlers(SlowAsker(), None, Limits()), (Turn("before"),)
+    shown = interrupted(getattr(handlers, name), handlers, old)
+    assert shown[-1].turns == ()
+    assert "now?" in shown[2].html
+    assert all("before" not in progress.html for progress in shown[3:])
+    assert "me/" in handlers.asker.forgotten
 
 
 def test_a_failed_question_stays_in_the_box(handlers, video):

@@ -13,9 +13,9 @@ from fake_openai import fake_openai
 
 pytest.importorskip("httpx")
 
-from oryx.errors import AlignmentError, ConfigError
-from oryx.web.planning import Limits, Media
-from oryx.web.remote import RemoteAsker, make_payload
+from oryx.errors import ConfigError
+from oryx.web.planning import Media
+from oryx.web.remote import RemoteAsker
 from oryx.web.replies import Request
 from oryx.web.settings import Settings
 
@@ -52,31 +52,6 @@ def test_an_answer_streams_and_says_what_it_took(scene):
     assert url.startswith("data:image/png;base64,")
     assert base64.b64decode(url.partition(",")[2]) == Path(scene.paths[0]).read_bytes()
     assert text == {"type": "text", "text": "Where is it?"}
-
-
-def test_the_dials_and_the_conversation_travel(video):
-    settings = Settings(compression=16, max_frames=5, tokens=90, max_new_tokens=12)
-    payload = make_payload(request_of(video, "Last?", [("First?", "red")], settings), "m", Limits())
-    assert payload["mm_processor_kwargs"] == {"compression": 16, "max_frames": 5, "budget": {"tokens": 90}}
-    assert payload["max_tokens"] == 12
-    assert [message["role"] for message in payload["messages"]] == ["user", "assistant", "user"]
-    assert payload["messages"][0]["content"][0]["type"] == "video_url"
-    assert payload["messages"][2]["content"] == "Last?"
-
-
-def test_views_are_pictures_of_one_scene(room):
-    payload = make_payload(request_of(room), "m", Limits())
-    parts = payload["messages"][0]["content"]
-    assert [part["type"] for part in parts] == ["image_url"] * 4 + ["text"]
-    assert payload["mm_processor_kwargs"] == {"views": True}
-
-
-def test_markers_place_media(scene):
-    two = Media(scene.paths * 2)
-    parts = make_payload(request_of(two, "From <image> to <image>?"), "m", Limits())["messages"][0]["content"]
-    assert [part.get("text", "picture") for part in parts] == ["From ", "picture", " to ", "picture", "?"]
-    with pytest.raises(AlignmentError):
-        make_payload(request_of(two, "Only <image>?"), "m", Limits())
 
 
 def test_a_stop_closes_the_connection(scene):
@@ -140,6 +115,30 @@ def test_a_server_that_went_away(scene):
     last = ask(asker, request_of(scene))[-1]
     assert last.state == "failed"
     assert f"{server.url} does not answer" in last.status
+
+
+def test_a_stream_that_just_ends_is_no_answer(scene):
+    with fake_openai() as server:
+        server.is_cut = True
+        last = ask(RemoteAsker(server.url), request_of(scene))[-1]
+    assert (last.state, last.text) == ("failed", "red circle")
+    assert last.status == "the answer is cut off: the server ended it too early."
+
+
+def test_a_password_is_sent_and_never_shown(scene):
+    with fake_openai() as server:
+        secret = server.url.replace("http://", "http://me:se%40cret@")
+        asker = RemoteAsker(secret)
+        assert ask(asker, request_of(scene))[-1].state == "done"
+    assert asker.url == server.url
+    assert server.authorizations == ["Basic " + base64.b64encode(b"me:se@cret").decode()] * 2
+    assert "cret" not in ask(asker, request_of(scene))[-1].status
+    for url in (secret, "http://me:secret@127.0.0.1:x/v1", "http://me:se/cret@host/v1", "me:secret@host"):
+        with pytest.raises(ConfigError) as refused:
+            RemoteAsker(url)
+        assert "cret" not in str(refused.value)
+    with pytest.raises(ConfigError, match="a request can carry but one"):
+        RemoteAsker(secret, "key")
 
 
 def test_a_broken_file_is_not_sent(tmp_path):

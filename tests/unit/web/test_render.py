@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from oryx.web.render import conversation_html, cost_text, duration, plan_html, sentence_html
+import pytest
+
+from oryx.web.pictures import Pictures
+from oryx.web.render import conversation_html, cost_text, duration, plan_html, sentence_html, strip_html
 from oryx.web.replies import Reply, Turn, exchanges
 from oryx.web.settings import Settings
 
@@ -16,6 +19,27 @@ def test_the_plan_shows_its_numbers(plans, scene):
     assert f'data-figure="prompt">{forecast.prompt_tokens:,}<' in html
     assert "8,192" in html
     assert 'class="lane"' not in html
+
+
+def test_forecasts_are_about_and_behind_answers_of_the_next_question(plans, scene):
+    forecast = plans.plan(scene, Settings()).forecast
+    html = plan_html({"A": forecast})
+    memory = html.partition('data-figure="memory">')[2]
+    assert memory.startswith('<small class="approx">about </small>')
+    assert "about" not in html.partition('data-figure="memory"')[0]  # tokens are exact
+    assert "Next question" not in html
+    assert "Next question" in plan_html({"A": forecast}, is_next=True)
+
+
+@pytest.mark.parametrize(
+    ("medium", "words"), [("scene", "174 + 17 marks = 191"), ("video", "192 + 62 marks = 254")]
+)
+def test_the_tokens_of_a_visual_add_up(plans, medium, words, request):
+    plan = plans.plan(request.getfixturevalue(medium), Settings())
+    tiles = Pictures().tiles(plan)
+    html = strip_html({"A": (plan.forecast, tiles), "B": (plan.forecast, tiles)})
+    assert html.count(f"{words} tokens") == 2
+    assert html.count('<b class="lane" data-lane="B">B</b>') == 1
 
 
 def test_lanes_are_named_only_where_there_are_two(plans, scene):

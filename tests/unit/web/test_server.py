@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,25 @@ def test_the_folder_is_private_and_goes(monkeypatch):
         assert len(copy_examples(path)) == len(EXAMPLES)
     assert not path.exists()
     assert "GRADIO_TEMP_DIR" not in server_module.os.environ
+
+
+def test_examples_do_not_age_as_uploads_do(asker, folder):
+    from gradio.processing_utils import move_files_to_cache
+    from gradio.route_utils import delete_files_created_by_app
+
+    from oryx.web.page import build_page
+
+    examples = copy_examples(folder / "examples")
+    page = build_page(Handlers(asker, None, Limits()), examples)
+    (files,) = (block for block in page.blocks.values() if block.elem_id == "files")
+    upload = folder / "upload.png"
+    upload.write_bytes(b"x")
+    for paths in ([*examples[0][1]], [str(upload)]):  # an example is clicked, a file is shown
+        move_files_to_cache(files.postprocess(paths).model_dump(), files, postprocess=True)
+        files.temp_files.update(paths)
+    delete_files_created_by_app(page, -1)
+    assert not upload.exists()
+    assert Path(examples[0][1][0]).exists()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)

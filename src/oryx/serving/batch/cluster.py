@@ -17,6 +17,7 @@ from typing import Any
 from oryx.errors import ConfigError, OryxError
 from oryx.serving.batch.inputs import Row
 from oryx.serving.batch.running import Workers
+from oryx.serving.engine import EngineStopped
 
 MAX_LOSSES = 3
 """Actors that may be lost while they answer a row, which then has an error."""
@@ -56,6 +57,8 @@ class RowActor:
             await self._workers.start()
         except OryxError as error:
             return str(error)
+        except Exception as error:  # another try would have it, too: no memory, a file that is missing
+            return " ".join(f"{type(error).__name__}: {error}".split())
         return None
 
     async def answer(self, row: Row) -> dict[str, Any]:
@@ -63,12 +66,8 @@ class RowActor:
         assert self._workers is not None
         try:
             return dict(await self._workers.answer(row))
-        except Exception as error:
-            from oryx.serving.engine import EngineStopped  # with torch, which not every worker needs
-
-            if isinstance(error, EngineStopped):
-                os._exit(1)
-            raise
+        except EngineStopped:
+            os._exit(1)
 
 
 class RayWorkers:
@@ -190,9 +189,11 @@ class RayWorkers:
             try:
                 problem = await actor.start.remote()
             except ray.exceptions.RayError as error:
+                if getattr(error, "actor_init_failed", False):  # such as a module that is not on its machine
+                    reason = str(error).strip().splitlines()[-1]
+                    self._fail(ConfigError(f"an actor cannot begin ({reason})."))
+                    return
                 if pause is None:
-                    from oryx.serving.engine import EngineStopped
-
                     reason = " ".join(str(error).split())
                     self._fail(EngineStopped(f"actors are lost while they load the model: {reason}"))
                     return

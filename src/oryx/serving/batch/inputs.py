@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from array import array
 from collections.abc import Callable, Iterator, Mapping
@@ -162,7 +163,7 @@ class Input:
             for batch in table.iter_batches(_PARQUET_ROWS, columns=columns):
                 wanted = [place for place in range(batch.num_rows) if is_wanted(index + place)]
                 for place, content in zip(wanted, batch.take(wanted).to_pylist() if wanted else []):
-                    content = without_nulls(content)
+                    content = without_nulls(_of_table(content))
                     number = index + place
                     yield Row(number, number + 1, id_of(content), content)
                 index += batch.num_rows
@@ -208,6 +209,15 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _of_table(value: Any) -> Any:
+    """The value as it was meant: a column of whole numbers with holes is one of floats to pandas."""
+    if isinstance(value, Mapping):
+        return {key: _of_table(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return None if math.isnan(value) else int(value) if value.is_integer() else value
+    return [_of_table(item) for item in value] if isinstance(value, list) else value
 
 
 def _json_rows(

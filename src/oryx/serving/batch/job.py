@@ -15,7 +15,7 @@ from oryx.serving.batch.formats import format_of
 from oryx.serving.batch.inputs import Input, Scan
 from oryx.serving.batch.journal import Journal
 from oryx.serving.batch.outputs import write_outputs
-from oryx.serving.batch.running import Stop, Workers, run_rows
+from oryx.serving.batch.running import Stop, Workers, run_rows, too_many_errors
 from oryx.serving.batch.shards import WHOLE, Shard
 
 FORMAT_VERSION = 1
@@ -48,10 +48,8 @@ class Batch:
     settings: Mapping[str, Any]
     """Everything that answers depend on, as JSON has it; a run goes on only with the same."""
     shard: Shard = WHOLE
-    num_slots: int | None = None
-    """Rows at work at a time; None for as many as the workers like."""
     max_errors: int | None = None
-    """Rows with errors, of this run and those before; more end the run. None for any number."""
+    """Rows with errors, of this run and those before; more end the run, or keep it from beginning."""
     retry_errors: bool = False
     """Ask rows with errors again."""
     patience: float = PATIENCE_S
@@ -68,11 +66,18 @@ class Outcome:
     """Rows that this run has answered, errors included."""
 
 
-def run_batch(batch: Batch, build_workers: Callable[[], Workers], watcher: Watcher) -> Outcome:
+def run_batch(
+    batch: Batch,
+    build_workers: Callable[[], Workers],
+    watcher: Watcher,
+    leave: Callable[[], object] = lambda: None,
+) -> Outcome:
     """Answer what is not answered yet, and write the output.
 
     Args:
         build_workers: makes them; called only if there are rows left.
+        leave: called when the run is told to stop while a model is loaded: a thread that loads cannot be
+            told, and is waited for unless this ends the process. Nothing is lost then.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM; what was answered is kept.
@@ -91,9 +96,11 @@ def run_batch(batch: Batch, build_workers: Callable[[], Workers], watcher: Watch
         is_left = bytearray(scan.num_rows)
         for row in own:
             is_left[row] = not journal.is_done(row) or (batch.retry_errors and journal.is_error(row))
-        num_left = sum(is_left)
+        num_left, num_errors = sum(is_left), sum(journal.is_error(row) for row in own if not is_left[row])
+        if batch.max_errors is not None and num_errors > batch.max_errors:
+            raise too_many_errors(num_errors, batch.max_errors)
         if num_left:
-            _answer(batch, source, journal, build_workers, watcher, own, is_left)
+            _answer(batch, source, journal, build_workers, watcher, leave, own, is_left, num_errors)
         watcher.say("writing the output")
         write_outputs(batch.out, journal, own, scan.has_number_ids)
         return Outcome(len(own), sum(journal.is_error(row) for row in own), num_left)
@@ -116,11 +123,13 @@ def _answer(
     journal: Journal,
     build_workers: Callable[[], Workers],
     watcher: Watcher,
+    leave: Callable[[], object],
     own: range,
     is_left: bytearray,
+    num_errors: int,
 ) -> None:
+    """Args: num_errors: of rows that are not asked again."""
     num_left = sum(is_left)
-    num_errors = sum(journal.is_error(row) for row in own if not is_left[row])
 
     def settle(row: int, is_error: bool) -> None:
         is_left[row] = False
@@ -128,18 +137,21 @@ def _answer(
 
     async def run() -> None:
         stop = Stop()
-        workers = build_workers()
+        has_started = False
         with stop.watching():
+            workers = build_workers()
             try:
                 watcher.say("loading the model")
-                if await _started(workers, stop):
+                has_started = await _started(workers, stop)
+                if has_started:
                     watcher.begin(len(own), len(own) - num_left, num_errors)
                     rows = source.rows(lambda row: bool(is_left[row]))
-                    limits = (batch.num_slots, batch.max_errors, num_errors)
-                    await run_rows(rows, workers, journal, stop, settle, *limits)
+                    await run_rows(rows, workers, journal, stop, settle, batch.max_errors, num_errors)
             finally:
                 watcher.say("ending")
                 await workers.stop()
+            if not has_started:
+                leave()
 
     asyncio.run(run())
     if any(is_left):

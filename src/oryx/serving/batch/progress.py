@@ -1,16 +1,20 @@
-"""How far a batch is, on a terminal; elsewhere nothing."""
+"""How far a batch is: a bar on a terminal; elsewhere, as in the log of a job, a line a minute."""
 
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+LINE_SECONDS = 60.0
+"""Between two lines where there is no terminal; a row has to be done for the next."""
+
 
 class BatchProgress:
-    """A bar with rows done, errors, rate and time left. See `job.Watcher`.
+    """Rows done, errors, rate and time left. See `job.Watcher`.
 
         with BatchProgress(console) as progress:
             run_batch(batch, build_workers, progress)
@@ -23,8 +27,8 @@ class BatchProgress:
         self._console = console
         self._status = console.status("")
         self._bar: Progress | None = None
-        self._began = 0.0
-        self._num_new = self._num_errors = 0
+        self._began = self._said = 0.0
+        self._total = self._done = self._num_new = self._num_errors = 0
 
     def __enter__(self) -> BatchProgress:
         return self
@@ -32,6 +36,10 @@ class BatchProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
         self._end_bar()
         self._status.stop()
 
@@ -49,8 +57,9 @@ class BatchProgress:
             self._status.start()
 
     def begin(self, total: int, done: int, errors: int) -> None:
-        """Show the bar from now on."""
-        self._began, self._num_errors = time.monotonic(), errors
+        """Show how far it is from now on."""
+        self._began = self._said = time.monotonic()
+        self._total, self._done, self._num_errors = total, done, errors
         if self._console.is_terminal:
             self._status.stop()
             columns = (
@@ -67,11 +76,20 @@ class BatchProgress:
     def advance(self, is_error: bool) -> None:
         """One more row is done."""
         self._num_new += 1
+        self._done += 1
         self._num_errors += is_error
         if self._bar is not None:
             self._bar.update(
                 self._task, advance=1, rate=f"{self.rate:.3g} rows/s", errors=_errors(self._num_errors)
             )
+        elif not self._console.is_terminal and time.monotonic() - self._said >= LINE_SECONDS:
+            self._said = time.monotonic()
+            self._console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
+
+    def _line(self) -> str:
+        left = timedelta(seconds=round((self._total - self._done) / self.rate))
+        parts = [f"{self._done:,} of {self._total:,} rows", _errors(self._num_errors)]
+        return f"oryx: {', '.join(filter(None, [*parts, f'{self.rate:.3g} rows/s', f'{left} left']))}"
 
     def _end_bar(self) -> None:
         if self._bar is not None:

@@ -21,7 +21,7 @@ from oryx.serving.batch.inputs import Row
 from oryx.serving.batch.messages import question_parts, read_parts
 from oryx.serving.batch.places import Places
 from oryx.serving.encoding import EncodingJob
-from oryx.serving.engine import Sampling
+from oryx.serving.engine import Sampling, check_sampling
 from oryx.serving.scenes import with_line_breaks
 
 SAMPLING = ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "stop", "seed", "ignore_eos")
@@ -131,28 +131,14 @@ def _sampling(content: Mapping[str, Any], defaults: Sampling, row_id: str) -> Sa
     if isinstance(given.get("stop"), str):
         given["stop"] = [given["stop"]]
     chosen = build(Sampling, {**_as_settings(defaults), **given}, lambda key: key)
+    if chosen.top_k == -1:  # vLLM's users say so for all
+        chosen = replace(chosen, top_k=0)
     check_sampling(chosen)
-    chosen = replace(chosen, top_k=max(0, chosen.top_k))  # vLLM's users say -1 for all
     if "seed" not in given and chosen.temperature:
         # However the row is run and run again, it is answered alike.
         digest = hashlib.blake2b(f"{defaults.seed or 0}/{row_id}".encode(), digest_size=4).digest()
         chosen = replace(chosen, seed=int.from_bytes(digest) >> 1)
     return chosen
-
-
-def check_sampling(sampling: Sampling) -> None:
-    """Raises ConfigError for a setting that is out of range."""
-    for name, is_allowed, allowed in (
-        ("max_tokens", sampling.max_tokens >= 1, "at least 1"),
-        ("temperature", 0 <= sampling.temperature < float("inf"), "0 (greedy) or above"),
-        ("top_p", 0 < sampling.top_p <= 1, "above 0 and at most 1"),
-        ("top_k", sampling.top_k >= -1, "at least 1, or 0 for all"),
-        ("repetition_penalty", 0 < sampling.repetition_penalty < float("inf"), "above 0"),
-        ("stop", all(sampling.stop), "texts that are not empty"),
-        ("seed", sampling.seed is None or 0 <= sampling.seed < 2**63, "0 or above"),
-    ):
-        if not is_allowed:
-            raise ConfigError(f"{name} is {getattr(sampling, name)!r}; it must be {allowed}.")
 
 
 def _as_settings(sampling: Sampling) -> dict[str, Any]:

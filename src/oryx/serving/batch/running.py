@@ -11,11 +11,14 @@ from typing import Any, Protocol
 from oryx.errors import OryxError
 from oryx.serving.batch.inputs import Row
 from oryx.serving.batch.journal import Journal
+from oryx.serving.engine import EngineStopped
 
 DRAIN_SECONDS = 10.0
 """For rows at work to end once the run is told to stop: clusters kill some 30 seconds after they say so."""
 SYNC_SECONDS = 1.0
 """Between two times that the journal is put onto the disk."""
+SIGNAL_SECONDS = 1.0
+"""Within which a signal that has ended the engine's own processes comes here, too."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -72,7 +75,6 @@ async def run_rows(
     journal: Journal,
     stop: Stop,
     done: Callable[[int, bool], object],
-    num_slots: int | None = None,
     max_errors: int | None = None,
     num_errors: int = 0,
 ) -> None:
@@ -81,7 +83,6 @@ async def run_rows(
     Args:
         workers: started.
         done: is told after each row which it is and whether it is an error.
-        num_slots: rows at work; None for as many as the workers like.
         max_errors: that the journal may hold; None for any number.
         num_errors: that it holds.
 
@@ -92,27 +93,36 @@ async def run_rows(
         Exception: whatever ended the workers.
     """
 
+    async def answer(row: Row) -> Mapping[str, Any] | None:
+        """None where the engine's processes were told to stop, as this one was."""
+        try:
+            return {"error": row.problem} if row.content is None else await workers.answer(row)
+        except EngineStopped:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.asked.wait(), SIGNAL_SECONDS)
+            if stop.asked.is_set():
+                return None
+            raise
+
     async def work() -> None:
         nonlocal num_errors
         for row in rows:  # which all share
-            output = {"error": row.problem} if row.content is None else await workers.answer(row)
+            output = await answer(row)
+            if output is None:
+                return
             journal.append(row.index, {"id": row.id, **output})
             is_error = "error" in output
             num_errors += is_error
             done(row.index, is_error)
             if is_error and max_errors is not None and num_errors > max_errors:
-                raise OryxError(
-                    f"{num_errors:,} rows have errors, more than --max-errors {max_errors:,}. The last: "
-                    f"{output['error']} What is answered is kept; the same command with a higher "
-                    "--max-errors goes on, and --retry-errors asks those again."
-                )
+                raise too_many_errors(num_errors, max_errors, f" The last: {output['error']}")
             if stop.asked.is_set():
                 return
             await asyncio.sleep(0)  # rows that need no work let others work
 
     try:
         async with asyncio.TaskGroup() as group:
-            lanes = [group.create_task(work()) for _ in range(num_slots or workers.num_slots)]
+            lanes = [group.create_task(work()) for _ in range(workers.num_slots)]
             helpers = [
                 group.create_task(_keep_synced(journal)),
                 group.create_task(_end_when_told(stop, lanes)),
@@ -123,6 +133,14 @@ async def run_rows(
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     journal.sync()
+
+
+def too_many_errors(num_errors: int, max_errors: int, last: str = "") -> OryxError:
+    """The sentence that ends a run. `last` is one about the last error."""
+    return OryxError(
+        f"{num_errors:,} rows have errors, more than --max-errors {max_errors:,}.{last} What is answered is "
+        "kept; the same command with a higher --max-errors goes on, and --retry-errors asks those again."
+    )
 
 
 async def _keep_synced(journal: Journal) -> None:

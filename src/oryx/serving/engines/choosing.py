@@ -14,22 +14,23 @@ from oryx.serving.engine import Engine
 ENGINES = ("auto", "vllm", "transformers")
 
 
-def engine_name(engine: str, known: Sequence[str] = ENGINES) -> str:
+def engine_name(engine: str, known: Sequence[str] = ENGINES, option: str = "--engine") -> str:
     """ "vllm" or "transformers", of which "auto" takes the first that is installed.
 
     Args:
         known: names to list where it is none of them.
+        option: what the name was given by.
 
     Raises:
         ConfigError: vLLM is asked for and not installed, or another word.
     """
     if engine not in known:
-        raise ConfigError(f"--engine is {engine!r}; allowed: {', '.join(known)}.")
+        raise ConfigError(f"{option} is {engine!r}; allowed: {', '.join(known)}.")
     has_vllm = find_spec("vllm") is not None
     if engine == "vllm" and not has_vllm:
         raise ConfigError(
-            "--engine vllm needs vLLM, which is not installed (pip install vllm); --engine transformers "
-            "needs nothing more."
+            f"{option} vllm needs vLLM, which is not installed (pip install oryx-mllm[vllm]); "
+            f"{option} transformers needs nothing more."
         )
     return "vllm" if engine != "transformers" and has_vllm else "transformers"
 

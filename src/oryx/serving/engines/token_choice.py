@@ -17,42 +17,10 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
     ContinuousBatchingLogitsProcessorList,
 )
 
-from oryx.errors import ConfigError
 from oryx.serving.engine import Sampling
 
-LARGEST_SEED = 2**63
 SMALLEST_TEMPERATURE = 1e-5
 """Below it an answer is greedy: scores divided by less leave the range of float32."""
-PENALTIES = (0.01, 100.0)
-"""The range of the repetition penalty, beyond which scores leave that of float32 too."""
-
-
-def check_sampling(sampling: Sampling) -> None:
-    """Refuse settings out of range.
-
-    Raises:
-        ConfigError: naming the setting and what is allowed.
-    """
-    if sampling.max_tokens < 1:
-        raise ConfigError(f"max_tokens is {sampling.max_tokens}; at least 1 is needed.")
-    if not 0 <= sampling.temperature < float("inf"):
-        raise ConfigError(
-            f"temperature is {sampling.temperature}; 0 (greedy) or a finite number above is needed."
-        )
-    if not 0 < sampling.top_p <= 1:
-        raise ConfigError(f"top_p is {sampling.top_p}; a number above 0 and up to 1 is needed.")
-    if sampling.top_k < 0:
-        raise ConfigError(f"top_k is {sampling.top_k}; 0 (all tokens) or more is needed.")
-    low, high = PENALTIES
-    if not low <= sampling.repetition_penalty <= high:
-        raise ConfigError(
-            f"repetition_penalty is {sampling.repetition_penalty}; "
-            f"a number from {low:g} to {high:g} is needed."
-        )
-    if sampling.seed is not None and not -LARGEST_SEED <= sampling.seed < LARGEST_SEED:
-        raise ConfigError(f"seed is {sampling.seed}; a whole number of 64 bits is needed.")
-    if "" in sampling.stop:
-        raise ConfigError("a stop text is empty; at least one character is needed.")
 
 
 class TokenChoice(ContinuousBatchingLogitsProcessorList):

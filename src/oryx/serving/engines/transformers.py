@@ -12,12 +12,11 @@ from oryx.engine.cache import DEFAULT_BYTES
 from oryx.errors import ConfigError
 from oryx.loading import load
 from oryx.processing.context import check_context, context_limit
-from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling
+from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling, check_sampling
 from oryx.serving.engines.answer_text import AnswerText
 from oryx.serving.engines.batcher import Batcher
 from oryx.serving.engines.manager import MANAGER_LOG, PAGE_SIZE
 from oryx.serving.engines.room import Room, Share
-from oryx.serving.engines.token_choice import check_sampling
 from oryx.serving.engines.visual_encoding import EncoderThread, with_visual_ids
 from oryx.serving.engines.visual_ids import LAST_ID, IdsExhausted, VisualIds
 

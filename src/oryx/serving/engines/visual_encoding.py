@@ -49,7 +49,12 @@ class EncoderThread:
         def is_abandoned() -> bool:
             return abandoned.is_set() or self._closed.is_set()
 
-        job = self._thread.submit(pin_visuals, self._model, prompt, self._visuals, is_abandoned)
+        try:
+            job = self._thread.submit(pin_visuals, self._model, prompt, self._visuals, is_abandoned)
+        except RuntimeError:  # the thread takes no more
+            if not self._closed.is_set():
+                raise
+            raise EngineStopped("the engine was stopped.") from None
         try:
             return await asyncio.wrap_future(job)
         except Abandoned:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Mapping
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from oryx.errors import ConfigError
-from oryx.loading import end_token_ids, resolve_folder
+from oryx.loading import end_token_ids, folder_dtype, resolve_folder
 from oryx.processing.collate import EncodedSample
 from oryx.processing.context import check_context
 from oryx.processing.geometry import View
 from oryx.processing.visuals import EncodedVisual
-from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling
+from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling, check_sampling
+from oryx.serving.engines.vllm_errors import refusals
+from oryx.serving.engines.vllm_loading import Loading
 
 _ADVICE = "raise compression, or lower max_frames, max_pixels or max_tokens"
 CPU_CACHE_BYTES = 2 << 30
 """Of keys and values on a CPU, where vLLM would take nearly all memory."""
+DRAIN_SECONDS = 60
+"""Above 0, vLLM's processes let requests end when a signal reaches them."""
+_REVISIONS = ("revision", "code_revision", "tokenizer_revision")
 
 
 class VllmEngine:
@@ -26,10 +34,15 @@ class VllmEngine:
 
     Args:
         model: "nano", a folder or a hub id, native or published.
-        dtype: as vLLM names them; "auto" is the checkpoint's, also on a CPU.
+        dtype: as vLLM names them; "auto" is what `oryx.load` takes on a CPU. On a GPU it is the checkpoint's
+            own, but bfloat16 for a checkpoint in float32.
         max_positions: of a prompt and its answer together; None for what the model was made for.
         max_requests: that run at the same time.
         arguments: further ones of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`.
+
+    Raises:
+        ConfigError: a revision, which only a part of the model would follow.
+        CheckpointError: there is no such model.
     """
 
     name = "vllm"
@@ -42,6 +55,13 @@ class VllmEngine:
         max_requests: int = 16,
         arguments: Mapping[str, Any] | None = None,
     ) -> None:
+        for name in _REVISIONS:
+            if name in (arguments or {}):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(
+                    f"{option} cannot be served: hub ids mean the newest revision. Download the one you want "
+                    "(hf download ID --revision REVISION --local-dir FOLDER), and name the folder as --model."
+                )
         self._folder = resolve_folder(model)
         self._arguments = {
             "model": str(self._folder),
@@ -49,43 +69,56 @@ class VllmEngine:
             "dtype": dtype,
             "max_model_len": max_positions,
             "max_num_seqs": max_requests,
+            # A SIGTERM to a whole job comes to whoever runs the engine, who ends its requests.
+            "shutdown_timeout": DRAIN_SECONDS,
             **(arguments or {}),
         }
         self._ends = end_token_ids(self._folder)
+        self._loading: Loading | None = None
         self._llm: Any = None
         self.max_positions = max_positions or 0
 
     async def start(self) -> None:
-        """Load the model in vLLM's processes.
+        """Load the model in vLLM's processes. Whoever cancels this calls `stop`, which ends them.
 
         Raises:
-            ConfigError: an argument that vLLM does not know or cannot have.
+            ConfigError: an older vLLM than is needed, or an argument that it does not know or cannot have.
         """
-        await asyncio.to_thread(self._load)
+        self._loading = Loading(self._load)
+        self._llm = await self._loading.result()
         self.max_positions = self._llm.model_config.max_model_len
 
-    def _load(self) -> None:
+    def _load(self, check_wanted: Callable[[], None]) -> Any:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         # This process has threads, and forks of it would hang.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         # Before anything asks for a GPU: vLLM settles how that is done.
         from vllm.platforms import current_platform
 
+        from oryx.serving.vllm import too_old
+
+        if reason := too_old():
+            raise ConfigError(f"this vLLM cannot serve Oryx: {reason}.")
         arguments = dict(self._arguments)
         if current_platform.is_cpu():
             arguments.setdefault("kv_cache_memory_bytes", CPU_CACHE_BYTES)
             arguments.setdefault("enforce_eager", True)  # compiling takes minutes there
+            if arguments["dtype"] == "auto":
+                arguments["dtype"] = str(folder_dtype(self._folder, "cpu")).removeprefix("torch.")
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        try:
-            self._llm = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"vLLM cannot be started so: {' '.join(str(error).split())}") from None
+        with refusals("vLLM cannot be started so: ", TypeError, RuntimeError), _deaf_to_ctrl_c():
+            engine_arguments = AsyncEngineArgs(**arguments)
+            check_wanted()
+            return AsyncLLM.from_engine_args(engine_arguments)
 
     async def stop(self) -> None:
         """End vLLM's processes; requests that still run end in `EngineStopped`."""
+        loading, self._loading = self._loading, None
         llm, self._llm = self._llm, None
+        if loading is not None and llm is None:
+            llm = await loading.abandon()
         if llm is not None:
             await asyncio.to_thread(_shut_down, llm)
             await asyncio.sleep(0)  # its tasks hear that they are cancelled, and let go of it
@@ -106,29 +139,20 @@ class VllmEngine:
         """See `Engine.generate`."""
         if not self.is_running:
             raise EngineStopped("the engine is not running.")
+        check_sampling(sampling)
         check_context(len(prompt), sampling.max_tokens, self.max_positions, _ADVICE)
-        from vllm.exceptions import VLLMValidationError
-        from vllm.v1.engine.exceptions import EngineDeadError
-
-        try:
-            parameters = self._parameters(sampling)
-        except (ValueError, VLLMValidationError) as error:
-            raise ConfigError(" ".join(str(error).split())) from None
-        outputs = self._llm.generate(_as_request(prompt), parameters, request_id)
-        try:
-            async for output in outputs:
-                (answer,) = output.outputs
-                reason = answer.finish_reason
-                if reason not in (None, "stop", "length"):
-                    raise EngineStopped(f"vLLM ended the answer ({reason}).")
-                if answer.token_ids or reason:
-                    yield Piece(answer.text, len(answer.token_ids), reason)
-        except EngineDeadError as error:
-            raise EngineStopped(str(error) or "vLLM has died.") from None
-        except (ValueError, VLLMValidationError) as error:
-            raise ConfigError(" ".join(str(error).split())) from None
-        finally:
-            await outputs.aclose()
+        with refusals():
+            outputs = self._llm.generate(_as_request(prompt), self._parameters(sampling), request_id)
+            try:
+                async for output in outputs:
+                    (answer,) = output.outputs
+                    reason = answer.finish_reason
+                    if reason not in (None, "stop", "length"):
+                        raise EngineStopped(f"vLLM ended the answer ({reason}).")
+                    if answer.token_ids or reason:
+                        yield Piece(answer.text, len(answer.token_ids), reason)
+            finally:
+                await outputs.aclose()
 
     def _parameters(self, sampling: Sampling) -> Any:
         from vllm import SamplingParams
@@ -146,6 +170,20 @@ class VllmEngine:
             ignore_eos=sampling.ignore_eos,
             output_kind=RequestOutputKind.DELTA,
         )
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Processes that this thread starts in the block do not hear Ctrl-C, which is for the one they work for.
+
+    vLLM's set handlers of their own, so it is blocked and not ignored.
+    """
+    resource_tracker.ensure_running()  # when it is begun, it unblocks what was blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _shut_down(llm: Any) -> None:

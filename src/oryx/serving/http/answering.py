@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from oryx.serving.encoding import EncodingJob
 from oryx.serving.engine import EngineStopped, Piece
 from oryx.serving.http.answers import Chunks, completion, error_event
-from oryx.serving.http.chat_request import Checked
+from oryx.serving.http.chat_request import ChatRequest
 from oryx.serving.http.errors import BusyError, as_request_error, error_response
 from oryx.serving.http.request_log import Record, record_of
 from oryx.serving.http.service import Service
@@ -27,11 +28,11 @@ _STREAM_HEADERS = (
 class Answer(Response):
     """The answer to one checked request. Its status is known only once the engine has said something."""
 
-    def __init__(self, service: Service, checked: Checked, attachments: Mapping[str, bytes]) -> None:
+    def __init__(self, service: Service, body: ChatRequest, job: EncodingJob) -> None:
         super().__init__()
         self.service = service
-        self.checked = checked
-        self.attachments = attachments
+        self.asked = body
+        self.job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, unless the client leaves or the server ends before."""
@@ -57,7 +58,7 @@ class _Writer:
 
     def __init__(self, answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
         self.service = answer.service
-        self.checked, self.attachments = answer.checked, answer.attachments
+        self.asked, self.job = answer.asked, answer.job
         self.record: Record = record_of(scope)
         self.scope, self.receive, self.send = scope, receive, send
         self.streams = False
@@ -66,8 +67,8 @@ class _Writer:
     async def write(self) -> None:
         """The whole answer, or the error that stands in its place."""
         try:
-            async with self.service.answer(self.checked, self.attachments, self.record) as pieces:
-                if self.checked.body.stream:
+            async with self.service.answer(self.asked, self.job, self.record) as pieces:
+                if self.asked.stream:
                     await self._stream(pieces)
                 else:
                     await self._collect(pieces)
@@ -93,7 +94,7 @@ class _Writer:
         await JSONResponse(body)(self.scope, self.receive, self.send)
 
     async def _stream(self, pieces: AsyncIterator[Piece]) -> None:
-        options = self.checked.body.stream_options
+        options = self.asked.stream_options
         with_usage = bool(options and options.include_usage)
         chunks = Chunks(self.record, self.service.parts.model_name, with_usage)
         async for piece in pieces:

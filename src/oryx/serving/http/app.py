@@ -17,6 +17,7 @@ from oryx.serving.http.answering import Answer
 from oryx.serving.http.answers import model_card
 from oryx.serving.http.body_limit import BodyLimit
 from oryx.serving.http.chat_request import check_request
+from oryx.serving.http.conversation import lay_out
 from oryx.serving.http.errors import as_request_error, error_response
 from oryx.serving.http.guards import Guards
 from oryx.serving.http.lifecycle import Lifecycle
@@ -42,7 +43,9 @@ def build_app(parts: Parts, limits: Limits, access: Access, lifecycle: Lifecycle
             expose_headers=["X-Request-Id", "Retry-After"],
         )
     body_limit = BodyLimit(guarded, limits)
-    metrics.watch("held_bytes", "Bytes of the bodies of requests in the server.", lambda: body_limit.num_held)
+    metrics.watch(
+        "held_bytes", "Bytes of requests' bodies, as they are announced or come.", lambda: body_limit.num_held
+    )
     return RequestLog(body_limit, metrics)
 
 
@@ -55,7 +58,7 @@ def _endpoints(service: Service) -> FastAPI:
         received = await read_request(request, service.limits.max_body)
         checked = check_request(received.payload, service.limits.max_images, service.limits.max_videos)
         service.check_model(checked.body.model)
-        return Answer(service, checked, received.attachments)
+        return Answer(service, checked.body, lay_out(checked, received.attachments))
 
     async def models() -> Response:
         return JSONResponse({"object": "list", "data": [card()]})

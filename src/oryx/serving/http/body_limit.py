@@ -8,7 +8,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oryx.serving.errors import RequestError
-from oryx.serving.http.errors import BusyError
+from oryx.serving.http.errors import BusyError, error_response
 from oryx.serving.http.settings import BYTES_A_SECOND, Limits
 
 # How long, and for how much, an upload that was refused is still taken in: a client that is cut off while it
@@ -16,26 +16,34 @@ from oryx.serving.http.settings import BYTES_A_SECOND, Limits
 _LINGER_SECONDS = 2.0
 _LINGER_BYTES = 16 * 2**20
 
+SMALL_BODY = 64 * 1024
+"""Bytes that a body may have however much the server holds: a few uploads do not keep every question out."""
+
 
 class BodyLimit:
-    """Ends bodies that are too large or too slow, and keeps all bodies together below a limit.
+    """Ends bodies that are too large or too slow, and keeps all large bodies together below a limit.
 
-    What a `Content-Length` says is believed only when it is too much already.
+    A body has room for what its `Content-Length` says before it is read, or is refused: so bodies that have
+    begun do not lose to others. One of unknown length is counted as it comes.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self.app = app
         self.limits = limits
         self.num_held = 0
-        """Bytes of bodies of requests that are not answered yet."""
+        """Bytes of bodies of requests that are not answered yet, those included that were only announced."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its body under watch."""
         body = _Body(self, scope, receive, send)
         try:
-            await self.app(scope, body.receive, body.send)
+            if _is_ambiguous(scope):
+                refusal = RequestError("where the body ends is told in two ways.", code="malformed_http")
+                await error_response(refusal)(scope, body.receive, body.send)
+            else:
+                await self.app(scope, body.receive, body.send)
         finally:
-            self.num_held -= body.num_held
+            body.let_go()
 
 
 class _Body:
@@ -43,7 +51,10 @@ class _Body:
 
     def __init__(self, owner: BodyLimit, scope: Scope, receive: Receive, send: Send) -> None:
         self.owner = owner
+        self.num_bytes = 0
+        """That have come."""
         self.num_held = 0
+        """That are counted."""
         self._receive = receive
         self._send = send
         headers = dict(scope["headers"])
@@ -62,6 +73,7 @@ class _Body:
         limits = self.owner.limits
         if self._announced > limits.max_body:
             raise self._too_large()
+        self._hold(self._announced)
         deadline = None if self._is_whole else max(0.0, self._deadline - time.monotonic())
         try:
             async with asyncio.timeout(deadline):
@@ -76,22 +88,24 @@ class _Body:
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             self._deadline += size / BYTES_A_SECOND
-            self.num_held += size
-            self.owner.num_held += size
+            self.num_bytes += size
             self._is_whole = not message.get("more_body", False)
-            if self.num_held > limits.max_body:
+            if self.num_bytes > limits.max_body:
                 raise self._too_large()
-            if self.owner.num_held > limits.max_held:
-                raise BusyError(
-                    "the server holds as many bytes of requests as it may; ask again later.", "bodies_full"
-                )
+            self._hold(self.num_bytes)
         return message
+
+    def let_go(self) -> None:
+        """Count nothing of it any more."""
+        self.owner.num_held -= self.num_held
+        self.num_held = 0
 
     async def send(self, message: Message) -> None:
         """Pass the answer on. If the body is not whole by then, the connection ends with the answer."""
         if self._is_whole:
             await self._send(message)
         elif message["type"] == "http.response.start":
+            self.let_go()
             await self._send({**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]})
         elif message["type"] == "http.response.body" and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
@@ -99,6 +113,18 @@ class _Body:
             await self._send({"type": "http.response.body", "body": b""})
         else:
             await self._send(message)
+
+    def _hold(self, num_bytes: int) -> None:
+        """Count so many bytes for it, if there are not as many yet."""
+        more = num_bytes - self.num_held
+        if more <= 0:
+            return
+        if num_bytes > SMALL_BODY and self.owner.num_held + more > self.owner.limits.max_held:
+            raise BusyError(
+                "the server holds as many bytes of requests as it may; ask again later.", "bodies_full"
+            )
+        self.num_held += more
+        self.owner.num_held += more
 
     async def _linger(self) -> None:
         num_bytes = 0
@@ -118,3 +144,9 @@ class _Body:
             status=413,
             code="body_too_large",
         )
+
+
+def _is_ambiguous(scope: Scope) -> bool:
+    """Whether others on the way may see another end of the body, and a request of its own behind it."""
+    names = {name for name, _ in scope["headers"]}
+    return b"transfer-encoding" in names and (b"content-length" in names or scope["http_version"] == "1.0")

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import PydanticCustomError
 
 from oryx.processing.geometry import nearest
+from oryx.serving.engine import PENALTIES, SEEDS
 from oryx.serving.errors import RequestError
 from oryx.serving.http.dials import Dials, read_dials
 from oryx.serving.http.sentences import sentence_of
@@ -138,9 +139,9 @@ class ChatRequest(_Model):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
-    repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=PENALTIES[0], le=PENALTIES[1])] | None = None
     stop: Annotated[list[Stop], Field(max_length=16), BeforeValidator(_as_stops)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    seed: Annotated[int, Field(ge=SEEDS[0], le=SEEDS[1])] | None = None
     ignore_eos: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -1,8 +1,9 @@
-"""A checked request to the job that the encoding workers take: media fetched, text and visuals in order."""
+"""A checked request to the job that the encoding workers take: laid out at once, its media fetched later."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -28,18 +29,25 @@ class Loader(Protocol):
         """
 
 
-async def build_job(checked: Checked, attachments: Mapping[str, bytes], loader: Loader) -> EncodingJob:
-    """The job of a request.
+@dataclass(frozen=True, eq=False)
+class Named:
+    """A medium that a client names and that is to be fetched."""
 
-    A line break stands behind each visual, as in training and in `oryx ask`, unless the text that follows
-    begins with one.
+    url: str
+    kind: Kind
+
+
+def lay_out(checked: Checked, attachments: Mapping[str, bytes]) -> EncodingJob:
+    """The job of a request, but for media that are to be fetched: `Named` stands for each of them.
+
+    It takes no time, so whatever is wrong is said before the request waits for anything. A line break stands
+    behind each visual, as in training and in `oryx ask`, unless the text that follows begins with one.
 
     Raises:
-        RequestError: a medium that the loader refuses, an attachment that is not there, or a dial that a part
-            does not have.
+        RequestError: an attachment that is not there, a dial that a part does not have or that is out of
+            range, or views whose dials differ.
     """
     body, dials = checked.body, checked.dials
-    named: list[tuple[dict[str, Any], str, Kind]] = []
     messages = []
     for index, message in enumerate(body.messages):
         parts: list[dict[str, Any]] = []
@@ -49,29 +57,57 @@ async def build_job(checked: Checked, attachments: Mapping[str, bytes], loader: 
                 continue
             kind, address = _address(part)
             place = f"messages[{index}].content[{number}]"
-            visual = {"type": kind, kind: None, **_part_dials(part, kind, address, place)}
+            source: bytes | Named
             if address.url.startswith(ATTACHMENT):
-                visual[kind] = _attached(address.url, attachments, place)
+                source = _attached(address.url, attachments, place)
             else:
-                named.append((visual, address.url, kind))
-            parts.append(visual)
-        messages.append((message, parts))
-    loaded = await loader.load_all([(url, kind) for _, url, kind in named]) if named else []
-    for (visual, _, kind), source in zip(named, loaded):
-        visual[kind] = source
-    return EncodingJob(
-        messages=tuple(
+                source = Named(address.url, kind)
+            parts.append({"type": kind, kind: source, **_part_dials(part, kind, address, place)})
+        messages.append(
             {
                 "role": "system" if message.role == "developer" else message.role,
                 "content": with_line_breaks(_scene(parts, index) if dials.views else parts),
             }
-            for index, (message, parts) in enumerate(messages)
-        ),
+        )
+    return EncodingJob(
+        messages=tuple(messages),
         dials=dials.visual,
         budget=dials.budget,
         prompt_style=dials.prompt_style,
         continue_final_message=bool(body.continue_final_message),
     )
+
+
+async def fetch_media(job: EncodingJob, loader: Loader) -> EncodingJob:
+    """The job with its media in the places of their names.
+
+    Raises:
+        RequestError: a medium that the loader refuses.
+    """
+    named = [source for source in _sources(job) if isinstance(source, Named)]
+    if not named:
+        return job
+    loaded = dict(zip(named, await loader.load_all([(source.url, source.kind) for source in named])))
+
+    def put(value: Any) -> Any:
+        if isinstance(value, list):
+            return [put(item) for item in value]
+        return loaded[value] if isinstance(value, Named) else value
+
+    messages = []
+    for message in job.messages:
+        parts = [{key: put(value) for key, value in part.items()} for part in message["content"]]
+        messages.append({**message, "content": parts})
+    return replace(job, messages=tuple(messages))
+
+
+def _sources(job: EncodingJob) -> list[Any]:
+    parts = [part for message in job.messages for part in message["content"] if part["type"] != "text"]
+    return [
+        source
+        for part in parts
+        for source in (part["views"] if part["type"] == "views" else [part[part["type"]]])
+    ]
 
 
 def _address(part: ImagePart | VideoPart) -> tuple[Kind, Address]:

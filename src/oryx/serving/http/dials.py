@@ -19,6 +19,8 @@ DETAILS = ("auto", "high", "low")
 
 _LONGEST_TEXT = 2000
 _LARGEST_NUMBER = 2**53
+_DEEPEST = 4
+_LONGEST_MESSAGE = 500
 _SWITCHES = ("keyframes", "fast_resize", "timestamps")
 
 
@@ -100,7 +102,10 @@ def _check(name: str, value: Any, param: str) -> None:
             case _ if name in _SWITCHES:
                 check_switch({name: value}, name)
     except ConfigError as error:
-        raise RequestError(str(error), code="invalid_dial", param=place) from None
+        message = str(error)  # it may quote a list of thousands
+        if len(message) > _LONGEST_MESSAGE:
+            message = message[:_LONGEST_MESSAGE] + "..."
+        raise RequestError(message, code="invalid_dial", param=place) from None
 
 
 def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
@@ -108,19 +113,21 @@ def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"{name} must be {' or '.join(map(repr, allowed))}, not {str(value)[:60]!r}.")
 
 
-def _check_size(value: Any) -> None:
+def _check_size(value: Any, depth: int = 0) -> None:
     """No number, text or list so large that reading it costs more than it can mean."""
     if isinstance(value, str) and len(value) > _LONGEST_TEXT:
         raise ConfigError(f"a dial's text has {len(value):,} characters; at most {_LONGEST_TEXT:,} are read.")
     if isinstance(value, int | float) and abs(value) > _LARGEST_NUMBER:
         raise ConfigError(f"a dial's number is above {_LARGEST_NUMBER:,}.")
     if isinstance(value, list | dict):
+        if depth == _DEEPEST:
+            raise ConfigError(f"a dial's list is nested more than {_DEEPEST} deep.")
         if len(value) > _LONGEST_TEXT * 10:
             raise ConfigError(
                 f"a dial's list has {len(value):,} entries; at most {_LONGEST_TEXT * 10:,} are read."
             )
         for item in value.values() if isinstance(value, dict) else value:
-            _check_size(item)
+            _check_size(item, depth + 1)
 
 
 def _without_auto(dials: dict[str, Any]) -> dict[str, Any]:

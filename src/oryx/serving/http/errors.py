@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from oryx.errors import OryxError
 from oryx.serving.engine import EngineStopped
 from oryx.serving.errors import RequestError
+from oryx.serving.quoting import quoted
 
 logger = logging.getLogger("oryx.serving.requests")
 
@@ -35,7 +37,8 @@ def as_request_error(error: BaseException, request_id: str = "") -> RequestError
         return BusyError("the engine has stopped; the server ends.", "engine_stopped")
     if isinstance(error, HTTPException):
         return _of_routing(error)
-    logger.error("%s failed", request_id or "a request", exc_info=error)
+    what = "".join(traceback.format_exception(error))
+    logger.error("%s failed:\n%s", request_id or "a request", quoted(what))
     return RequestError(
         f"an error inside the server; its log has it under {request_id or 'this time'}.",
         status=500,

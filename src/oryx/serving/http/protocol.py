@@ -29,6 +29,9 @@ class LimitedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for headers, unless there are too many connections."""
         super().connection_made(transport)
+        # At asyncio's own 64 KiB, nobody would hear of a client that leaves less than that unread, and a
+        # transport that is closed waits for it for ever.
+        transport.set_write_buffer_limits(high=0)
         if len(self.connections) > self.limits.max_connections:
             self._refuse(BusyError("the server has as many connections as it takes.", "connections_full"))
         else:
@@ -49,7 +52,10 @@ class LimitedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as it is answered; if it stops, it has left."""
+        """Something is left that the client has not read yet; if it never does, it has left.
+
+        A connection that is being closed has to be read to its end in the same time.
+        """
         super().pause_writing()
         self._reading_due = self.loop.call_later(self.limits.send_seconds, self.transport.abort)
 

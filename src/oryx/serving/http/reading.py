@@ -24,6 +24,8 @@ ATTACHMENT = "attachment://"
 """Begins the address of a file that came with the request."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_MAX_VALUES = 200_000
+"""Of a JSON text: read, each takes up to a hundred bytes, while nobody else is served."""
 _MAX_FIELDS = 8
 _MAX_PARTS = 1000
 
@@ -78,6 +80,12 @@ def parse_object(body: bytes, what: str) -> dict[str, Any]:
     Raises:
         RequestError: it is none; `what` names the text in the sentence.
     """
+    # Each value stands behind one of these, and some of them are text.
+    num_values = sum(map(body.count, (b",", b"[", b"{")))
+    if num_values > _MAX_VALUES:
+        raise _malformed(
+            f"{what} has {num_values:,} commas and opening brackets; at most {_MAX_VALUES:,} are read."
+        )
     try:
         value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
         if _SURROGATE.search(body):  # half of a character, which no text can hold

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oryx.serving.http.errors import as_request_error, error_response
 from oryx.serving.http.metrics import Metrics
+from oryx.serving.quoting import quoted_line
 
 logger = logging.getLogger("oryx.serving.requests")
 
@@ -100,7 +101,6 @@ class RequestLog:
                 f" {record.prompt_tokens} prompt tokens ({record.visual_tokens} visual),"
                 f" {record.generated_tokens} generated,"
             )
-        # A path may hold anything, line breaks too.
-        shown = path[:_LONGEST_PATH].encode("unicode_escape").decode("ascii")
+        shown = quoted_line(path[:_LONGEST_PATH])
         level = logging.DEBUG if path in _QUIET_PATHS else logging.INFO
         logger.log(level, "%s %s %d%s %.2f s", scope["method"], shown, status, tokens, record.seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -14,8 +14,8 @@ from oryx.serving.encoding import EncodingJob
 from oryx.serving.engine import Engine, EngineStopped, Piece, Prompt, Sampling
 from oryx.serving.errors import RequestError
 from oryx.serving.http.admission import Admission
-from oryx.serving.http.chat_request import ChatRequest, Checked
-from oryx.serving.http.conversation import Loader, build_job
+from oryx.serving.http.chat_request import ChatRequest
+from oryx.serving.http.conversation import Loader, fetch_media
 from oryx.serving.http.lifecycle import Lifecycle
 from oryx.serving.http.metrics import Metrics
 from oryx.serving.http.request_log import Record
@@ -78,17 +78,20 @@ class Service:
 
     @asynccontextmanager
     async def answer(
-        self, checked: Checked, attachments: Mapping[str, bytes], record: Record
+        self, body: ChatRequest, job: EncodingJob, record: Record
     ) -> AsyncIterator[AsyncIterator[Piece]]:
         """The pieces of an answer, for as long as the block lasts; it may be left in any way.
+
+        Args:
+            job: of `lay_out`, with media that are still to be fetched.
 
         Raises:
             RequestError, OryxError: the request cannot be answered, or not now.
         """
         try:
             async with self.admission.place():
-                prompt = await self._prompt(checked, attachments, record)
-                sampling = self._sampling(checked.body, len(prompt))
+                prompt = await self._prompt(job, record)
+                sampling = self._sampling(body, len(prompt))
                 pieces = self.parts.engine.generate(prompt, sampling, record.id)
                 del prompt  # the engine lets go of its patches before the answer ends
                 # The contract of `Engine.generate`: the iterator can be closed.
@@ -98,8 +101,8 @@ class Service:
             self.lifecycle.die()
             raise
 
-    async def _prompt(self, checked: Checked, attachments: Mapping[str, bytes], record: Record) -> Prompt:
-        job = await build_job(checked, attachments, self.parts.loader)
+    async def _prompt(self, job: EncodingJob, record: Record) -> Prompt:
+        job = await fetch_media(job, self.parts.loader)
         began = time.perf_counter()
         prompt = await self.parts.pool.encode(job)
         self.metrics.encode_seconds.observe(time.perf_counter() - began)

@@ -19,14 +19,14 @@ class Limits:
     max_body: int = 64 * MIB
     """Bytes of one request, uploads included."""
     max_held: int = 1024 * MIB
-    """Bytes of all requests that are in the server."""
+    """Bytes of the bodies of all requests that are in the server. Small ones (64 KiB) are always taken."""
     max_connections: int = 512
     header_seconds: float = 10.0
     """Until the headers of a request are whole."""
     body_seconds: float = 20.0
     """Until its body is whole, and a second more for each `BYTES_A_SECOND` of it."""
     send_seconds: float = 30.0
-    """A client that reads nothing for so long has left."""
+    """A client that has not read what it was sent after so long has left."""
     max_images: int = 64
     """Pictures of one request, views included."""
     max_videos: int = 8

@@ -6,6 +6,7 @@ Legend: P packed patches, G views, N visuals, S visual positions, E language-mod
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,8 +26,9 @@ from oryx.model.projector import Projector
 from oryx.model.vision import OryxVisionModel
 from oryx.model.visual_encoder import VisualEncoder
 from oryx.processing.memory import CHUNK_PATCHES
+from oryx.serving.vllm.dummy import OryxDummyInputs
 from oryx.serving.vllm.items import MODALITIES
-from oryx.serving.vllm.processing import OryxDummyInputs, OryxMultiModalProcessor, OryxProcessingInfo
+from oryx.serving.vllm.processing import OryxMultiModalProcessor, OryxProcessingInfo
 
 _MARKERS = {"image": "<image>", "video": "<video>"}
 
@@ -51,10 +53,11 @@ class OryxForVllm(VisualEncoder, nn.Module, SupportsMultiModal, SupportsLoRA, Su
         super().__init__()
         model_config = vllm_config.model_config
         self.config = config = model_config.hf_config
-        self._published: PublishedCheckpoint | None = None
+        self._published: Path | None = None
+        """The folder, if it is in a published layout."""
         if config.model_type in PUBLISHED_TYPES:
-            self._published = PublishedCheckpoint.open(resolve_folder(model_config.model))
-            config = self._published.config()
+            self._published = resolve_folder(model_config.model)
+            config = PublishedCheckpoint.open(self._published).config()
         with self._mark_tower_model(vllm_config, set(MODALITIES)):  # type: ignore[operator]
             self.vision_tower = OryxVisionModel._from_config(config.vision_config, dtype=model_config.dtype)
             self.compressor = DynamicCompressor(config)
@@ -68,20 +71,20 @@ class OryxForVllm(VisualEncoder, nn.Module, SupportsMultiModal, SupportsLoRA, Su
                 architectures=[MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[text_config.model_type]],
             )
         self._placeholder = MULTIMODAL_REGISTRY.create_processor(model_config).info.processor.image_token_id
-        self.configure_mm_token_handling(  # type: ignore[operator]
-            text_config.vocab_size, [self._placeholder]
-        )
         self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
 
     @torch.inference_mode()
     def embed_multimodal(self, **kwargs: object) -> list[Tensor]:
-        """(S, E) of each visual; small ones of many requests in one pass, large ones chunk by chunk."""
+        """(S, E) of each visual; small ones of many requests in one pass, large ones chunk by chunk.
+
+        Patches come on the CPU, and no more than a chunk of them is on the model's device.
+        """
         visuals = [visual for name in _modalities(kwargs) for visual in _items(name, kwargs)]
         if not visuals:
             return []
         patches, grids, compressions, kinds = zip(*visuals)
         embeds, spans = self.get_visual_embeds(
-            torch.cat(patches),
+            patches[0] if len(patches) == 1 else torch.cat(patches),  # one may be of hundreds of megabytes
             torch.cat(grids),
             torch.cat(compressions),
             torch.tensor([len(own) for own in grids]),
@@ -118,7 +121,7 @@ class OryxForVllm(VisualEncoder, nn.Module, SupportsMultiModal, SupportsLoRA, Su
         Of a published folder `weights` is not read: its tower may lie in a file that vLLM does not look at.
         """
         if self._published is not None:
-            weights, self._published = self._published.state_dict().items(), None
+            weights = PublishedCheckpoint.open(self._published).state_dict().items()
         return AutoWeightsLoader(self).load_weights(weights)
 
     def get_mm_mapping(self) -> MultiModelKeys:

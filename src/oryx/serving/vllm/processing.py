@@ -18,7 +18,6 @@ from PIL import Image
 from transformers import BatchFeature
 from vllm.multimodal.inputs import MultiModalFieldConfig
 from vllm.multimodal.processing import (
-    BaseDummyInputsBuilder,
     BaseMultiModalProcessor,
     BaseProcessingInfo,
     PromptReplacement,
@@ -28,12 +27,10 @@ from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from oryx.errors import ConfigError, OryxError
 from oryx.loading import load_processor, resolve_folder
-from oryx.processing import chat
-from oryx.processing.geometry import VIDEO, frame_view
 from oryx.processing.processor import OryxProcessor
 from oryx.processing.visuals import EncodedVisual, visual_dials, with_dials
-from oryx.serving.vllm.items import MODALITIES, Visual, VisualParser
-from oryx.serving.vllm.prompt import TARGETS, Prompt, check_places
+from oryx.serving.vllm.items import MODALITIES, VisualParser
+from oryx.serving.vllm.prompt import TARGETS, Prompt
 
 PLACES = "visual_places"
 """Among `mm_processor_kwargs`: see `Prompt`."""
@@ -66,24 +63,6 @@ class OryxProcessingInfo(BaseProcessingInfo):
         return dict.fromkeys((name for name in MODALITIES if mm_counts.get(name)), seq_len)
 
 
-class OryxDummyInputs(BaseDummyInputsBuilder[OryxProcessingInfo]):
-    """Inputs by which vLLM measures how much memory the model takes."""
-
-    def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
-        return chat.IMAGE_MARKER * mm_counts.get("image", 0) + chat.VIDEO_MARKER * mm_counts.get("video", 0)
-
-    def get_dummy_mm_data(
-        self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Mapping[str, Any]
-    ) -> dict[str, list[Visual]]:
-        """Videos of up to 8 frames; what a long one keeps, its patches and tokens, is not measured."""
-        rule = self.info.processor.rule
-        view = frame_view(1024, 1024, rule, 16)
-        num_frames = max(1, min(8, (seq_len - 2) // (view.num_tokens + 1)))
-        patches = np.zeros((view.num_patches * num_frames, 3 * rule.patch_size**2), dtype=np.uint8)
-        dummy = EncodedVisual(VIDEO, (view,) * num_frames, patches)
-        return {name: [dummy] * mm_counts.get(name, 0) for name in MODALITIES}
-
-
 @dataclass
 class _Place(PromptUpdateDetails):
     """The tokens of a visual, and the lines about it that the prompt needs."""
@@ -112,8 +91,10 @@ class OryxMultiModalProcessor(BaseMultiModalProcessor[OryxProcessingInfo]):
         """
         processor = self.info.processor
         kwargs = self.info.ctx.get_merged_mm_kwargs(inputs.hf_processor_mm_kwargs)
-        places, style = check_places(kwargs.pop(PLACES, None)), kwargs.pop("prompt_style", None)
+        places, style = kwargs.pop(PLACES, None), kwargs.pop("prompt_style", None)
         budget, is_views = kwargs.pop("budget", None), kwargs.pop("views", False)
+        if not isinstance(is_views, bool):
+            raise ConfigError(f"views must be true or false, not {is_views!r}.")
         dials = processor.check_dials(kwargs)
         visuals: dict[str, list[Any]] = {}
         for name, items in inputs.mm_data_items.items():
@@ -155,8 +136,9 @@ class OryxMultiModalProcessor(BaseMultiModalProcessor[OryxProcessingInfo]):
     def _get_mm_fields_config(
         self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
     ) -> Mapping[str, MultiModalFieldConfig]:
+        # Patches as well: the model moves them to its device chunk by chunk.
         return {
-            f"{name}_{key}": MultiModalFieldConfig.batched(name, keep_on_cpu=key != "patches")
+            f"{name}_{key}": MultiModalFieldConfig.batched(name, keep_on_cpu=True)
             for name in MODALITIES
             for key in FIELDS
         }
@@ -180,7 +162,21 @@ class OryxMultiModalProcessor(BaseMultiModalProcessor[OryxProcessingInfo]):
         notes = {
             name: [updates[0].content.note for updates in own] for name, own in mm_prompt_updates.items()
         }
-        return super()._apply_prompt_updates(token_ids.with_targets(notes), mm_prompt_updates)
+        ids, places = super()._apply_prompt_updates(token_ids.with_targets(notes), mm_prompt_updates)
+        return self._within_vocabulary(ids), places
+
+    def _within_vocabulary(self, ids: list[int]) -> list[int]:
+        """The ids, with one that the language model knows where the placeholder lies beyond its vocabulary.
+
+        vLLM counts the ids of a prompt in tables as long as the vocabulary; which positions are visual it has
+        from elsewhere. The first id of the text stands in: so the repetition penalty, which only asks whether
+        an id has been there, finds none that the text does not have.
+        """
+        placeholder = self.info.processor.image_token_id
+        if placeholder < self.info.ctx.model_config.get_vocab_size():
+            return ids
+        stand_in = next((token for token in ids if token != placeholder), 0)
+        return [stand_in if token == placeholder else token for token in ids]
 
 
 def _tensors(visual: EncodedVisual) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from oryx.errors import AlignmentError, ConfigError
@@ -24,8 +25,13 @@ class Prompt(list[int]):
     Args:
         ids: a chat template's text as ids; or, with `places`, the ids that the model is to see.
         counts: visuals of each modality.
-        places: index in `ids` of the one id that stands for each visual, in order, all of one modality.
-        prompt_style: None for the checkpoint's own.
+        places: index in `ids` of the one id that stands for each visual, in order, all of one modality. As a
+            client sent it, and not to be trusted.
+        prompt_style: None for the checkpoint's own; as a client sent it, too.
+
+    Raises:
+        ConfigError: places or a style that cannot be.
+        AlignmentError: other visuals than the prompt has places for.
     """
 
     def __init__(
@@ -33,12 +39,12 @@ class Prompt(list[int]):
         processor: OryxProcessor,
         ids: Sequence[int],
         counts: Mapping[str, int],
-        places: Sequence[int] | None = None,
+        places: Any = None,
         prompt_style: Any = None,
     ) -> None:
         super().__init__(ids)
         self._encoder = processor.chat_encoder(prompt_style)
-        self._places = places
+        self._places = places = None if places is None else check_places(places, len(self))
         self._turns: list[Turn] = []
         if places is not None:
             kinds = [name for name, count in counts.items() for _ in range(count)]
@@ -82,8 +88,18 @@ class Prompt(list[int]):
         return encoded.ids
 
 
-def check_places(places: Any) -> list[int] | None:
-    """The places themselves, or ConfigError."""
-    if places is None or (isinstance(places, list) and all(type(place) is int for place in places)):
-        return places
-    raise ConfigError(f"the places of visuals must be a list of indices, not {places!r}.")
+def check_places(places: Any, num_ids: int) -> list[int]:
+    """The places themselves: indices of a prompt of so many ids, each greater than the one before.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if not isinstance(places, list) or not all(type(place) is int for place in places):
+        raise ConfigError(f"the places of visuals must be a list of indices, not {places!r}.")
+    wrong = [place for before, place in pairwise([-1, *places]) if not before < place < num_ids]
+    if wrong:
+        raise ConfigError(
+            f"the places of visuals must be indices from 0 to {num_ids - 1} in ascending order; "
+            f"{wrong[0]} is none of them."
+        )
+    return places

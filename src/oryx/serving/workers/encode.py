@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from oryx.errors import ConfigError, MediaError
 from oryx.media.subtitles import find_subtitles
@@ -94,22 +91,6 @@ def forecast_job(
     if planner.sizes is None:
         raise ConfigError("this model's costs cannot be forecast: its sizes are of an unknown kind.")
     return Forecast(planned.visuals, planner.sizes, planned.num_positions, planner.speed).to_dict()
-
-
-def visual_keys(sample: EncodedSample) -> list[str]:
-    """Of each visual, a digest of all that its tokens depend on: kind, grids, ratios and patches."""
-    keys, view, patch = [], 0, 0
-    for kind, num_views in zip(sample.visual_kinds.tolist(), sample.visual_lengths.tolist()):
-        own = slice(view, view + num_views)
-        num_patches = int(sample.grids[own].prod(axis=1).sum())
-        digest = blake2b(np.array([kind, num_views]).tobytes(), digest_size=16)
-        digest.update(sample.grids[own].tobytes())
-        digest.update(sample.compressions[own].tobytes())
-        if sample.patches is not None:
-            digest.update(np.ascontiguousarray(sample.patches[patch : patch + num_patches]).data)
-        keys.append(digest.hexdigest())
-        view, patch = view + num_views, patch + num_patches
-    return keys
 
 
 def check_paths(job: EncodingJob, root: Path | None) -> None:

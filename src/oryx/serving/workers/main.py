@@ -17,6 +17,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from oryx.errors import OryxError
@@ -24,10 +25,12 @@ from oryx.media.limits import lower_limits
 from oryx.serving.encoding import EncodingJob
 from oryx.serving.workers.channel import ARRAYS, FINE, WORN, pack_reply, receive, send, unpack_pickle
 from oryx.serving.workers.refusals import OutOfTime, refusal_of
+from oryx.serving.workers.samples import PromptForm
 from oryx.serving.workers.sandbox import MemoryLimit, confine, end_with_parent, limit_process, program_folders
 from oryx.serving.workers.setup import WorkerSetup
 
 if TYPE_CHECKING:
+    from oryx.processing.costs import ModelSizes
     from oryx.processing.processor import OryxProcessor
 
 WRITTEN_BYTES = 2**28
@@ -54,7 +57,8 @@ def main() -> None:
     signal.signal(signal.SIGALRM, _ring)
     gc.collect()
     gc.freeze()  # what is here stays: collecting what a job leaves behind need not look at it again
-    send(sock, pack_reply({"kind": "ready", "confined": is_confined}))
+    form = asdict(_form_of(processor, setup.planner.sizes))
+    send(sock, pack_reply({"kind": "ready", "confined": is_confined, "form": form}))
     while True:
         file = _next(sock)
         memory.begin()
@@ -85,6 +89,13 @@ def _prepare(setup: WorkerSetup) -> OryxProcessor:
     return processor
 
 
+def _form_of(processor: OryxProcessor, sizes: ModelSizes | None) -> PromptForm:
+    num_ids = 1 + max(processor.tokenizer.get_vocab().values())
+    if sizes is not None:
+        num_ids = min(num_ids, sizes.text.vocab_size)
+    return PromptForm(num_ids, processor.image_token_id, 3 * processor.rule.patch_size**2)
+
+
 def _answer(processor: OryxProcessor, file: int, setup: WorkerSetup, memory: MemoryLimit) -> int:
     """The packed reply to a job."""
     try:
@@ -107,7 +118,7 @@ def _answer(processor: OryxProcessor, file: int, setup: WorkerSetup, memory: Mem
 
 def _encode(processor: OryxProcessor, request: tuple[EncodingJob, bool], setup: WorkerSetup) -> int:
     """The packed prompt of a job, or what it will cost."""
-    from oryx.serving.workers.encode import encode_job, forecast_job, visual_keys
+    from oryx.serving.workers.encode import encode_job, forecast_job
 
     job, is_plan = request
     if is_plan:
@@ -116,7 +127,7 @@ def _encode(processor: OryxProcessor, request: tuple[EncodingJob, bool], setup: 
     sample = encode_job(processor, job, setup.limits, setup.media_root)
     arrays = {name: getattr(sample, name) for name in ARRAYS if getattr(sample, name) is not None}
     spans = [[int(start), int(stop)] for start, stop in sample.spans]
-    return pack_reply({"kind": "prompt", "keys": visual_keys(sample), "spans": spans}, arrays)
+    return pack_reply({"kind": "prompt", "spans": spans}, arrays)
 
 
 class _Alarm:

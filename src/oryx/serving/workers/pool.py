@@ -5,24 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from oryx.errors import ConfigError
 from oryx.media.parallel import num_cores
 from oryx.serving.encoding import EncodingJob, EncodingLimits
 from oryx.serving.engine import Prompt
-from oryx.serving.workers.answers import read_prompt, refuse, stopped, unable
+from oryx.serving.quoting import quoted_line
+from oryx.serving.workers.answers import read_plan, read_sample, stopped, unable
+from oryx.serving.workers.channel import BrokenReplyError
 from oryx.serving.workers.checks import check_job, sources_of, visuals_of
 from oryx.serving.workers.refusals import out_of_time, worker_died
+from oryx.serving.workers.samples import PromptForm, visual_keys
 from oryx.serving.workers.setup import WorkerSetup
 from oryx.serving.workers.worker import PROGRAM, Reply, WorkerEndedError, WorkerProcess
 
 if TYPE_CHECKING:
     from oryx.processing.budget import Planner
+    from oryx.processing.collate import EncodedSample
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 GRACE_SECONDS = 2.0
 """A job that is out of time may take so long to notice by itself, which saves its process."""
@@ -80,6 +86,7 @@ class EncodingPool:
         self._max_threads = max_threads or max(1, num_cores() // num_workers)
         self._confined, self._program = confined, program
         self._setup: WorkerSetup | None = None
+        self._form: PromptForm | None = None
         self._workers: set[WorkerProcess] = set()
         self._idle: deque[WorkerProcess] = deque()
         self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
@@ -147,7 +154,10 @@ class EncodingPool:
             RequestError: 400 for what is wrong with the request, 413 or 422 for what is beyond the limits or
                 breaks the decoder, 503 where the queue is full or the pool does not run.
         """
-        return read_prompt(await self._run(job))
+        sample = await self._run(job, read=self._read_sample)
+        # Not the worker's to say: equal keys have equal tokens, whoever asks.
+        keys = await asyncio.to_thread(visual_keys, sample) if sample.spans else []
+        return Prompt(sample, tuple(keys), sum(stop - start for start, stop in sample.spans))
 
     async def plan(self, job: EncodingJob) -> dict[str, Any]:
         """What a request will cost, from the headers of its media: the object of `oryx plan --json`.
@@ -155,18 +165,18 @@ class EncodingPool:
         Raises:
             RequestError: as `encode`.
         """
-        fields = (await self._run(job, is_plan=True)).fields
-        return dict(fields["plan"]) if fields.get("kind") == "plan" else refuse(fields)
+        return await self._run(job, read=read_plan, is_plan=True)
 
-    async def _run(self, job: EncodingJob, is_plan: bool = False) -> Reply:
-        """What a worker answers to a job, whatever it is; errors as `encode`."""
+    async def _run(self, job: EncodingJob, read: Callable[[Reply], T], is_plan: bool = False) -> T:
+        """What a worker answers to a job, as `read` reads it; errors as `encode`."""
         check_job(job, self.limits)
         worker = await self._acquire()
         reply: asyncio.Future[Reply] | None = None
         try:
             reply = await worker.submit(job, _size(job), is_plan)
             async with asyncio.timeout(self.limits.max_seconds + GRACE_SECONDS):
-                return await asyncio.shield(reply)
+                answer = await asyncio.shield(reply)
+            return read(answer)
         except TimeoutError:
             worker.kill()
             raise out_of_time(self.limits.max_seconds) from None
@@ -174,6 +184,10 @@ class EncodingPool:
             if not self._is_running:
                 raise stopped() from None
             logger.error("a worker broke down over a request: %s", error)
+            raise worker_died() from None
+        except BrokenReplyError as error:
+            logger.error("worker %s sent something broken: %s", worker.pid, quoted_line(str(error)))
+            worker.kill()
             raise worker_died() from None
         except asyncio.CancelledError:
             if reply is not None and not reply.done():
@@ -183,6 +197,10 @@ class EncodingPool:
         finally:
             if worker is not None:
                 self._release(worker)
+
+    def _read_sample(self, answer: Reply) -> EncodedSample:
+        assert self._form is not None
+        return read_sample(answer, self._form, self.limits)
 
     async def _acquire(self) -> WorkerProcess:
         """A worker for one job, once it is this job's turn."""
@@ -239,6 +257,7 @@ class EncodingPool:
         except BaseException:
             self._workers.discard(worker)
             raise
+        self._form = self._form or worker.form
         self._release(worker)
 
     def _replace(self, worker: WorkerProcess) -> None:

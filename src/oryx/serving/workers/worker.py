@@ -18,7 +18,9 @@ import numpy as np
 
 from oryx.errors import CheckpointError
 from oryx.serving.encoding import EncodingJob
+from oryx.serving.quoting import quoted_line
 from oryx.serving.workers.channel import WORN, BrokenReplyError, pack_pickle, receive, send, unpack_reply
+from oryx.serving.workers.samples import PromptForm
 from oryx.serving.workers.setup import WorkerSetup
 
 logger = logging.getLogger(__name__)
@@ -80,6 +82,8 @@ class WorkerProcess:
         self.is_ready = self.is_confined = False
         self.is_worn = False
         """It holds more memory than it should: `kill` it, for a fresh one."""
+        self.form: PromptForm | None = None
+        """Of its prompts, once it is ready."""
 
     @property
     def pid(self) -> int | None:
@@ -122,6 +126,7 @@ class WorkerProcess:
         if reply.fields.get("kind") != "ready":
             await self.end()
             raise CheckpointError(str(reply.fields.get("message")))
+        self.form = PromptForm(**reply.fields["form"])
         self.is_confined = bool(reply.fields.get("confined"))
         if self.setup.confined and not self.is_confined:
             logger.warning("this kernel has no Landlock: workers are not kept from opening other files")
@@ -170,7 +175,7 @@ class WorkerProcess:
         except BlockingIOError:
             return
         except (BrokenReplyError, OSError) as error:
-            logger.error("worker %s sent something broken: %s", self.pid, error)
+            logger.error("worker %s sent something broken: %s", self.pid, quoted_line(str(error)))
             self.kill()
             return
         self.is_worn = flag == WORN

@@ -163,7 +163,10 @@ def test_rows_are_encoded_ahead_only_while_there_is_room():
     async def run():
         engine.release.clear()
         tasks = [asyncio.create_task(workers.answer(row_of(index=index))) for index in range(8)]
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(30):
+            while pool.num_encoded < 4:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # no other is begun
         held = pool.num_encoded
         engine.release.set()
         return held, await asyncio.gather(*tasks)

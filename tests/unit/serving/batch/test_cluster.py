@@ -21,7 +21,7 @@ ray = pytest.importorskip("ray")
 
 from fake_batch import FakeWorkers, NoWatcher  # noqa: E402
 
-from oryx.serving.batch.cluster import MAX_LOSSES, RayWorkers, RowActor  # noqa: E402
+from oryx.serving.batch.cluster import MAX_LOSSES, START_PAUSES, RayWorkers, RowActor  # noqa: E402
 
 
 class NamedWorkers(FakeWorkers):
@@ -168,6 +168,32 @@ def test_an_actor_whose_engine_has_died_ends(monkeypatch):
 def test_a_model_that_no_actor_can_load_is_a_sentence(actors):
     with pytest.raises(ConfigError, match=r"^there is no such model\.$"):
         answers(actors(start_error=ConfigError("there is no such model.")), "a")
+
+
+@pytest.mark.parametrize("error", [OSError("no such\nfile"), RuntimeError("Engine core failed.")])
+def test_another_error_while_an_actor_starts_is_told_at_once(actors, error):
+    sentence = " ".join(f"{type(error).__name__}: {error}".split())
+    began = time.monotonic()
+    with pytest.raises(ConfigError, match=f"^{sentence}$"):
+        answers(actors(start_error=error), "a")
+    assert time.monotonic() - began < sum(START_PAUSES)
+
+
+def _of_no_module():
+    raise ModuleNotFoundError("No module named 'elsewhere'")
+
+
+class Unpicklable:
+    """Builds workers here, and cannot be read anywhere else."""
+
+    def __reduce__(self):
+        return _of_no_module, ()
+
+
+def test_an_actor_that_cannot_begin_is_told_at_once():
+    sentence = r"^an actor cannot begin \(.*No module named 'elsewhere'\)\.$"
+    with pytest.raises(ConfigError, match=sentence):
+        answers(RayWorkers(Unpicklable(), 4, Cluster(num_actors=1)), "a")
 
 
 def test_actors_that_need_more_than_there_is_are_refused(tmp_path):

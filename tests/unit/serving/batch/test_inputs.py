@@ -185,6 +185,33 @@ def test_parquet_rows_are_read_alike(parquet_file):
     ]
 
 
+def test_numbers_of_a_table_are_as_they_were_meant(tmp_path):
+    """A column of whole numbers with holes is one of floats to pandas, and a hole may be NaN."""
+    from oryx.serving.batch.places import Places
+    from oryx.serving.batch.requests import RowDefaults, read_row
+
+    holes = pyarrow.array([None, 5.0], from_pandas=True)
+    columns = {
+        "id": pyarrow.array([1.0, 2.0]),
+        "question": pyarrow.array(["a", "b"]),
+        **dict.fromkeys(("max_tokens", "top_k", "seed", "max_frames", "max_pixels"), holes),
+        "temperature": pyarrow.array([1.0, 0.5]),
+        "fps": pyarrow.array([float("nan"), 0.5]),
+        "compression": pyarrow.array([float("nan"), 4.0]),
+    }
+    path = tmp_path / "in.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    assert Input(path).scan().has_number_ids
+    first, second = read(path)
+    assert first.content == {"id": 1, "question": "a", "temperature": 1}
+    assert second.content["max_frames"] == 5
+    assert isinstance(second.content["max_frames"], int)
+    job, sampling = read_row(second, RowDefaults(Places(tmp_path)))
+    assert (job.dials["max_frames"], job.dials["fps"], job.dials["compression"]) == (5, 0.5, 4)
+    assert (sampling.max_tokens, sampling.top_k, sampling.seed, sampling.temperature) == (5, 5, 5, 0.5)
+    assert read_row(first, RowDefaults(Places(tmp_path)))[1].temperature == 1.0
+
+
 def test_parquet_ids_are_checked(parquet_file):
     rows = [{"id": "a", "x": 1}, {"id": None, "x": 2}, {"id": "a", "x": 3}]
     message = scan_error(parquet_file(rows))

@@ -1,7 +1,11 @@
 """Whole batches with workers that need no model: going on, refusing to, and what the output holds."""
 
+import asyncio
 import json
+import signal
 import subprocess
+import sys
+import threading
 
 import pyarrow.parquet
 import pytest
@@ -9,7 +13,7 @@ from fake_batch import FakeWorkers, NoWatcher
 
 from oryx.errors import ConfigError, OryxError
 from oryx.locks import take_lock
-from oryx.serving.batch.job import Batch, Outcome, run_batch
+from oryx.serving.batch.job import Batch, Interrupted, Outcome, run_batch
 from oryx.serving.batch.shards import Shard
 
 ROWS = [{"id": f"r{index}", "question": f"question {index}"} for index in range(20)]
@@ -33,10 +37,18 @@ class Recorder(NoWatcher):
 def job(rows_file, tmp_path):
     """(rows, workers, name, watcher, ...) -> what `run_batch` returns, the output in the test's folder."""
 
-    def start(rows, workers=None, name="out.jsonl", watcher=None, settings=None, **of_batch):
+    def start(
+        rows,
+        workers=None,
+        name="out.jsonl",
+        watcher=None,
+        settings=None,
+        leave=lambda: None,
+        **of_batch,
+    ):
         source = rows if not isinstance(rows, list) else rows_file(rows)
         batch = Batch(source, tmp_path / name, settings or {"--model": "fake"}, patience=0.0, **of_batch)
-        return run_batch(batch, lambda: workers or FakeWorkers(), watcher or NoWatcher())
+        return run_batch(batch, lambda: workers or FakeWorkers(), watcher or NoWatcher(), leave)
 
     return start
 
@@ -136,9 +148,43 @@ def test_too_many_errors_count_over_runs(job):
     rows = [{"id": index, "question": "fail"} for index in range(6)]
     with pytest.raises(OryxError, match="3 rows have errors, more than --max-errors 2"):
         job(rows, FakeWorkers(1), max_errors=2)
-    with pytest.raises(OryxError, match="4 rows have errors, more than --max-errors 2"):
-        job(rows, FakeWorkers(1), max_errors=2)
+    with pytest.raises(OryxError, match="4 rows have errors, more than --max-errors 3"):
+        job(rows, FakeWorkers(1), max_errors=3)
     assert job(rows, FakeWorkers(1), max_errors=6) == Outcome(6, 6, 2)
+
+
+def test_a_journal_with_too_many_errors_loads_no_model(job, tmp_path):
+    questions = ["fail", "fail", "good", "good"]
+    rows = [{"id": index, "question": question} for index, question in enumerate(questions)]
+    with pytest.raises(OryxError, match=r"2 rows have errors, more than --max-errors 1\. The last: fail"):
+        job(rows, FakeWorkers(1), max_errors=1)
+    batch = Batch(tmp_path / "in.jsonl", tmp_path / "out.jsonl", {"--model": "fake"}, max_errors=1)
+    with pytest.raises(OryxError, match=r"2 rows have errors, more than --max-errors 1\. What is answered"):
+        run_batch(batch, no_workers, NoWatcher())
+    workers = FakeWorkers(1)
+    with pytest.raises(OryxError, match="2 rows have errors"):
+        job(rows, workers, max_errors=1, retry_errors=True)  # these are not counted before they are asked
+    assert workers.asked == [0, 1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+def test_a_run_that_is_stopped_while_the_model_loads_may_leave_its_thread(job):
+    end, left = threading.Event(), []
+
+    class Loading(FakeWorkers):
+        async def start(self):
+            asyncio.get_running_loop().call_later(0.01, signal.raise_signal, signal.SIGINT)
+            await asyncio.to_thread(end.wait, 60)
+
+    def leave():
+        left.append((workers.has_stopped, end.is_set()))
+        end.set()  # as the end of the process does
+
+    workers = Loading()
+    with pytest.raises(Interrupted):
+        job(ROWS, workers, leave=leave)
+    assert left == [(True, False)]
+    assert job(ROWS).num_new == 20
 
 
 def test_another_input_or_setting_is_refused_before_any_worker_starts(job, rows_file, tmp_path):

@@ -14,6 +14,23 @@ import pytest
 
 TESTS = Path(__file__).parents[3]
 EXAMPLES = TESTS.parent / "examples"
+PATHS = os.pathsep.join([str(TESTS), *sys.path])
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from oryx.serving.batch.journal import Journal
+import fake_batch
+
+outputs, num_rows = Journal.outputs, int(sys.argv.pop(1))
+
+def some(journal, rows):
+    for number, output in enumerate(outputs(journal, rows)):
+        if number == num_rows:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield output
+
+Journal.outputs = some
+fake_batch.main()
+"""
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
 
 
@@ -25,6 +42,15 @@ def start_fake(source, out, seconds):
 def journal_size(out):
     path = out.with_name(out.name + ".parts") / "answers.jsonl"
     return path.stat().st_size if path.exists() else 0
+
+
+def wait_for_a_row(process, out, seconds=60.0):
+    """Until something is in the journal. Fails if the process ends before."""
+    end = time.monotonic() + seconds
+    while not journal_size(out):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end, "no row was answered"
+        time.sleep(0.002)
 
 
 def kill_once_journal_grew(process, out, num_bytes, seconds=60.0):
@@ -70,21 +96,16 @@ def test_a_kill_while_the_output_is_written_leaves_none_or_a_whole_one(rows_file
     out = tmp_path / "out.jsonl"
     assert start_fake(source, out, 0.0).wait() == 0
     whole, part = out.read_bytes(), out.with_name("out.jsonl.parts") / "output.part"
-    num_parts = 0
-    for _ in range(4):
-        out.unlink(missing_ok=True)
-        part.unlink(missing_ok=True)
-        process = start_fake(source, out, 0.0)
-        while process.poll() is None and not part.exists() and not out.exists():
-            pass
-        process.kill()
-        process.wait()
-        assert not out.exists() or out.read_bytes() == whole
-        num_parts += part.exists()
-    assert start_fake(source, out, 0.0).wait() == 0
-    assert out.read_bytes() == whole
-    assert not part.exists()
-    assert num_parts  # at least one was killed in the middle
+    for num_rows in (1, 1000):
+        out.unlink()
+        program = [sys.executable, "-c", KILLED_WHILE_WRITING, str(num_rows), str(source), str(out)]
+        killed = subprocess.run(program, env={**os.environ, "PYTHONPATH": PATHS}, timeout=60)
+        assert killed.returncode == -signal.SIGKILL
+        assert part.exists()
+        assert not out.exists()
+        assert start_fake(source, out, 0.0).wait() == 0
+        assert out.read_bytes() == whole
+        assert not part.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -92,8 +113,7 @@ def test_a_signal_ends_it_with_130_and_it_goes_on(rows_file, tmp_path, number):
     source = rows_file([{"id": index, "question": "x" * 50} for index in range(200)])
     out = tmp_path / "out.jsonl"
     process = start_fake(source, out, 0.02)
-    while not journal_size(out):
-        time.sleep(0.002)
+    wait_for_a_row(process, out)
     process.send_signal(number)
     assert process.wait(10) == 130
     assert not out.exists()
@@ -108,8 +128,7 @@ def test_a_second_process_is_refused_while_the_first_runs(rows_file, tmp_path, m
     out = tmp_path / "out.jsonl"
     first = start_fake(source, out, 0.0)
     try:
-        while not journal_size(out):
-            time.sleep(0.002)
+        wait_for_a_row(first, out)
         second = subprocess.run(
             [
                 sys.executable,
@@ -121,7 +140,7 @@ def test_a_second_process_is_refused_while_the_first_runs(rows_file, tmp_path, m
                 str(source),
                 str(out),
             ],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+            env={**os.environ, "PYTHONPATH": PATHS},
             capture_output=True,
             text=True,
         )

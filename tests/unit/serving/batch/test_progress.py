@@ -1,4 +1,4 @@
-"""The bar: shown on a terminal, silent elsewhere."""
+"""The bar of a terminal, and the lines where there is none."""
 
 import io
 
@@ -12,7 +12,23 @@ def console(is_terminal):
     return Console(file=io.StringIO(), force_terminal=is_terminal, width=120, color_system=None)
 
 
-def test_nothing_is_shown_where_nobody_looks():
+def test_a_log_has_a_line_a_minute(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    log = console(False)
+    with BatchProgress(log) as bar:
+        bar.begin(10_000, 400, 1)
+        for number in range(150):
+            now[0] += 1.0
+            bar.advance(number == 80)
+        bar.say("writing the output")
+    assert log.file.getvalue().splitlines() == [
+        "oryx: 460 of 10,000 rows, 1 error, 1 rows/s, 2:39:00 left",
+        "oryx: 520 of 10,000 rows, 2 errors, 1 rows/s, 2:38:00 left",
+    ]
+
+
+def test_a_log_of_a_short_run_stays_empty():
     quiet = console(False)
     with BatchProgress(quiet) as bar:
         bar.say("loading the model")

@@ -11,6 +11,7 @@ from oryx.serving.batch import running
 from oryx.serving.batch.inputs import Row
 from oryx.serving.batch.journal import Journal
 from oryx.serving.batch.running import Stop, run_rows
+from oryx.serving.engine import EngineStopped
 
 
 def rows_of(*questions):
@@ -76,9 +77,9 @@ def test_all_rows_are_answered_once_and_a_broken_one_is_an_error(run):
     assert sorted(workers.asked) == [0, 1, 3]
 
 
-@pytest.mark.parametrize(("num_slots", "most"), [(None, 5), (2, 2), (100, 40)])
+@pytest.mark.parametrize(("num_slots", "most"), [(2, 2), (5, 5), (100, 40)])
 def test_so_many_rows_are_at_work(run, num_slots, most):
-    workers = FakeWorkers(5, seconds=0.001)
+    workers = FakeWorkers(num_slots, seconds=0.001)
     taken = []
     rows = rows_of(*["x"] * 40)
 
@@ -89,7 +90,7 @@ def test_so_many_rows_are_at_work(run, num_slots, most):
                     taken.append(len(taken) + 1 - len(workers.asked))
                 yield row
 
-    assert len(run(Counted(rows), workers, num_slots=num_slots)) == 40
+    assert len(run(Counted(rows), workers)) == 40
     assert workers.most_running == most
     assert max(taken) <= most  # none is read ahead of its turn
 
@@ -142,6 +143,44 @@ def test_a_signal_lets_rows_at_work_end_and_begins_no_other(run, number):
     workers = FakeWorkers(3)
     assert len(run(rows_of(*["hold"] * 8), workers, during)) == 3
     assert len(workers.asked) == 3
+
+
+class Ended(FakeWorkers):
+    """Their engine ends while a row is held."""
+
+    async def answer(self, row):
+        try:
+            return await super().answer(row)
+        finally:
+            if row.content["question"] == "hold":
+                raise EngineStopped("vLLM ended the answer (abort).")
+
+
+@pytest.mark.parametrize("is_told_first", [True, False])
+def test_an_engine_that_heard_the_signal_too_has_not_failed(run, is_told_first):
+    async def during(stop, workers):
+        await until(lambda: workers.running == 1)
+        if is_told_first:
+            stop.ask()
+        workers.release.set()
+        await until(lambda: workers.running == 0)
+        if not is_told_first:
+            stop.ask()
+
+    workers = Ended(1)
+    assert sorted(run(rows_of("a", "hold", "c"), workers, during)) == [0]
+    assert workers.asked == [0, 1]
+
+
+def test_an_engine_that_ends_by_itself_has_failed(run, monkeypatch):
+    monkeypatch.setattr(running, "SIGNAL_SECONDS", 0.01)
+
+    async def during(stop, workers):
+        await until(lambda: workers.running == 1)
+        workers.release.set()
+
+    error = EngineStopped(r"vLLM ended the answer \(abort\)")
+    assert sorted(run(rows_of("a", "hold", "c"), Ended(1), during, error)) == [0]
 
 
 def test_rows_that_do_not_end_are_left_for_the_next_run(run, monkeypatch):

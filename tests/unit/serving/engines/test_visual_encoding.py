@@ -129,6 +129,13 @@ def test_closing_gives_up_what_is_being_encoded(model, prompts, visuals, monkeyp
     assert visuals.num_visuals == 0
 
 
+def test_after_closing_there_is_no_engine(model, prompts, visuals):
+    thread = EncoderThread(model, visuals)
+    thread.close()
+    with pytest.raises(EngineStopped):
+        asyncio.run(thread.pin(prompts[1]))
+
+
 def test_positions_that_do_not_fit_are_refused(model, prompts, visuals):
     prompt = prompts[1]
     (run,) = pin_visuals(model, prompt, visuals)

@@ -6,7 +6,7 @@ import threading
 import openai
 import pytest
 from fake_serving import eventually, serving
-from http_calls import Answer, ask, call
+from http_calls import CHAT, Answer, ask, call
 
 from oryx.serving.http.admission import LONGEST_RETRY, Admission
 from oryx.serving.http.errors import BusyError
@@ -144,6 +144,29 @@ def test_clients_are_told_when_the_server_is_full():
             thread.join()
         assert [answer.status for answer in answers] == [200] * 3
         assert running.engine.most_running == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "more", "code"),
+    [
+        ({"compression": 3}, {}, "invalid_dial"),
+        ({"compression": [[]] * 1000}, {}, "invalid_dial"),
+        ({"max_frame": 4}, {}, "unknown_dial"),
+        ({"image_url": "attachment://a"}, {}, "unknown_attachment"),
+        ({"detail": "low"}, {"mm_processor_kwargs": {"views": True}}, None),
+    ],
+)
+def test_a_mistake_is_told_without_waiting_for_a_place(part, more, code):
+    picture = {"type": "image_url", "image_url": "data:image/png;base64,AAAA", **part}
+    body = {"messages": [{"role": "user", "content": [picture]}], **more}
+    with serving(Limits(max_places=1, max_queue=0)) as running:
+        thread = threading.Thread(target=ask, args=(running, "hold"))
+        thread.start()
+        eventually(lambda: running.engine.running)
+        answer = call(running, "POST", CHAT, body)
+        assert (answer.status, answer.error["code"]) == (400, code)
+        running.engine.release.set()
+        thread.join()
 
 
 def test_who_waits_too_long_is_sent_away():

@@ -42,7 +42,7 @@ def refusal(**fields) -> RequestError:
         ("top_p", 1.1, "at most 1"),
         ("top_k", -2, "at least -1"),
         ("repetition_penalty", 0, "at least 0.01"),
-        ("seed", 2**63, "below 9223372036854775808"),
+        ("seed", 2**63, "at most 9223372036854775807"),
         ("seed", "x" * 1000, "must be a whole number"),
         ("stream", "yes", "must be true or false"),
         ("ignore_eos", 1, "must be true or false"),
@@ -166,6 +166,17 @@ def test_a_dial_that_cannot_be(dial, value, words):
     assert error.code == "invalid_dial"
 
 
+def test_a_dial_that_is_nested_without_end():
+    nested: list = []
+    for _ in range(900):
+        nested = [nested]
+    assert "nested more than 4 deep" in refusal(mm_processor_kwargs={"compression": nested}).message
+
+
+def test_a_dial_is_quoted_as_far_as_anybody_reads():
+    assert len(refusal(mm_processor_kwargs={"focus": ["x" * 1000] * 1000}).message) < 600
+
+
 @pytest.mark.parametrize("name", ["compresion", "subtitles", "marks", "image", "", "x" * 1000])
 def test_an_unknown_dial(name):
     error = refusal(mm_processor_kwargs={name: 1})
@@ -217,6 +228,7 @@ def test_beginnings_of_answers_that_cannot_be(fields, param):
         ('{"a": "x"}'.encode("utf-16"), "not UTF-8"),
         (b'{"a": "\\ud800"}', "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
+        (b"[" * 1_000_000, "1,000,000 commas and opening brackets"),
         (b'\xef\xbb\xbf{"a": 1}', "no JSON"),
     ],
 )
@@ -224,6 +236,15 @@ def test_bodies_that_are_no_object(body, words):
     with pytest.raises(RequestError, match="the body") as caught:
         parse_object(body, "the body")
     assert words in caught.value.message
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "1", '""', '{"a": 1}'])
+def test_more_values_than_anybody_needs_are_not_read(value):
+    body = f'{{"a": [{",".join([value] * 3_000_000)}]}}'.encode()
+    began = time.process_time()
+    with pytest.raises(RequestError, match="commas and opening brackets; at most 200,000"):
+        parse_object(body, "the body")
+    assert time.process_time() - began < 0.5
 
 
 def test_characters_beyond_the_first_plane_are_whole():

@@ -7,12 +7,11 @@ import time
 import openai
 import pytest
 from fake_serving import eventually, serving
-from http_calls import CHAT, ask, call, read_all, read_answer, wire
+from http_calls import CHAT, QUESTION, ask, call, head, read_all, read_answer, wire
 
 from oryx.errors import ConfigError
 from oryx.serving.http.settings import Limits
 
-QUESTION = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
 SMALL = Limits(max_body=20_000, body_seconds=0.4, header_seconds=0.4)
 
 
@@ -20,12 +19,6 @@ SMALL = Limits(max_body=20_000, body_seconds=0.4, header_seconds=0.4)
 def running():
     with serving(SMALL) as server:
         yield server
-
-
-def head(*lines: str, host: str = "localhost") -> bytes:
-    return "\r\n".join(
-        [f"POST {CHAT} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", *lines, "", ""]
-    ).encode()
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read(running):
@@ -140,6 +133,27 @@ def test_what_is_no_http_is_told_so(running, sent):
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed_http"
 
 
+@pytest.mark.parametrize(
+    "ambiguous",
+    [
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_a_body_whose_end_is_told_in_two_ways_is_refused_with_all_that_follows(running, ambiguous):
+    with wire(running) as connection:
+        connection.sendall(ambiguous + b"0\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answers = read_all(connection)
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in answers.lower()
+    assert (
+        json.loads(answers.partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed_http"
+    )  # nothing after it
+
+
 def test_a_chunk_that_is_none_ends_the_request(running):
     with wire(running) as connection:
         connection.sendall(head("Transfer-Encoding: chunked") + b"5\r\n{}{}{\r\nzz\r\n")
@@ -160,20 +174,6 @@ def test_connections_are_counted():
         eventually(lambda: ask(running).status == 200)
 
 
-def test_all_bodies_together_have_a_limit():
-    with serving(Limits(max_body=20_000, max_held=25_000)) as running, wire(running) as first:
-        first.sendall(head("Content-Length: 20000") + b" " * 15_000)
-        eventually(lambda: b"oryx_held_bytes 15000.0" in call(running, "GET", "/metrics").body)
-        answer = call(running, "POST", CHAT, QUESTION.ljust(15_000), Content_Type="application/json")
-        assert (answer.status, answer.error["code"]) == (503, "bodies_full")
-        assert int(answer.headers["retry-after"]) > 0
-        first.close()
-        eventually(lambda: b"oryx_held_bytes 0.0" in call(running, "GET", "/metrics").body)
-        assert (
-            call(running, "POST", CHAT, QUESTION.ljust(15_000), Content_Type="application/json").status == 200
-        )
-
-
 def test_a_client_that_stops_reading_has_left():
     with serving(Limits(send_seconds=0.3)) as running:
         messages = [{"role": "user", "content": "flood"}]
@@ -187,6 +187,25 @@ def test_a_client_that_stops_reading_has_left():
             time.sleep(0.2)
             assert running.engine.running  # it waits for the client,
             eventually(lambda: not running.engine.running, 2)  # but not for long
+
+
+@pytest.mark.parametrize("last", [b"", b"\x16\x03\r\n\r\n"], ids=["kept open", "closed by the server"])
+def test_a_client_that_leaves_a_small_rest_unread_has_left_too(last):
+    with serving(Limits(send_seconds=0.3)) as running, socket.socket() as connection:
+        body = {"messages": [{"role": "user", "content": "flood"}], "max_tokens": 1}  # an answer of 20 kB
+        data = json.dumps(body).encode()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        eventually(lambda: running.server.server_state.connections)
+        (served,) = running.server.server_state.connections
+        for number in range(1, 2000):  # until the kernel takes no more, and the server holds the rest
+            connection.sendall(head(f"Content-Length: {len(data)}") + data)
+            eventually(lambda number=number: running.server.server_state.total_requests >= number, 10)
+            if served.transport.get_write_buffer_size():
+                break
+        assert 0 < served.transport.get_write_buffer_size() < 65536
+        connection.sendall(last)
+        eventually(lambda: not running.server.server_state.connections, 3)
 
 
 def test_media_are_counted():

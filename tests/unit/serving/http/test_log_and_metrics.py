@@ -78,7 +78,7 @@ def test_a_client_that_left_in_the_midst_of_its_body_is_no_error(running, logged
     head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 99\r\n"
     with wire(running) as connection:
         connection.sendall(f"{head}Authorization: Bearer the-secret-key\r\n\r\n--cut".encode())
-        eventually(lambda: value(running, "oryx_held_bytes") == 5)
+        eventually(lambda: value(running, "oryx_held_bytes") == 99)
     eventually(lambda: value(running, "oryx_held_bytes") == 0)
     (line,) = [line for line in logged() if "/metrics" not in line]
     assert line.startswith(f"POST {CHAT} 499 ")

@@ -48,7 +48,7 @@ def test_vllm_is_taken_where_it_is(monkeypatch, asked, has_vllm, expected):
 
 def test_engines_that_cannot_be(monkeypatch):
     install(monkeypatch, False)
-    with pytest.raises(ConfigError, match="pip install vllm"):
+    with pytest.raises(ConfigError, match=r"pip install oryx-mllm\[vllm\]"):
         engine_name("vllm")
     with pytest.raises(ConfigError, match="auto, vllm, transformers"):
         engine_name("sglang")

@@ -15,8 +15,9 @@ from oryx.processing.geometry import View
 from oryx.serving.encoding import EncodingJob, EncodingLimits
 from oryx.serving.errors import RequestError
 from oryx.serving.workers import encode
-from oryx.serving.workers.encode import encode_job, visual_keys
+from oryx.serving.workers.encode import encode_job
 from oryx.serving.workers.refusals import refusal_of
+from oryx.serving.workers.samples import visual_keys
 
 LIMITS = EncodingLimits()
 

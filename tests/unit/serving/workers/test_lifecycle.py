@@ -84,12 +84,23 @@ def test_an_error_that_nobody_thought_of_is_told_without_its_words(with_pool, ca
         error = await refusal(pool, "raise")
         assert (error.status, error.code) == (422, "unprocessable")
         assert "passwd" not in str(error)
-        assert (await refusal(pool, "broken")).code == "unprocessable"
         assert (await refusal(pool, "hold 100000000")).code == "media_too_large"
         assert pool.num_restarts == 0
 
     with_pool(test, num_workers=1)
     assert "ValueError: of /etc/passwd" in caplog.text  # but the log has them
+
+
+def test_a_worker_that_answers_what_none_would_is_replaced(with_pool, caplog):
+    async def test(pool: EncodingPool) -> None:
+        pid = await answer(pool, "pid")
+        error = await refusal(pool, "broken")
+        assert (error.status, error.code) == (422, "unprocessable")
+        assert await answer(pool, "pid") != pid
+        assert pool.num_restarts == 1
+
+    with_pool(test, num_workers=1)
+    assert "sent something broken" in caplog.text
 
 
 def test_a_worker_that_holds_too_much_is_replaced_between_jobs(with_pool):

@@ -88,11 +88,13 @@ def test_workers_know_no_secrets(with_pool, monkeypatch):
 SERVER = """
 import asyncio
 from pathlib import Path
+from oryx.processing.budget import Planner
+from oryx.processing.geometry import ResizeRule
 from oryx.serving.encoding import EncodingJob, EncodingLimits
 from oryx.serving.workers.setup import WorkerSetup
 from oryx.serving.workers.worker import WorkerProcess
 async def main():
-    setup = WorkerSetup(Path("nano"), None, EncodingLimits(), None, 1, True)
+    setup = WorkerSetup(Path("nano"), Planner(ResizeRule()), EncodingLimits(), None, 1, True)
     workers = [WorkerProcess(setup, print, "stand_in_worker") for _ in range(2)]
     for worker in workers:
         await worker.start()

@@ -1,7 +1,5 @@
 """Small films whose scenes are told apart by color, and a captioner's server that does what a test wants."""
 
-import http.server
-import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from fake_chat import FakeServer
 from PIL import Image
 
 HEIGHT, WIDTH, RATE = 48, 64, 8
@@ -56,65 +55,6 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_film(folder / "inner" / "b.mkv", (40, 30, 30))
     make_film(folder / "c.mp4", (30, 30, 40))
     return folder
-
-
-class FakeServer:
-    """An endpoint whose answer to request k is `script(k, body)`: text, code, or (code, headers, bytes)."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.models: Any = {"data": [{"id": "seer"}]}
-        self.script: Callable[[int, dict[str, Any]], Any] = lambda number, _: f"A picture, number {number}."
-        self.release = threading.Event()
-        """Set when the test is over: what waits for it stops waiting."""
-        self._lock = threading.Lock()
-        owner = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *_: Any) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                with owner._lock:
-                    owner.headers.append(dict(self.headers))
-                self.send(200, {}, json.dumps(owner.models).encode())
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with owner._lock:
-                    number = len(owner.bodies)
-                    owner.bodies.append({"path": self.path, **body})
-                    owner.headers.append(dict(self.headers))
-                said = owner.script(number, body)
-                if isinstance(said, str):
-                    said = {"choices": [{"message": {"content": said}, "finish_reason": "stop"}]}
-                if isinstance(said, dict):
-                    said = (200, {}, json.dumps(said).encode())
-                if isinstance(said, int):
-                    said = (said, {}, json.dumps({"error": {"message": "go away"}}).encode())
-                self.send(*said)
-
-            def send(self, code: int, headers: dict[str, str], content: bytes) -> None:
-                try:
-                    self.send_response(code)
-                    for name, value in headers.items():
-                        self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(content)))
-                    self.end_headers()
-                    self.wfile.write(content)
-                except OSError:  # the client went away
-                    pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self.release.set()
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from oryx.data.builders.needle.captioners import CaptionError
-from oryx.data.builders.needle.endpoint import MAX_ANSWER_BYTES, OpenAICaptioner
+from oryx.data.builders.needle.endpoint import OpenAICaptioner
+from oryx.endpoint import MAX_ANSWER_BYTES
 from oryx.errors import ConfigError
 
 
@@ -166,7 +167,7 @@ def test_no_server_at_all():
     with pytest.raises(CaptionError, match="cannot be reached") as caught:
         OpenAICaptioner("http://127.0.0.1:9/v1", "seer", timeout=2).describe([], "?")
     assert caught.value.is_outage
-    with pytest.raises(ConfigError, match="is this the captioner's address"):
+    with pytest.raises(ConfigError, match="is this the address of an endpoint"):
         OpenAICaptioner("http://127.0.0.1:9/v1", timeout=2).connect()
 
 
