@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from oryx.cli import options as opt
+from oryx.cli.eval_subject import (
+    Address,
+    ApiKeyEnv,
+    Requests,
+    Subject,
+    Url,
+    UrlModel,
+    find_subject,
+    tell_kept,
+)
 
 if TYPE_CHECKING:
+    from oryx.evaluation.answers import Answerer
+    from oryx.evaluation.journal import Journal
+    from oryx.evaluation.qa_3d import QaResult
     from oryx.evaluation.qa_answers import Benchmark
-    from oryx.evaluation.qa_kept import KeptAnswers
     from oryx.evaluation.qa_records import SceneItem
 
 Records = Annotated[
@@ -36,6 +49,10 @@ def eval_scanqa_command(
     max_new_tokens: opt.MaxNewTokens = 32,
     skip_missing: SkipMissing = False,
     output: Output = None,
+    url: Url = None,
+    url_model: UrlModel = None,
+    api_key_env: ApiKeyEnv = None,
+    requests: Requests = 4,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
@@ -44,7 +61,8 @@ def eval_scanqa_command(
 ) -> None:
     """ScanQA: EM, BLEU, METEOR, ROUGE-L and CIDEr, by its own rules and by those of later papers."""
     how = {"device": device, "dtype": dtype, "vision_tower": vision_tower, "quantize": quantize}
-    _evaluate("scanqa", records, model, max_new_tokens, skip_missing, output, how, as_json)
+    who = {"model": model, **how, "address": Address(url, url_model, api_key_env, requests)}
+    _evaluate("scanqa", records, who, max_new_tokens, skip_missing, output, as_json)
 
 
 def eval_sqa3d_command(
@@ -53,6 +71,10 @@ def eval_sqa3d_command(
     max_new_tokens: opt.MaxNewTokens = 32,
     skip_missing: SkipMissing = False,
     output: Output = None,
+    url: Url = None,
+    url_model: UrlModel = None,
+    api_key_env: ApiKeyEnv = None,
+    requests: Requests = 4,
     device: opt.Device = "auto",
     dtype: opt.Dtype = "auto",
     vision_tower: opt.VisionTower = None,
@@ -61,30 +83,27 @@ def eval_sqa3d_command(
 ) -> None:
     """SQA3D: the same, with a situation to stand in, and exact matches by the question's first word."""
     how = {"device": device, "dtype": dtype, "vision_tower": vision_tower, "quantize": quantize}
-    _evaluate("sqa3d", records, model, max_new_tokens, skip_missing, output, how, as_json)
+    who = {"model": model, **how, "address": Address(url, url_model, api_key_env, requests)}
+    _evaluate("sqa3d", records, who, max_new_tokens, skip_missing, output, as_json)
 
 
 def _evaluate(
     benchmark: Benchmark,
     path: Path,
-    model: str,
+    who: dict[str, Any],
     max_new_tokens: int,
     skip_missing: bool,
     output: Path | None,
-    how: dict[str, Any],
     as_json: bool,
 ) -> None:
     from oryx.errors import ConfigError
-    from oryx.evaluation.output import check_output, command_line, hash_weights
-    from oryx.evaluation.qa_3d import score_items
+    from oryx.evaluation.output import check_output, command_line
     from oryx.evaluation.qa_3d_report import QaReport, caption_table, file_names, match_table, save_report
-    from oryx.evaluation.qa_kept import KeptAnswers
     from oryx.evaluation.qa_records import read_items, refuse_missing
-    from oryx.loading import resolve_device, resolve_folder
     from oryx.processing.weights import check_quantize
 
     # Everything that can be refused is refused before hours of work.
-    check_quantize(how["quantize"])
+    check_quantize(who["quantize"])
     records = read_items(path, benchmark)
     missing = records.missing_views()
     if not skip_missing:
@@ -92,68 +111,65 @@ def _evaluate(
     items = records.without(missing)
     if not items:
         raise ConfigError(f"the views of all {len(records.items)} questions of '{path}' are missing.")
-    weights = resolve_folder(model)
-    given = {
-        **opt.weights(model, how["vision_tower"], how["quantize"], how["dtype"]),
-        "--max-new-tokens": max_new_tokens,
-        "--skip-missing": skip_missing,
-    }
+    subject = find_subject(**who, dials={})
+    given = {**subject.options, "--max-new-tokens": max_new_tokens, "--skip-missing": skip_missing}
     command = command_line(benchmark, given, path)
-    sha256 = hash_weights(weights, how["vision_tower"])
-    names = file_names(benchmark)
+    conditions = {"records_sha256": records.sha256}
     if output is not None:
-        check_output(output, names, command, sha256)
-    conditions = {
-        "model_sha256": sha256,
-        "records_sha256": records.sha256,
-        "device": str(resolve_device(how["device"])),
-    }
-    kept = KeptAnswers(None if output is None else output / names[2], command, conditions)
+        check_output(output, file_names(benchmark), command, subject.identity, conditions=conditions)
+    journal = subject.journal(output, benchmark, command, **conditions)
     _tell_lacks()
-    _answer(model, weights, sha256, how, items, max_new_tokens, kept)
-    assert kept.facts is not None
+    facts, result = _measure(subject, journal, benchmark, items, max_new_tokens)
     report = QaReport(
         benchmark=benchmark,
-        facts={**kept.facts, "model": model},
+        facts=facts,
         records=str(path),
         records_sha256=records.sha256,
         num_left_out=len(records.items) - len(items),
         max_new_tokens=max_new_tokens,
         command=command,
-        result=score_items(benchmark, items, kept.answers),
+        result=result,
     )
+    # Printed first: a disk that is full by now must not take hours of work with it.
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
         typer.echo(f"{match_table(benchmark, report.result)}\n{caption_table(report.result)}", nl=False)
     for written in save_report(report, output) if output is not None else []:
         typer.echo(f"Wrote {written}.", err=True)
+    if result.is_whole:
+        journal.remove()
+    else:  # what lacks is scored from it later
+        journal.close()
 
 
-def _answer(
-    model: str,
-    weights: Path,
-    sha256: str,
-    how: dict[str, Any],
-    items: tuple[SceneItem, ...],
+def _measure(
+    subject: Subject,
+    journal: Journal,
+    benchmark: Benchmark,
+    items: Sequence[SceneItem],
     max_new_tokens: int,
-    kept: KeptAnswers,
-) -> None:
-    """Ask what is not answered yet; nothing is loaded where all is."""
+) -> tuple[dict[str, Any], QaResult]:
+    """The facts and the result of a model, which is not loaded where it answered everything before."""
     from oryx.cli.display import progress_bar
-    from oryx.evaluation.output import model_facts
-    from oryx.evaluation.qa_3d import answer_items
-    from oryx.loading import load
+    from oryx.evaluation.qa_3d import are_kept, measure_qa
+    from oryx.evaluation.scene_answers import SceneAnswerer
 
-    num_done = sum(item.id in kept.answers for item in items)
-    if num_done:
-        typer.echo(f"{num_done} of {len(items)} questions were answered before.", err=True)
-    if num_done == len(items):
-        return
-    loaded, processor = load(weights, **how)
-    kept.begin(model_facts(model, sha256, loaded))
+    answerer: Answerer | None = None
+    before = journal.before(subject.identity)
+    if before is not None and are_kept(items, before[1]):
+        facts = {**before[0], "model": subject.options.get("--model", before[0]["model"])}
+    else:
+        opened = subject.open()
+        facts = opened.facts
+        is_here = opened.model is not None
+        answerer = SceneAnswerer(opened.model, opened.processor) if is_here else opened.answerer
+    kept = journal.of(facts)
+    tell_kept(len(kept), "answers")
     with progress_bar("questions") as bar:
-        answer_items(loaded, processor, items, max_new_tokens, kept.answers, kept.add, bar.update)
+        at_once = subject.requests or 1
+        result = measure_qa(answerer, benchmark, items, max_new_tokens, at_once, bar.update, kept)
+    return facts, result
 
 
 def _tell_lacks() -> None:

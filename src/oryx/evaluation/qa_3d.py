@@ -1,18 +1,20 @@
 """ScanQA and SQA3D: a model's answers about scanned rooms, and their scores by each rule in use.
 
 records = read_items("marked/ScanQA_v1.0_val.eval.jsonl", "scanqa")
-answers = answer_items(model, processor, records.items)
-result = score_items("scanqa", records.items, answers)
+result = evaluate_qa(model, processor, "scanqa", records.items)
 result.matches["em"].share, result.captions["scanqa"]["cider"].value
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
+from oryx.data.synthetic import Sample
+from oryx.evaluation.answers import Answered, Answerer, answer_all, mean_tokens
 from oryx.evaluation.captions import Score, Tokens, open_meteor, score_captions, what_lacks
+from oryx.evaluation.journal import Journal, Kept, Key
 from oryx.evaluation.metrics import Share
 from oryx.evaluation.qa_answers import (
     Benchmark,
@@ -24,10 +26,7 @@ from oryx.evaluation.qa_answers import (
     question_kinds,
 )
 from oryx.evaluation.qa_records import SceneItem
-
-if TYPE_CHECKING:
-    from oryx.model.modeling import OryxForConditionalGeneration
-    from oryx.processing.processor import OryxProcessor
+from oryx.evaluation.scene_answers import SceneAnswerer
 
 PROTOCOLS: dict[str, tuple[bool, Tokens]] = {
     "scanqa": (False, "ptb"),
@@ -50,6 +49,22 @@ class QaKindResult:
 
 
 @dataclass(frozen=True)
+class QaAnswer:
+    """One question with its answer and scores."""
+
+    id: str
+    scene: str
+    kind: str
+    question: str
+    references: tuple[str, ...]
+    answer: str
+    right: dict[str, bool]
+    """By each rule."""
+    problem: str | None = None
+    """Why there is no answer, where a server gave none."""
+
+
+@dataclass(frozen=True)
 class WrongQaAnswer:
     """One answer that is none of the references, by LEO's refined rule."""
 
@@ -65,8 +80,10 @@ class QaResult:
 
     num_questions: int
     num_scenes: int
-    num_unreadable: int
+    num_unparsed: int
     """Answers of which nothing is left once they are cleaned: wrong by every rule that cleans them."""
+    visual_tokens: float | None
+    """Mean of a prompt; None where a server does not tell."""
     matches: dict[str, Share]
     """Of `MATCHES`; clusters are the scenes."""
     kinds: list[QaKindResult]
@@ -76,6 +93,17 @@ class QaResult:
     """Protocol -> metric -> what it needs, for those."""
     wrong: list[WrongQaAnswer] = field(default_factory=list)
     """The first few."""
+    answers: list[QaAnswer] = field(default_factory=list, repr=False)
+    """All of them."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no metric lacks anything."""
+        return not any(self.lacks.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the JSON file holds: all but the answers, which have a file of their own."""
+        return {key: value for key, value in asdict(self).items() if key != "answers"}
 
 
 MATCHES = {
@@ -106,60 +134,95 @@ def match_answer(benchmark: Benchmark, answer: str, references: Sequence[str]) -
     return matches
 
 
-def answer_items(
-    model: OryxForConditionalGeneration,
-    processor: OryxProcessor,
+def evaluate_qa(
+    model: Any,
+    processor: Any,
+    benchmark: Benchmark,
     items: Sequence[SceneItem],
     max_new_tokens: int = 32,
-    done: Mapping[str, str] | None = None,
-    keep: Callable[[str, str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, str]:
-    """The greedy answer to each item, by id. The views of a scene are encoded once for all its questions.
+) -> QaResult:
+    """Measures a model on items, at least one.
 
     Args:
-        done: answers of before, which are not asked again.
-        keep: called with the id and the answer as soon as it is there.
-        progress: called with the number of answers and of items.
+        model, processor: as `oryx.load` gives them.
+        max_new_tokens: cap on each answer.
+        progress: called with how many questions are answered, and all.
 
     Raises:
-        ConfigError: a prompt that is longer than the model reads.
+        ConfigError: a prompt that is longer than the model reads, or Java is there and failed.
         MediaError: a view that cannot be read.
     """
-    from oryx.engine.session import Session
-
-    answers = {item.id: done[item.id] for item in items if item.id in done} if done else {}
-    groups: dict[tuple[object, ...], list[SceneItem]] = {}
-    for item in items:
-        if item.id not in answers:
-            groups.setdefault((item.views, item.compression), []).append(item)
-    for group in groups.values():
-        session = Session(model, processor)
-        session.add(group[0].visual)
-        for item in group:
-            answer = session.ask(item.prompt, follow_up=False, max_new_tokens=max_new_tokens).text
-            answers[item.id] = answer
-            if keep is not None:
-                keep(item.id, answer)
-            if progress is not None:
-                progress(len(answers), len(items))
-    return answers
+    return measure_qa(SceneAnswerer(model, processor), benchmark, items, max_new_tokens, progress=progress)
 
 
-def score_items(benchmark: Benchmark, items: Sequence[SceneItem], answers: Mapping[str, str]) -> QaResult:
-    """Score the answers to items, at least one, each of which has one.
+def measure_qa(
+    answerer: Answerer | None,
+    benchmark: Benchmark,
+    items: Sequence[SceneItem],
+    max_new_tokens: int = 32,
+    batch_size: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    kept: Kept | None = None,
+) -> QaResult:
+    """`evaluate_qa` for whoever answers.
+
+    Args:
+        answerer: asked scene by scene; may be None where `are_kept` says that all answers are there.
+        batch_size: questions asked at once, and kept when all of them are answered.
+        kept: answers of an earlier run to the same records; it gets those that come.
+
+    Raises:
+        ConfigError, MediaError: as `evaluate_qa`; or the kept answers cannot be read.
+    """
+    by_key = {_key(item): item for item in items}
+    scenes: dict[tuple[object, ...], list[Key]] = {}
+    for key, item in by_key.items():
+        scenes.setdefault((item.views, item.compression), []).append(key)
+    keys = [key for own in scenes.values() for key in own]
+    done = 0
+
+    def advance(number: int) -> None:
+        nonlocal done
+        done += number
+        if progress is not None:
+            progress(done, len(items))
+
+    def draw(key: Key) -> Sample:
+        item = by_key[key]
+        said = (("human", item.prompt), ("gpt", " | ".join(item.answers)))
+        return Sample(benchmark, [item.visual], [{"from": who, "value": text} for who, text in said])
+
+    kept = Journal.in_memory() if kept is None else kept
+    answered = answer_all(answerer, keys, draw, max_new_tokens, {}, batch_size, kept, advance)
+    found = dict(zip(keys, answered, strict=True))
+    return score_items(benchmark, items, [found[_key(item)] for item in items])
+
+
+def are_kept(items: Sequence[SceneItem], kept: Kept) -> bool:
+    """Whether every item was answered before."""
+    return all(_key(item) in kept for item in items)
+
+
+def score_items(benchmark: Benchmark, items: Sequence[SceneItem], answered: Sequence[Answered]) -> QaResult:
+    """Score the answers to items, at least one, in their order.
 
     Raises:
         ConfigError: Java is there and failed.
     """
-    said = [answers[item.id].strip() for item in items]
-    right = [match_answer(benchmark, answer, item.answers) for answer, item in zip(said, items)]
+    said = [one.answer.strip() for one in answered]
+    right = [match_answer(benchmark, answer, item.answers) for answer, item in zip(said, items, strict=True)]
     scenes = [item.scene for item in items]
     kinds = [question_kind(benchmark, item.question) for item in items]
+    answers = [
+        QaAnswer(item.id, item.scene, kind, item.question, item.answers, answer, rules, one.problem)
+        for item, kind, answer, rules, one in zip(items, kinds, said, right, answered)
+    ]
     return QaResult(
         num_questions=len(items),
         num_scenes=len(set(scenes)),
-        num_unreadable=sum(not clean_answer(answer).strip() for answer in said),
+        num_unparsed=sum(not clean_answer(answer).strip() for answer in said),
+        visual_tokens=mean_tokens(answered),
         matches=_shares(benchmark, right, scenes, range(len(items))),
         kinds=[
             QaKindResult(kind, len(own), _shares(benchmark, right, scenes, own))
@@ -169,10 +232,11 @@ def score_items(benchmark: Benchmark, items: Sequence[SceneItem], answers: Mappi
         captions=caption_scores(said, [item.answers for item in items], scenes),
         lacks={name: what_lacks(tokens) for name, (_, tokens) in PROTOCOLS.items()},
         wrong=[
-            WrongQaAnswer(item.id, item.question, answer, item.answers)
-            for item, answer, rules in zip(items, said, right)
-            if not rules["em_refined"]
+            WrongQaAnswer(one.id, one.question, one.answer, one.references)
+            for one in answers
+            if not one.right["em_refined"]
         ][:_KEPT_WRONG],
+        answers=answers,
     )
 
 
@@ -198,3 +262,7 @@ def _shares(
         rule: Share.of([right[index][rule] for index in own], [scenes[index] for index in own])
         for rule in rules_of(benchmark)
     }
+
+
+def _key(item: SceneItem) -> Key:
+    return (item.id,)

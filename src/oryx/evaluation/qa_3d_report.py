@@ -10,14 +10,21 @@ from typing import Any
 
 from oryx.evaluation.captions import CAPTION_METRICS, Score
 from oryx.evaluation.metrics import Share
-from oryx.evaluation.output import check_output, installed_versions, write_text
+from oryx.evaluation.output import (
+    check_output,
+    describe_model,
+    identity_of,
+    installed_versions,
+    write_lines,
+    write_text,
+)
 from oryx.evaluation.qa_3d import MATCHES, QaResult, rules_of
 from oryx.evaluation.qa_answers import Benchmark
 
-_TITLES: dict[Benchmark, str] = {"scanqa": "ScanQA", "sqa3d": "SQA3D"}
-_RULES = {"em": "EM", "em_cleaned": "EM, cleaned", "em_refined": "EM-R", "loose": "loose"}
-_PROTOCOLS = {"scanqa": "ScanQA's script", "llava3d": "LLaVA-3D's", "leo": "LEO's"}
-_METRICS = {
+TITLES = {"scanqa": "ScanQA", "sqa3d": "SQA3D"}
+RULES = {"em": "EM", "em_cleaned": "EM, cleaned", "em_refined": "EM-R", "loose": "loose"}
+PROTOCOLS = {"scanqa": "ScanQA's script", "llava3d": "LLaVA-3D's", "leo": "LEO's"}
+METRICS = {
     **{f"bleu_{order}": f"BLEU-{order}" for order in (1, 2, 3, 4)},
     "meteor": "METEOR",
     "rouge_l": "ROUGE-L",
@@ -32,7 +39,7 @@ class QaReport:
 
     benchmark: Benchmark
     facts: dict[str, Any]
-    """See `model_facts`."""
+    """See `model_facts` and `endpoint_facts`."""
     records: str
     records_sha256: str
     num_left_out: int
@@ -51,7 +58,7 @@ class QaReport:
             **self.facts,
             **own,
             "versions": installed_versions(),
-            **asdict(self.result),
+            **self.result.to_dict(),
         }
 
     def to_markdown(self) -> str:
@@ -59,22 +66,22 @@ class QaReport:
         result, facts = self.result, self.facts
         left_out = f"; {self.num_left_out} left out, whose views are missing" if self.num_left_out else ""
         lines = [
-            f"# {_TITLES[self.benchmark]}: {facts['model']}",
+            f"# {TITLES[self.benchmark]}: {facts['model']}",
             "",
             f"- command: `{self.command}`",
             f"- {result.num_questions} questions on {result.num_scenes} scenes{left_out}; records SHA-256 "
             f"`{self.records_sha256}`",
-            f"- greedy, at most {self.max_new_tokens} tokens; of {result.num_unreadable} answers nothing is "
+            f"- greedy, at most {self.max_new_tokens} tokens; of {result.num_unparsed} answers nothing is "
             "left once they are cleaned, and they are wrong",
+            *_tokens(result),
             "- scores are shown times a hundred; intervals are 95%, with the questions on a scene as a "
             "cluster: of shares Wilson's at the effective number of questions, of the others a bootstrap of "
             "whole scenes",
-            f"- {facts['num_parameters']:,} parameters, {facts['dtype']} on {facts['device']}, weights "
-            f"SHA-256 `{facts['model_sha256']}`",
+            f"- {describe_model(facts)}",
             f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
             "",
             match_table(self.benchmark, result),
-            *(f"- {_RULES[rule]}: {MATCHES[rule]}" for rule in rules_of(self.benchmark)),
+            *(f"- {RULES[rule]}: {MATCHES[rule]}" for rule in rules_of(self.benchmark)),
             "",
             caption_table(result),
             "ScanQA's script takes answers as they are and PTB tokens, LLaVA-3D's cleaned answers and PTB "
@@ -93,15 +100,17 @@ def file_names(benchmark: Benchmark) -> tuple[str, str, str]:
 
 
 def save_report(report: QaReport, folder: Path) -> list[Path]:
-    """Write JSON and Markdown, each whole or not at all, and return their paths.
+    """Write JSON, Markdown and answers, each whole or not at all, and return their paths.
 
     Raises `ConfigError` for what `check_output` refuses, and where the disk does.
     """
     names = file_names(report.benchmark)
-    check_output(folder, names, report.command, report.facts["model_sha256"])
+    conditions = {"records_sha256": report.records_sha256}
+    check_output(folder, names, report.command, identity_of(report.facts), conditions=conditions)
     return [
         write_text(folder / names[0], json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"),
         write_text(folder / names[1], report.to_markdown()),
+        write_lines(folder / names[2], map(asdict, report.result.answers)),
     ]
 
 
@@ -109,7 +118,7 @@ def match_table(benchmark: Benchmark, result: QaResult) -> str:
     """Right answers by each rule in Markdown: of all questions, then of each kind."""
     rules = rules_of(benchmark)
     lines = [
-        f"| questions | n | {' | '.join(_RULES[rule] for rule in rules)} |",
+        f"| questions | n | {' | '.join(RULES[rule] for rule in rules)} |",
         f"|---|---|{'---|' * len(rules)}",
     ]
     rows = [("**all**", result.num_questions, result.matches)]
@@ -121,10 +130,10 @@ def match_table(benchmark: Benchmark, result: QaResult) -> str:
 
 def caption_table(result: QaResult) -> str:
     """Caption metrics of each protocol in Markdown."""
-    lines = [f"| metric | {' | '.join(_PROTOCOLS.values())} |", f"|---|{'---|' * len(_PROTOCOLS)}"]
+    lines = [f"| metric | {' | '.join(PROTOCOLS.values())} |", f"|---|{'---|' * len(PROTOCOLS)}"]
     for metric in CAPTION_METRICS:
-        cells = [_score(result.captions[name][metric], result.lacks[name].get(metric)) for name in _PROTOCOLS]
-        lines.append(f"| {_METRICS[metric]} | {' | '.join(cells)} |")
+        cells = [_score(result.captions[name][metric], result.lacks[name].get(metric)) for name in PROTOCOLS]
+        lines.append(f"| {METRICS[metric]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -138,6 +147,11 @@ def _score(score: Score | None, lacks: str | None) -> str:
 
 def _numbers(value: float, interval: tuple[float, float]) -> str:
     return f"{100 * value:.1f} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+
+
+def _tokens(result: QaResult) -> Sequence[str]:
+    mean = result.visual_tokens
+    return [] if mean is None else [f"- visual tokens of a prompt, mean: {mean:.1f}"]
 
 
 def _wrong(result: QaResult) -> Sequence[str]:
