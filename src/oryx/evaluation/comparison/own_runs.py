@@ -169,13 +169,14 @@ def _questions_3d(benchmark: Benchmark, folder: Path, content: dict[str, Any]) -
     for protocol, metrics in content["captions"].items():
         for metric, score in metrics.items():
             if score is not None:
-                low, high = score["interval"]
+                # Rounded, for BLEU's guards leave 1e-15 where nothing fits.
+                value, low, high = (round(100 * one, 4) for one in (score["value"], *score["interval"]))
                 rows.append(
                     Row(
                         group=f"{_ALL}, {PROTOCOLS[protocol]}",
                         label=METRICS[metric],
-                        value=100 * score["value"],
-                        interval=(100 * low, 100 * high),
+                        value=value,
+                        interval=(low, high),
                         count=content["num_questions"],
                         is_share=False,
                     )
