@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from oryx.errors import AlignmentError, ConfigError
 from oryx.processing.geometry import nearest
 from oryx.processing.markers import IMAGE_MARKER, TEXT_TYPES
+from oryx.processing.visuals import EncodedVisual
 
 IGNORED = -100
 """Label of a position that is not supervised."""
@@ -215,7 +216,8 @@ def read_messages(
 ) -> tuple[list[Turn], list[Any]]:
     """Turns and visuals, in order, of chat messages whose content is text or a list of parts.
 
-    Every part that is not text is a visual, with its dials. Text is taken as it is, `<image>` in it too.
+    Every part that is not text is a visual, with its dials, or an `EncodedVisual`. Text is taken as it is,
+    `<image>` in it too.
     """
     turns: list[Turn] = []
     visuals: list[Any] = []
@@ -346,6 +348,8 @@ def _role(name: Any, index: int) -> str:
 
 def _text_of(part: Any, number: int, index: int) -> str | None:
     """The text of a content part, or None for a visual."""
+    if isinstance(part, EncodedVisual):
+        return None
     if not isinstance(part, Mapping):
         raise ConfigError(
             f"part {number} of message {index} must be text or a dict, not {type(part).__name__}."
