@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from made_qa import write_scanqa
 from made_rooms import random_room, write_rooms
 from served import served
 
@@ -84,3 +85,10 @@ def test_rooms(both, tmp_path):
         3,
     )
     assert lines(here / "rooms.answers.jsonl") == lines(there / "rooms.answers.jsonl")
+
+
+def test_scanqa(both, tmp_path):
+    here, there = both("scanqa", write_scanqa(tmp_path), "--max-new-tokens", 8)
+    assert lines(here / "scanqa.answers.jsonl") == lines(there / "scanqa.answers.jsonl")
+    contents = [json.loads((folder / "scanqa.json").read_text()) for folder in (here, there)]
+    assert contents[0]["visual_tokens"] == contents[1]["visual_tokens"] > 0

@@ -69,7 +69,7 @@ class ModelAnswerer:
 
 
 def answer_all(
-    answerer: Answerer,
+    answerer: Answerer | None,
     keys: Sequence[Key],
     draw: Callable[[Key], Sample],
     max_new_tokens: int,
@@ -81,6 +81,7 @@ def answer_all(
     """The answers to all questions, in the order of their keys; those that are kept are not asked again.
 
     Args:
+        answerer: may be None where all answers are kept.
         keys: one for each question, none twice.
         draw: the sample of a key; it is drawn only if it is asked.
         kept: gets every answer that came; one that a server did not give is asked for again the next time.
@@ -96,6 +97,7 @@ def answer_all(
     for start in range(0, len(missing), batch_size):
         batch = missing[start : start + batch_size]
         drawn = [draw(key) for key in batch]
+        assert answerer is not None
         said = answerer.answer(drawn, max_new_tokens, dials)
         for key, sample, answer in zip(batch, drawn, said, strict=True):
             question, expected = question_of(sample)

@@ -8,11 +8,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 Z_95 = 1.959963984540054
 """The standard normal quantile of a two-sided interval of 95%."""
+Clusters: TypeAlias = Sequence[int] | Sequence[str]
+"""The cluster of each value, by number or by name."""
 
 
 def is_exact(answer: str, expected: str) -> bool:
@@ -79,7 +82,7 @@ def wilson_interval(num_right: float, num_samples: float, z: float = Z_95) -> tu
 
 
 def clustered_interval(
-    values: Sequence[float], clusters: Sequence[int], seed: int = 0, num_samples: int = 5000
+    values: Sequence[float], clusters: Clusters, seed: int = 0, num_samples: int = 5000
 ) -> tuple[float, float]:
     """95% percentile bootstrap interval of the mean of values, such as the differences of paired scores.
 
@@ -91,15 +94,28 @@ def clustered_interval(
         values: at least one.
         clusters: the cluster of each value.
     """
-    _, places = np.unique(np.asarray(clusters), return_inverse=True)
+    places, drawn = draw_clusters(clusters, seed, num_samples)
     sums, counts = np.bincount(places, np.asarray(values, np.float64)), np.bincount(places)
-    number = len(counts)
+    return percentile_interval(drawn @ sums / (drawn @ counts))
+
+
+def draw_clusters(
+    clusters: Clusters, seed: int = 0, num_samples: int = 5000
+) -> tuple[np.ndarray, np.ndarray]:
+    """A bootstrap of C whole clusters: (N,) the number of each value's, (S, C) how often each is drawn."""
+    names, places = np.unique(np.asarray(clusters), return_inverse=True)
+    number = len(names)
     drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), num_samples)
-    low, high = np.quantile(drawn @ sums / (drawn @ counts), (0.025, 0.975))
+    return places, drawn
+
+
+def percentile_interval(values: np.ndarray) -> tuple[float, float]:
+    """95% percentile interval of what the samples of a bootstrap gave, (S,)."""
+    low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
 
 
-def paired_interval(differences: Sequence[float], clusters: Sequence[int]) -> tuple[float, float]:
+def paired_interval(differences: Sequence[float], clusters: Clusters) -> tuple[float, float]:
     """95% interval of the mean difference of paired scores, each from 0 to 1.
 
     `clustered_interval` with two clusters more, one of them all better and one all worse, as in
@@ -116,7 +132,7 @@ def paired_interval(differences: Sequence[float], clusters: Sequence[int]) -> tu
     return clustered_interval([*differences, *extra], [*places.tolist(), *named])
 
 
-def share_interval(right: Sequence[bool], clusters: Sequence[int]) -> tuple[float, float]:
+def share_interval(right: Sequence[bool], clusters: Clusters) -> tuple[float, float]:
     """95% interval of the share of right answers, where those of one cluster are not independent.
 
     Wilson's, of as many independent answers as would tell as much: their number over the design effect (Dean
@@ -151,7 +167,7 @@ class Share:
     """95%, see `share_interval`."""
 
     @classmethod
-    def of(cls, right: Sequence[bool], clusters: Sequence[int]) -> Share:
+    def of(cls, right: Sequence[bool], clusters: Clusters) -> Share:
         """The share of right answers, at least one; arguments are those of `share_interval`."""
         number = sum(right)
         return cls(number, len(right), number / len(right), share_interval(right, clusters))
@@ -167,7 +183,7 @@ class Gain:
     """95%, see `clustered_interval`."""
 
     @classmethod
-    def of(cls, one: Sequence[bool], other: Sequence[bool], clusters: Sequence[int]) -> Gain:
+    def of(cls, one: Sequence[bool], other: Sequence[bool], clusters: Clusters) -> Gain:
         """The gain of one over the other; both answer the same questions in one order."""
         differences = [int(first) - int(second) for first, second in zip(one, other, strict=True)]
         return cls(sum(differences) / len(differences), clustered_interval(differences, clusters))

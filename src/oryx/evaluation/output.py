@@ -100,12 +100,12 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
-def command_line(task: str, given: Mapping[str, Any]) -> str:
-    """`oryx eval TASK` with these options.
+def command_line(task: str, given: Mapping[str, Any], *arguments: str | Path) -> str:
+    """`oryx eval TASK` with these arguments and options.
 
     Those that are None or False are left out, True stands alone, and a list repeats its option.
     """
-    words = ["oryx", "eval", task]
+    words = ["oryx", "eval", task, *map(str, arguments)]
     for option, value in given.items():
         for one in value if isinstance(value, list) else [value]:
             if one is not None and one is not False:
@@ -143,7 +143,13 @@ def options_of(command: str) -> dict[str, list[str]]:
     return found
 
 
-def check_output(folder: Path, names: Sequence[str], command: str, *identities: str) -> None:
+def check_output(
+    folder: Path,
+    names: Sequence[str],
+    command: str,
+    *identities: str,
+    conditions: Mapping[str, Any] | None = None,
+) -> None:
     """Refuses a folder whose results are other models' or of other settings, so that they are not lost.
 
     Args:
@@ -151,6 +157,7 @@ def check_output(folder: Path, names: Sequence[str], command: str, *identities: 
             `models`, each with its own.
         command: the command line that measures what is to be written.
         identities: of the models that are measured, in their order; see `identity_of`.
+        conditions: what else the JSON must hold as it is here.
 
     Raises:
         ConfigError: such a folder, one whose results cannot be read or that cannot be written, or a file of
@@ -166,6 +173,7 @@ def check_output(folder: Path, names: Sequence[str], command: str, *identities: 
         content = json.loads(path.read_text(encoding="utf-8"))
         models = [identity_of(model) for model in content.get("models", [content])]
         other = other_settings(str(content["command"]), command)
+        changed = [name for name, value in (conditions or {}).items() if content.get(name) != value]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(f"{path} cannot be read as results; choose another --output.") from None
     if models != list(identities):
@@ -174,6 +182,8 @@ def check_output(folder: Path, names: Sequence[str], command: str, *identities: 
         raise ConfigError(f"{path} holds results of another model ({told}); choose another --output.")
     if other:
         raise ConfigError(f"{path} holds results of other settings ({other}); choose another --output.")
+    if changed:
+        raise ConfigError(f"{path} holds results of other {' and '.join(changed)}; choose another --output.")
 
 
 def write_text(path: Path, text: str) -> Path:

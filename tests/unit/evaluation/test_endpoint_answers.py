@@ -14,6 +14,7 @@ from oryx.data.synthetic import Sample
 from oryx.endpoint import ChatEndpoint, EndpointError
 from oryx.errors import ConfigError
 from oryx.evaluation.endpoint_answers import EndpointAnswerer, lossless_video, message_of, refuse_dials
+from oryx.media.image import open_image
 
 TURNS = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "a dog"}]
 OURS = {"data": [{"id": "nano", "owned_by": "oryx"}]}
@@ -83,6 +84,23 @@ def test_views_are_a_scene_for_oryx():
     assert [part["type"] for part in content] == ["image_url", "image_url", "text"]
     assert extra == {"mm_processor_kwargs": {"views": True, "compression": 4}}
     assert message_of(views, {}, is_oryx=False)[1] == {}
+
+
+def test_upright_jpeg_files_go_as_they_are_and_others_as_png(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    noise(0).save(tmp_path / "a.jpg")
+    noise(0).save(tmp_path / "b.jpg", exif=turned)
+    noise(0).save(tmp_path / "c.webp", lossless=True)
+    files = [tmp_path / name for name in ("a.jpg", "b.jpg", "c.webp")]
+    (*parts, _), _ = message_of(
+        Sample("r", [{"type": "views", "views": list(map(str, files))}], TURNS), {}, True
+    )
+    sent = [decoded(part) for part in parts]
+    assert [head for _, head, _ in sent] == [f"data:image/{kind};base64" for kind in ("jpeg", "png", "png")]
+    assert sent[0][2] == files[0].read_bytes()
+    for path, (_, _, data) in zip(files, sent):
+        assert (np.asarray(open_image(data)) == np.asarray(open_image(path))).all()
 
 
 def ask(server, number=3, **how):

@@ -92,6 +92,11 @@ def test_results_that_may_not_be_lost(tmp_path):
         check_output(tmp_path, names, command, "ab")
     with pytest.raises(ConfigError, match=r"results of other settings \(--seed 0, not 1\)"):
         check_output(tmp_path, names, "oryx eval needle --seed 1", "ab", "cd")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "records": "1", "rooms": "2"}))
+    check_output(tmp_path, names, command, "ab", "cd", conditions={"records": "1"})
+    with pytest.raises(ConfigError, match=r"results of other records; choose"):
+        check_output(tmp_path, names, command, "ab", "cd", conditions={"records": "0", "rooms": "2"})
     path.write_text("{}")
     with pytest.raises(ConfigError, match="cannot be read as results"):
         check_output(tmp_path, names, command, "ab")

@@ -135,9 +135,9 @@ def build_record(
 ) -> dict[str, Any]:
     """One record in the LLaVA layout, the scene's views as its visual.
 
-    An evaluation record is the same with the assistant's turn left open, and `answers` beside it. Both say
-    what the question is about, as far as that is known, and the number of what is marked of it, where the
-    marks are on objects of the scene's files and not on what was tracked.
+    An evaluation record is the same with the assistant's turn left open, and the bare `question` and its
+    `answers` beside it. Both say what the question is about, as far as that is known, and the number of what
+    is marked of it, where the marks are on objects of the scene's files and not on what was tracked.
 
     Args:
         question: what is asked.
@@ -161,7 +161,7 @@ def build_record(
         "conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": said}],
     }
     if kind == "eval":
-        record["answers"] = list(question.answers)
+        record |= {"question": question.question, "answers": list(question.answers)}
     if question.object_ids:
         names = question.object_names or (None,) * len(question.object_ids)
         record["objects"] = [

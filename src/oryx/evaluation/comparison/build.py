@@ -32,11 +32,13 @@ from oryx.evaluation.comparison.wording import (
     value_text,
     verdict_text,
 )
+from oryx.evaluation.qa_3d_report import TITLES as QA_TITLES
 
-TITLES = {
+TITLES: dict[str, str] = {
     "skills": "Skills",
     "needle": "Needles in haystacks",
     "rooms": "Rooms",
+    **QA_TITLES,
     "lmms-eval": "lmms-eval",
 }
 _SHOWN_ANSWERS = 8

@@ -1,8 +1,10 @@
-"""Results folders of `oryx eval skills`, `needle` and `rooms`."""
+"""Results folders of `oryx eval skills`, `needle`, `rooms`, `scanqa` and `sqa3d`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from oryx.errors import ConfigError
 from oryx.evaluation.comparison.runs import Heat, Row, Run, Scored, read_lines, read_results, without_twins
 from oryx.evaluation.needle_report import JSON as NEEDLE_JSON
 from oryx.evaluation.output import OF_WEIGHTS, describe_model, identity_of, options_of
+from oryx.evaluation.qa_3d_report import METRICS, PROTOCOLS, RULES, file_names
+from oryx.evaluation.qa_answers import Benchmark
 from oryx.evaluation.report import ANSWERS as SKILL_ANSWERS
 from oryx.evaluation.report import RESULTS_JSON as SKILLS_JSON
 from oryx.evaluation.report import dial_text
@@ -23,6 +27,8 @@ from oryx.evaluation.room_test import WITH_MARKS
 
 _NO_ANSWERS = "its answers are not kept beside it, so that it cannot be compared question by question"
 
+_ALL = "all questions"
+
 
 def read_own(folder: Path) -> list[Run]:
     """The runs of a folder; none if it holds no results of this package.
@@ -31,7 +37,7 @@ def read_own(folder: Path) -> list[Run]:
         ConfigError: results that cannot be read.
     """
     runs: list[Run] = []
-    for name, read in ((SKILLS_JSON, _skills), (NEEDLE_JSON, _needle), (ROOMS_JSON, _rooms)):
+    for name, read in _READERS.items():
         path = folder / name
         if path.is_file():
             content = read_results(path)
@@ -135,6 +141,55 @@ def _rooms(folder: Path, content: dict[str, Any]) -> Iterator[Run]:
     yield _run("rooms", folder, content, content, rows, answers is not None)
 
 
+def _questions_3d(benchmark: Benchmark, folder: Path, content: dict[str, Any]) -> Iterator[Run]:
+    path = folder / file_names(benchmark)[2]
+    answers = read_lines(path)
+    scores: dict[tuple[str, str], list[tuple[Any, Scored]]] = {}
+    for one in answers or []:
+        expected = " | ".join(one["references"])
+        for rule, is_right in one["right"].items():
+            scored = Scored(one["question"], expected, one["answer"], float(is_right), one["scene"])
+            for name in (_ALL, one["kind"]):
+                scores.setdefault((name, rule), []).append((one["id"], scored))
+    rows = []
+    for one in ({"name": _ALL, **content}, *content["kinds"]):
+        for rule, share in one["matches"].items():
+            own = scores.get((one["name"], rule))
+            rows.append(
+                Row(
+                    group=one["name"],
+                    label=RULES[rule],
+                    value=share["share"],
+                    interval=tuple(share["interval"]),
+                    count=share["num_trials"],
+                    scores=None if own is None else without_twins(own, path),
+                    is_main=one["name"] == _ALL,
+                )
+            )
+    for protocol, metrics in content["captions"].items():
+        for metric, score in metrics.items():
+            if score is not None:
+                # Rounded, for BLEU's guards leave 1e-15 where nothing fits.
+                value, low, high = (round(100 * one, 4) for one in (score["value"], *score["interval"]))
+                rows.append(
+                    Row(
+                        group=f"{_ALL}, {PROTOCOLS[protocol]}",
+                        label=METRICS[metric],
+                        value=value,
+                        interval=(low, high),
+                        count=content["num_questions"],
+                        is_share=False,
+                    )
+                )
+    run = _run(benchmark, folder, content, content, rows, answers is not None)
+    needs = sorted({need for lacks in content["lacks"].values() for need in lacks.values()})
+    notes = [
+        f"some caption metrics need {need}; the same command adds them".replace("`", "") for need in needs
+    ]
+    settings = {**run.settings, "records": str(content["records_sha256"])[:12]}
+    yield replace(run, settings=settings, notes=[*run.notes, *notes])
+
+
 def _run(
     task: str,
     folder: Path,
@@ -173,3 +228,14 @@ def _unparsed(model: Mapping[str, Any]) -> int | None:
         return int(model["num_unparsed"])
     counts = [one.get("num_unparsed") for one in model.get("results", [])]
     return None if None in counts else sum(counts)
+
+
+_READERS: dict[str, Callable[[Path, dict[str, Any]], Iterator[Run]]] = {
+    SKILLS_JSON: _skills,
+    NEEDLE_JSON: _needle,
+    ROOMS_JSON: _rooms,
+    file_names("scanqa")[0]: partial(_questions_3d, "scanqa"),
+    file_names("sqa3d")[0]: partial(_questions_3d, "sqa3d"),
+}
+RESULTS = tuple(_READERS)
+"""Names of the files that hold results."""

@@ -11,7 +11,7 @@ from oryx.evaluation.comparison.build import build_page
 from oryx.evaluation.comparison.html_page import to_html
 from oryx.evaluation.comparison.lmms_runs import read_lmms
 from oryx.evaluation.comparison.markdown import MARK, to_markdown
-from oryx.evaluation.comparison.own_runs import read_own
+from oryx.evaluation.comparison.own_runs import RESULTS, read_own
 from oryx.evaluation.comparison.pictures import as_file
 from oryx.evaluation.comparison.runs import Run
 from oryx.evaluation.output import write_text
@@ -38,8 +38,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
         found = [*read_own(folder), *read_lmms(folder)]
         if not found:
             raise ConfigError(
-                f"{folder} holds no results; of oryx eval these are skills.json, needle.json or rooms.json, "
-                "of lmms-eval DATE_results.json."
+                f"{folder} holds no results; of oryx eval these are {', '.join(RESULTS[:-1])} or "
+                f"{RESULTS[-1]}, of lmms-eval DATE_results.json."
             )
         runs += found
     return runs

@@ -1,13 +1,15 @@
-"""`python -m oryx.evaluation.lmms tasks|configs|needle HAYSTACKS`: a folder to hand to lmms-eval."""
+"""`python -m oryx.evaluation.lmms ...`: a folder to hand to lmms-eval; see `USAGE`."""
 
 import sys
 from pathlib import Path
+from typing import cast, get_args
 
 from oryx.errors import OryxError
 from oryx.evaluation.lmms import CONFIGS, TASKS
+from oryx.evaluation.qa_answers import Benchmark
 
 FOLDERS = {"tasks": TASKS, "configs": CONFIGS}
-USAGE = "usage: python -m oryx.evaluation.lmms tasks|configs|needle HAYSTACKS"
+USAGE = "usage: python -m oryx.evaluation.lmms tasks|configs|needle HAYSTACKS|scanqa RECORDS|sqa3d RECORDS"
 
 
 def main(arguments: list[str]) -> int:
@@ -17,6 +19,10 @@ def main(arguments: list[str]) -> int:
             from oryx.evaluation.lmms.needle import write_needle_task
 
             print(write_needle_task(Path(arguments[1])))
+        elif len(arguments) == 2 and arguments[0] in get_args(Benchmark):
+            from oryx.evaluation.lmms.scenes import write_scene_task
+
+            print(write_scene_task(cast(Benchmark, arguments[0]), Path(arguments[1])))
         elif len(arguments) == 1 and arguments[0] in FOLDERS:
             print(FOLDERS[arguments[0]])
         else:

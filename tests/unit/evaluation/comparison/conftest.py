@@ -113,6 +113,58 @@ def needle(tmp_path):
 
 
 @pytest.fixture
+def scanqa(tmp_path):
+    """(name, whether each of the questions is answered right, changes) -> folder; two questions a scene."""
+
+    def make(name, right, **changes):
+        folder = tmp_path / name
+        folder.mkdir()
+        share = sum(right) / len(right)
+        rules = ("em", "em_cleaned", "em_refined")
+        one = {
+            "share": share,
+            "interval": [share / 2, share],
+            "num_trials": len(right),
+            "num_right": sum(right),
+        }
+        matches = dict.fromkeys(rules, one)
+        content = {
+            "task": "scanqa",
+            **FACTS,
+            "command": f"oryx eval scanqa {name}.jsonl --model nano",
+            "records_sha256": "ef" * 32,
+            "versions": VERSIONS,
+            "num_questions": len(right),
+            "num_unparsed": 0,
+            "matches": matches,
+            "kinds": [{"name": "place", "num_questions": len(right), "matches": matches}],
+            "captions": {
+                "scanqa": {"cider": {"value": 0.75 * share, "interval": [0.1, 0.9]}, "meteor": None}
+            },
+            "lacks": {"scanqa": {"meteor": "Java (such as `apt-get install jre`)"}},
+            **changes,
+        }
+        (folder / "scanqa.json").write_text(json.dumps(content))
+        entries = [
+            {
+                "id": f"val-{number}",
+                "scene": f"scene{number // 2}",
+                "kind": "place",
+                "question": "Where is it?",
+                "references": ["left", "on the left"],
+                "answer": "left" if is_right else "right",
+                "right": dict.fromkeys(rules, bool(is_right)),
+                "problem": None,
+            }
+            for number, is_right in enumerate(right)
+        ]
+        write_lines(folder / "scanqa.answers.jsonl", entries)
+        return folder
+
+    return make
+
+
+@pytest.fixture
 def lmms(tmp_path):
     """(name, accuracy, standard error) -> folder as `lmms-eval --output_path` leaves it."""
 

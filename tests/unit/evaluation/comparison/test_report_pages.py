@@ -114,6 +114,30 @@ def test_two_models_of_one_needle_folder(needle, tmp_path):
     assert "-75.0" in paths[0].read_text()
 
 
+def test_questions_about_scanned_rooms(scanqa, tmp_path):
+    one, two = scanqa("a", [1, 1] * 10), scanqa("b", [1, 0] * 10, records_sha256="01" * 32)
+    runs = read_runs([one, two])
+    assert [run.task for run in runs] == ["scanqa", "scanqa"]
+    assert [(row.group, row.label) for row in runs[0].rows if row.is_main and row.is_share] == [
+        ("all questions", "EM"),
+        ("all questions", "EM, cleaned"),
+        ("all questions", "EM-R"),
+    ]
+    markdown = write_report(runs, tmp_path / "out")[0].read_text()
+    assert "| **A** | **nano** | ScanQA |" in markdown
+    (line,) = (line for line in markdown.splitlines() if line.startswith("| all questions: EM-R"))
+    assert line.startswith("| all questions: EM-R | 100.0% | 50.0% | -50.0 | ")
+    assert "**B worse**" in line
+    assert "| place | EM | 100.0% |" in markdown
+    assert "| all questions, ScanQA's script: CIDEr | 75 | 37.5 | -37.5 |" in markdown
+    assert "METEOR" not in markdown
+    assert "some caption metrics need Java" in markdown
+    assert "| `records` | `efefefefefef` | `010101010101` |" in markdown
+    assert "left | on the left".replace("|", r"\|") in markdown
+    (one / "scanqa.answers.jsonl").unlink()
+    assert "not kept beside it" in to_markdown(build_page(read_runs([one])), "pictures")
+
+
 def test_lmms_eval_beside_our_own(lmms, skills):
     runs = read_runs([lmms("x", 0.5, 0.1), lmms("y", 0.9, 0.1), skills("a", HALF)])
     assert [run.task for run in runs] == ["lmms-eval", "lmms-eval", "skills"]

@@ -1,0 +1,98 @@
+"""`oryx eval claims`: the paper's analysis experiments at nano scale, arm by arm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from oryx.evaluation.claims.run import Progress
+
+ROOMS = Path("runs/nano/rooms")
+OUTPUT, QUICK_OUTPUT = Path("runs/claims"), Path("runs/claims-quick")
+
+
+def eval_claims_command(
+    claim: Annotated[list[str] | None, typer.Option(help="Only this claim, a to g; may be repeated.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Trainings of each arm, from seed 0.")] = 3,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One seed, short: shows that it works, and gives no verdict.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Arms side by side, with one thread each.")] = 2,
+    rooms: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder with the rooms train and test (oryx data rooms).")
+    ] = ROOMS,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of results; runs/claims, or runs/claims-quick with --quick."
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Markdown page to put the results into, docs/claims.md."),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Train nothing: report what is measured by now.")
+    ] = False,
+) -> None:
+    """Train small models for each claim of the paper, measure them, and say what holds.
+
+    Goes on where it was cut: what an arm and a seed gave is kept.
+    """
+    from oryx.evaluation.claims.page import read_page, write_page
+    from oryx.evaluation.claims.report import ClaimsReport, save_report
+    from oryx.evaluation.claims.run import run_arms
+    from oryx.evaluation.claims.statements import arms_of, choose_claims
+    from oryx.evaluation.claims.store import Store, planned
+    from oryx.evaluation.output import command_line
+    from oryx.files import check_folder, make_folder
+
+    claims = choose_claims(claim)
+    folder = output or (QUICK_OUTPUT if quick else OUTPUT)
+    numbers = range(1 if quick else seeds)
+    check_folder(folder)
+    if page is not None:
+        read_page(page)
+    skipped = {}
+    if not all((rooms / part / "settings.json").is_file() for part in ("train", "test")):
+        skipped = {
+            one.letter: f"Skipped: {rooms} holds no rooms; see recipes/nano/materials/README.md."
+            for one in claims
+            if one.needs_rooms
+        }
+    store = Store(folder, planned(quick))
+    names = arms_of([one for one in claims if one.letter not in skipped])
+    given = {"--claim": claim or [], "--seeds": None if quick else seeds, "--quick": quick}
+    for sentence in skipped.values():
+        typer.echo(sentence, err=True)
+
+    def tell(progress: Progress) -> None:
+        typer.echo(progress_line(progress), err=True)
+
+    store.read_all(names, numbers)  # other settings are told before hours of work
+    if not report:
+        make_folder(folder)
+        run_arms(store, names, numbers, jobs, str(rooms), tell)
+    results = store.read_all(names, numbers)
+    made = ClaimsReport.of(store, claims, results, numbers, command_line("claims", given), skipped, quick)
+    written = save_report(made, folder)
+    if page is not None:
+        written += write_page(made, page)
+    for finding in made.findings:
+        typer.echo(f"({finding.claim.letter}) {finding.claim.title}: {finding.skipped or finding.verdict}")
+    for path in written:
+        typer.echo(f"Wrote {path}.", err=True)
+
+
+def progress_line(progress: Progress) -> str:
+    """`3 of 63  native seed 0: letter 71.5%, color 100.0%  4.1 min, about 2 h 10 min left`."""
+    result = progress.result
+    shown = list(result.measures.items())[:3]
+    shares = ", ".join(f"{name} {measured.accuracy:.1%}" for name, measured in shown)
+    minutes = round(progress.seconds_left / 60)
+    left = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+    done = f"{progress.num_done} of {progress.num_jobs}"
+    return f"{done}  {result.arm} seed {result.seed}: {shares}  {result.minutes:.1f} min, about {left} left"

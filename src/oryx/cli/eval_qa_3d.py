@@ -1,0 +1,186 @@
+"""`oryx eval scanqa` and `oryx eval sqa3d`: questions about scanned rooms, seen in several views."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oryx.cli import options as opt
+from oryx.cli.eval_subject import (
+    Address,
+    ApiKeyEnv,
+    Requests,
+    Subject,
+    Url,
+    UrlModel,
+    find_subject,
+    tell_kept,
+)
+
+if TYPE_CHECKING:
+    from oryx.evaluation.answers import Answerer
+    from oryx.evaluation.journal import Journal
+    from oryx.evaluation.qa_3d import QaResult
+    from oryx.evaluation.qa_answers import Benchmark
+    from oryx.evaluation.qa_records import SceneItem
+
+Records = Annotated[
+    Path,
+    typer.Argument(metavar="RECORDS", help="Evaluation records: oryx data correspondence --records eval."),
+]
+SkipMissing = Annotated[
+    bool, typer.Option("--skip-missing", help="Leave out the questions whose views are missing.")
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Folder for results and answers; the same command goes on where it was cut."
+    ),
+]
+
+
+def eval_scanqa_command(
+    records: Records,
+    model: opt.Model = "nano",
+    max_new_tokens: opt.MaxNewTokens = 32,
+    skip_missing: SkipMissing = False,
+    output: Output = None,
+    url: Url = None,
+    url_model: UrlModel = None,
+    api_key_env: ApiKeyEnv = None,
+    requests: Requests = 4,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
+    as_json: opt.Json = False,
+) -> None:
+    """ScanQA: EM, BLEU, METEOR, ROUGE-L and CIDEr, by its own rules and by those of later papers."""
+    how = {"device": device, "dtype": dtype, "vision_tower": vision_tower, "quantize": quantize}
+    who = {"model": model, **how, "address": Address(url, url_model, api_key_env, requests)}
+    _evaluate("scanqa", records, who, max_new_tokens, skip_missing, output, as_json)
+
+
+def eval_sqa3d_command(
+    records: Records,
+    model: opt.Model = "nano",
+    max_new_tokens: opt.MaxNewTokens = 32,
+    skip_missing: SkipMissing = False,
+    output: Output = None,
+    url: Url = None,
+    url_model: UrlModel = None,
+    api_key_env: ApiKeyEnv = None,
+    requests: Requests = 4,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = "auto",
+    vision_tower: opt.VisionTower = None,
+    quantize: opt.Quantize = None,
+    as_json: opt.Json = False,
+) -> None:
+    """SQA3D: the same, with a situation to stand in, and exact matches by the question's first word."""
+    how = {"device": device, "dtype": dtype, "vision_tower": vision_tower, "quantize": quantize}
+    who = {"model": model, **how, "address": Address(url, url_model, api_key_env, requests)}
+    _evaluate("sqa3d", records, who, max_new_tokens, skip_missing, output, as_json)
+
+
+def _evaluate(
+    benchmark: Benchmark,
+    path: Path,
+    who: dict[str, Any],
+    max_new_tokens: int,
+    skip_missing: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    from oryx.errors import ConfigError
+    from oryx.evaluation.output import check_output, command_line
+    from oryx.evaluation.qa_3d_report import QaReport, caption_table, file_names, match_table, save_report
+    from oryx.evaluation.qa_records import read_items, refuse_missing
+    from oryx.processing.weights import check_quantize
+
+    # Everything that can be refused is refused before hours of work.
+    check_quantize(who["quantize"])
+    records = read_items(path, benchmark)
+    missing = records.missing_views()
+    if not skip_missing:
+        refuse_missing(records, missing, "--skip-missing")
+    items = records.without(missing)
+    if not items:
+        raise ConfigError(f"the views of all {len(records.items)} questions of '{path}' are missing.")
+    subject = find_subject(**who, dials={})
+    given = {**subject.options, "--max-new-tokens": max_new_tokens, "--skip-missing": skip_missing}
+    command = command_line(benchmark, given, path)
+    conditions = {"records_sha256": records.sha256}
+    if output is not None:
+        check_output(output, file_names(benchmark), command, subject.identity, conditions=conditions)
+    journal = subject.journal(output, benchmark, command, **conditions)
+    _tell_lacks()
+    facts, result = _measure(subject, journal, benchmark, items, max_new_tokens)
+    report = QaReport(
+        benchmark=benchmark,
+        facts=facts,
+        records=str(path),
+        records_sha256=records.sha256,
+        num_left_out=len(records.items) - len(items),
+        max_new_tokens=max_new_tokens,
+        command=command,
+        result=result,
+    )
+    # Printed first: a disk that is full by now must not take hours of work with it.
+    if as_json:
+        typer.echo(json.dumps(report.to_dict()))
+    else:
+        typer.echo(f"{match_table(benchmark, report.result)}\n{caption_table(report.result)}", nl=False)
+    for written in save_report(report, output) if output is not None else []:
+        typer.echo(f"Wrote {written}.", err=True)
+    if result.is_whole:
+        journal.remove()
+    else:  # what lacks is scored from it later
+        journal.close()
+
+
+def _measure(
+    subject: Subject,
+    journal: Journal,
+    benchmark: Benchmark,
+    items: Sequence[SceneItem],
+    max_new_tokens: int,
+) -> tuple[dict[str, Any], QaResult]:
+    """The facts and the result of a model, which is not loaded where it answered everything before."""
+    from oryx.cli.display import progress_bar
+    from oryx.evaluation.qa_3d import are_kept, measure_qa
+    from oryx.evaluation.scene_answers import SceneAnswerer
+
+    answerer: Answerer | None = None
+    before = journal.before(subject.identity)
+    if before is not None and are_kept(items, before[1]):
+        facts = {**before[0], "model": subject.options.get("--model", before[0]["model"])}
+    else:
+        opened = subject.open()
+        facts = opened.facts
+        is_here = opened.model is not None
+        answerer = SceneAnswerer(opened.model, opened.processor) if is_here else opened.answerer
+    kept = journal.of(facts)
+    tell_kept(len(kept), "answers")
+    with progress_bar("questions") as bar:
+        at_once = subject.requests or 1
+        result = measure_qa(answerer, benchmark, items, max_new_tokens, at_once, bar.update, kept)
+    return facts, result
+
+
+def _tell_lacks() -> None:
+    """Say before the run which metrics will be missing, and that they can be had later."""
+    from oryx.evaluation.captions import what_lacks
+
+    lacks = what_lacks("ptb")
+    if lacks:
+        (need,) = set(lacks.values())
+        typer.echo(
+            f"oryx: caption metrics need {need}; with --output the same command adds them later, without "
+            "asking again.",
+            err=True,
+        )

@@ -1,0 +1,161 @@
+"""The results on ScanQA or SQA3D as JSON and Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from oryx.evaluation.captions import CAPTION_METRICS, Score
+from oryx.evaluation.metrics import Share
+from oryx.evaluation.output import (
+    check_output,
+    describe_model,
+    identity_of,
+    installed_versions,
+    write_lines,
+    write_text,
+)
+from oryx.evaluation.qa_3d import MATCHES, QaResult, rules_of
+from oryx.evaluation.qa_answers import Benchmark
+
+TITLES = {"scanqa": "ScanQA", "sqa3d": "SQA3D"}
+RULES = {"em": "EM", "em_cleaned": "EM, cleaned", "em_refined": "EM-R", "loose": "loose"}
+PROTOCOLS = {"scanqa": "ScanQA's script", "llava3d": "LLaVA-3D's", "leo": "LEO's"}
+METRICS = {
+    **{f"bleu_{order}": f"BLEU-{order}" for order in (1, 2, 3, 4)},
+    "meteor": "METEOR",
+    "rouge_l": "ROUGE-L",
+    "cider": "CIDEr",
+}
+_SHOWN_WRONG = 12
+
+
+@dataclass(frozen=True)
+class QaReport:
+    """One model on one file of records."""
+
+    benchmark: Benchmark
+    facts: dict[str, Any]
+    """See `model_facts` and `endpoint_facts`."""
+    records: str
+    records_sha256: str
+    num_left_out: int
+    """Questions whose views are missing."""
+    max_new_tokens: int
+    command: str
+    result: QaResult
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the JSON file holds."""
+        own = {
+            key: value for key, value in asdict(self).items() if key not in ("benchmark", "facts", "result")
+        }
+        return {
+            "task": self.benchmark,
+            **self.facts,
+            **own,
+            "versions": installed_versions(),
+            **self.result.to_dict(),
+        }
+
+    def to_markdown(self) -> str:
+        """The page."""
+        result, facts = self.result, self.facts
+        left_out = f"; {self.num_left_out} left out, whose views are missing" if self.num_left_out else ""
+        lines = [
+            f"# {TITLES[self.benchmark]}: {facts['model']}",
+            "",
+            f"- command: `{self.command}`",
+            f"- {result.num_questions} questions on {result.num_scenes} scenes{left_out}; records SHA-256 "
+            f"`{self.records_sha256}`",
+            f"- greedy, at most {self.max_new_tokens} tokens; of {result.num_unparsed} answers nothing is "
+            "left once they are cleaned, and they are wrong",
+            *_tokens(result),
+            "- scores are shown times a hundred; intervals are 95%, with the questions on a scene as a "
+            "cluster: of shares Wilson's at the effective number of questions, of the others a bootstrap of "
+            "whole scenes",
+            f"- {describe_model(facts)}",
+            f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
+            "",
+            match_table(self.benchmark, result),
+            *(f"- {RULES[rule]}: {MATCHES[rule]}" for rule in rules_of(self.benchmark)),
+            "",
+            caption_table(result),
+            "ScanQA's script takes answers as they are and PTB tokens, LLaVA-3D's cleaned answers and PTB "
+            "tokens, LEO's cleaned answers split at spaces.",
+            "",
+            "Some wrong answers:",
+            "",
+            *_wrong(result),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def file_names(benchmark: Benchmark) -> tuple[str, str, str]:
+    """(JSON, page, answers) of a results folder."""
+    return f"{benchmark}.json", f"{benchmark}.md", f"{benchmark}.answers.jsonl"
+
+
+def save_report(report: QaReport, folder: Path) -> list[Path]:
+    """Write JSON, Markdown and answers, each whole or not at all, and return their paths.
+
+    Raises `ConfigError` for what `check_output` refuses, and where the disk does.
+    """
+    names = file_names(report.benchmark)
+    conditions = {"records_sha256": report.records_sha256}
+    check_output(folder, names, report.command, identity_of(report.facts), conditions=conditions)
+    return [
+        write_text(folder / names[0], json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"),
+        write_text(folder / names[1], report.to_markdown()),
+        write_lines(folder / names[2], map(asdict, report.result.answers)),
+    ]
+
+
+def match_table(benchmark: Benchmark, result: QaResult) -> str:
+    """Right answers by each rule in Markdown: of all questions, then of each kind."""
+    rules = rules_of(benchmark)
+    lines = [
+        f"| questions | n | {' | '.join(RULES[rule] for rule in rules)} |",
+        f"|---|---|{'---|' * len(rules)}",
+    ]
+    rows = [("**all**", result.num_questions, result.matches)]
+    rows += [(kind.name, kind.num_questions, kind.matches) for kind in result.kinds]
+    for name, number, matches in rows:
+        lines.append(f"| {name} | {number} | {' | '.join(_share(matches[rule]) for rule in rules)} |")
+    return "\n".join(lines) + "\n"
+
+
+def caption_table(result: QaResult) -> str:
+    """Caption metrics of each protocol in Markdown."""
+    lines = [f"| metric | {' | '.join(PROTOCOLS.values())} |", f"|---|{'---|' * len(PROTOCOLS)}"]
+    for metric in CAPTION_METRICS:
+        cells = [_score(result.captions[name][metric], result.lacks[name].get(metric)) for name in PROTOCOLS]
+        lines.append(f"| {METRICS[metric]} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(share: Share) -> str:
+    return _numbers(share.share, share.interval)
+
+
+def _score(score: Score | None, lacks: str | None) -> str:
+    return f"needs {lacks}" if score is None else _numbers(score.value, score.interval)
+
+
+def _numbers(value: float, interval: tuple[float, float]) -> str:
+    return f"{100 * value:.1f} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+
+
+def _tokens(result: QaResult) -> Sequence[str]:
+    mean = result.visual_tokens
+    return [] if mean is None else [f"- visual tokens of a prompt, mean: {mean:.1f}"]
+
+
+def _wrong(result: QaResult) -> Sequence[str]:
+    return [
+        f"- {one.id}: {one.question} {' or '.join(map(repr, one.references))}, not {one.answer!r}"
+        for one in result.wrong[:_SHOWN_WRONG]
+    ] or ["None."]

@@ -1,0 +1,108 @@
+"""`oryx eval claims`: what it refuses, what it skips, and that a cut run goes on."""
+
+import json
+
+import pytest
+
+from oryx.evaluation.claims import store as stores
+from oryx.evaluation.claims.arms import Measured
+from oryx.evaluation.claims.store import ArmResult
+
+
+@pytest.fixture
+def runs_nothing(monkeypatch):
+    def run(*args, **kwargs):
+        raise AssertionError("an arm was run")
+
+    monkeypatch.setattr("oryx.evaluation.claims.run.run_arm", run)
+
+
+def made(store, name, seed):
+    """A result with half of everything right."""
+    measures = {one.name: Measured(0.5, 400, 80.0, 4100.0, one.chance) for one in store.arms[name].measures}
+    return ArmResult(name, seed, store.settings(name, seed), measures, "00", 1, 1.0, 1.0, {})
+
+
+def keep(folder, names, seeds=1, quick=False):
+    """Results and trained weights of arms, as far as anybody looks, without training any."""
+    store = stores.Store(folder, stores.planned(quick))
+    for name in names:
+        for seed in range(seeds):
+            store.write(made(store, name, seed))
+            store.training_folder(name, seed).mkdir(parents=True)
+            (store.training_folder(name, seed) / "model.safetensors").touch()
+    return store
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--claim", "h"), "there is no claim 'h'; allowed: a, b, c, d, e, f, g."),
+        (("--page", "/no/such.md"), "/no/such.md cannot be read"),
+    ],
+)
+def test_refusals(refused, runs_nothing, tmp_path, words, message):
+    assert message in refused("eval", "claims", *words, "--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_of_other_settings(refused, runs_nothing, tmp_path):
+    keep(tmp_path, ["native"], quick=True)
+    message = refused("eval", "claims", "--claim", "a", "--output", tmp_path)
+    assert "native-seed0.json holds results of other settings (arm.measures, arm.steps" in message
+
+
+def test_measured_arms_are_only_reported(run, runs_nothing, tmp_path):
+    keep(tmp_path, ["base", "native", "square", "aspect", "tiled"], seeds=2)
+    result = run("eval", "claims", "--claim", "a", "--seeds", 2, "--output", tmp_path)
+    assert result.code == 0, result.err
+    assert "(a) Native resolution: does not hold" in result.out  # all arms are equal
+    content = json.loads((tmp_path / "claims.json").read_text())
+    assert content["command"] == "oryx eval claims --claim a --seeds 2"
+
+
+def test_a_report_of_what_there_is(run, runs_nothing, tmp_path):
+    result = run("eval", "claims", "--report", "--output", tmp_path / "out", "--rooms", tmp_path)
+    assert result.code == 0, result.err
+    assert f"Skipped: {tmp_path} holds no rooms; see recipes/nano/materials/README.md." in result.err
+    assert result.out.count("not measured") == 6
+    assert "(g) Marks in rooms: Skipped" in result.out
+
+
+def test_a_quick_run_goes_on_where_it_was_cut(run, monkeypatch, tmp_path):
+    store = keep(tmp_path, ["base", "native", "square", "aspect"], quick=True)
+    done = []
+
+    def train(store, name, seed, rooms=None):
+        done.append(name)
+        result = made(store, name, seed)
+        store.write(result)
+        return result
+
+    class Pool:
+        """Runs at once, in this process."""
+
+        def __init__(self, *args, **kwargs):
+            pass
+
+        def submit(self, work, *args):
+            from concurrent.futures import Future
+
+            future = Future()
+            future.set_result(train(*args))
+            return future
+
+        def shutdown(self, **kwargs):
+            pass
+
+    monkeypatch.setattr("oryx.evaluation.claims.run.ProcessPoolExecutor", Pool)
+    result = run("eval", "claims", "--quick", "--claim", "a", "--output", tmp_path)
+    assert result.code == 0, result.err
+    assert done == ["tiled"]
+    assert (
+        "1 of 1  tiled seed 0: letter 50.0%, color 50.0%, shape 50.0%  1.0 min, about 0 min left"
+        in result.err
+    )
+    assert "(a) Native resolution: not decided at this scale" in result.out
+    assert "A quick run" in (tmp_path / "claims.md").read_text()
+    assert store.read("tiled", 0).minutes == 1.0
