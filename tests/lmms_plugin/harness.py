@@ -77,10 +77,10 @@ class Harness:
         self._count = 0
 
     def command(self, tasks: str, model_args: str, *options: str) -> list[str]:
+        chosen = ("--model", MODEL_ID, "--tasks", tasks, "--log_samples") if tasks else ()
         return [
-            *(str(Path(sys.executable).with_name("lmms-eval")), "--model", MODEL_ID),
-            *("--model_args", model_args, "--tasks", tasks, "--include_path", str(TASKS)),
-            *("--log_samples", *options),
+            *(str(Path(sys.executable).with_name("lmms-eval")), *chosen),
+            *("--model_args", model_args, "--include_path", str(TASKS), *options),
         ]
 
     def environment(self, judge: str = "", **more: str) -> dict[str, str]:
@@ -111,11 +111,17 @@ class Harness:
         fails: bool = False,
         **environment: str,
     ) -> Run:
-        """Run the command to its end; it must succeed unless it `fails`."""
+        """Run the command to its end; it must succeed unless it `fails`.
+
+        Args:
+            tasks: their ids; none where a config says which.
+        """
         output = self.folder()
         prompts = output.with_suffix(".prompts.jsonl")
         command = self.command(tasks, f"{model_args},log_prompts={prompts}", "--output_path", str(output))
-        command = [*launcher, *command, *options]
+        if launcher:
+            command = [*launcher, "-m", "lmms_eval", *command[1:]]
+        command += options
         done = subprocess.run(
             command,
             env=self.environment(judge, **environment),

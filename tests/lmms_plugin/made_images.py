@@ -11,7 +11,7 @@ from PIL import Image
 TEXT, NUMBER, PICTURE = Value("string"), Value("int64"), ImageColumn()
 CASES = (
     ("scene", "Where is the red circle?", ["top left", "top right", "bottom left"]),
-    ("object", "What shape is it?", ["circle", "square", "star"]),
+    ("object", "What shape is it?", ["ring", "cross", "moon"]),
     ("sign", "What does the text say?", ["cat", "world", "stop"]),
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from lmms_plugin.harness import names
 
+from oryx.evaluation.lmms import CONFIGS
 from oryx.evaluation.lmms.benchmarks import BENCHMARKS
 
 GOLDEN = Path(__file__).parent / "prompts"
@@ -101,6 +102,15 @@ def test_every_task_of_mvbench_counts(choices):
     tasks = [name for name in run.results if name.startswith("mvbench_")]
     assert len(tasks) == 20
     assert all(run.results[name]["mvbench_accuracy,none"] == pytest.approx(100 / 3) for name in tasks)
+
+
+def test_a_config_runs_its_table(harness, choices, free):
+    """With another model: what stands on the command line takes its place."""
+    config = ("--config", str(CONFIGS / "image.yaml"))
+    run = harness.run("", "model=nano,detail=low", *config, "--limit", "1")
+    table = [task for one in BENCHMARKS if one.config == "image.yaml" for task in one.tasks]
+    assert sorted(run.results) == sorted(table)
+    assert all("<1 views" in row["prompt"] for row in run.prompts)
 
 
 def test_the_judge_hears_the_settings(judged):

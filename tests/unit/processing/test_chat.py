@@ -6,6 +6,7 @@ from transformers import PreTrainedTokenizerBase
 from oryx.errors import AlignmentError, ConfigError
 from oryx.processing import chat
 from oryx.processing.chat import ChatEncoder, Turn, read_conversation, read_messages, read_rendered
+from oryx.processing.visuals import EncodedVisual
 
 IMAGE_ID = 900
 CONVERSATION = [
@@ -23,6 +24,13 @@ def supervised_text(encoder: ChatEncoder, rule: chat.Supervise) -> str:
     labels = encoder.encode(read_conversation(CONVERSATION, 1), [3], rule).labels
     assert labels is not None
     return encoder.tokenizer.decode([label for label in labels if label != chat.IGNORED])
+
+
+def test_a_visual_that_is_encoded_already_is_a_part_of_a_message() -> None:
+    visual = EncodedVisual(0, (), None)
+    turns, visuals = read_messages([{"role": "user", "content": [visual, {"type": "text", "text": "Hi"}]}])
+    assert turns == [Turn("user", (0, "Hi"))]
+    assert visuals == [visual]
 
 
 def test_a_newline_of_its_own_follows_the_visual(encoder: ChatEncoder) -> None:

@@ -203,8 +203,9 @@ class OryxChat(lmms):
             {"task": request.task, "doc_id": request.doc_id, "prompt": text}, ensure_ascii=False
         )
         try:
-            with open(self.settings.log_prompts, "a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            # Written in one piece, so that lines of several processes do not mix.
+            with open(self.settings.log_prompts, "ab", buffering=0) as file:
+                file.write(f"{line}\n".encode())
         except OSError as error:
             raise OryxError(f"{self.settings.log_prompts} cannot be written ({error.strerror}).") from None
 
