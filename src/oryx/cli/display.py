@@ -100,7 +100,7 @@ def scaled(number: float, base: int, unit: str) -> str:
 
 
 class Bar:
-    """A progress bar on a terminal, once the work has taken longer than `PATIENCE`; elsewhere a line a minute."""
+    """A progress bar on a terminal, once the work has taken longer than `PATIENCE`; else a line a minute."""
 
     def __init__(self, label: str) -> None:
         self.label = label

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oryx.cli.eval_subject import tell_written
 from oryx.cli.noise import complain
 
 if TYPE_CHECKING:
@@ -86,8 +87,7 @@ def eval_claims_command(
         written += write_page(made, page)
     for finding in made.findings:
         typer.echo(f"({finding.claim.letter}) {finding.claim.title}: {finding.skipped or finding.verdict}")
-    for path in written:
-        typer.echo(f"Wrote {path}.", err=True)
+    tell_written(written)
 
 
 def progress_line(progress: Progress) -> str:
@@ -99,6 +99,4 @@ def progress_line(progress: Progress) -> str:
         shown = list(result.measures.items())[:3]
         shares = ", ".join(f"{name} {measured.accuracy:.1%}" for name, measured in shown)
         parts = [f"{result.arm} seed {result.seed}: {shares}", f"{result.minutes:.1f} min"]
-    return log_line(
-        progress.num_done, progress.num_jobs, "arms", *parts, seconds_left=progress.seconds_left
-    )
+    return log_line(progress.num_done, progress.num_jobs, "arms", *parts, seconds_left=progress.seconds_left)
