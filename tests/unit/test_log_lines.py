@@ -55,7 +55,7 @@ def test_stages_of_one_work_have_rates_of_their_own(now):
     log = console()
     lines = LogLines(log)
     for number, (label, rate) in enumerate((("100 frames", 10), ("asking [1]", 1))):
-        for done in range(0, 41):
+        for done in range(41):
             now[0] += 1.0
             lines.update(rate * done, 40 * rate + number, label)
     assert log.file.getvalue() == "oryx: asking [1]: 18 of 41, 1/s, 0:00:23 left\n"
