@@ -20,6 +20,7 @@ from oryx.cli.eval_subject import (
     UrlModel,
     find_subject,
     tell_kept,
+    tell_written,
 )
 
 
@@ -171,8 +172,7 @@ def eval_skills_command(
     written = save_report(report, output) if output is not None else []
     if card is not None:
         written.append(write_card(report, card, card_page or ()))
-    for path in written:
-        typer.echo(f"Wrote {path}.", err=True)
+    tell_written(written)
     journal.remove()
 
 
