@@ -67,6 +67,16 @@ def test_a_stream_ends_with_its_usage_if_asked(client):
     assert all(chunk.usage is None for chunk in chunks)
     assert last.choices == []
     assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (7, 2)
+    assert last.usage.prompt_tokens_details.visual_tokens == 0
+
+
+def test_visual_tokens_are_the_same_streamed_and_whole(client):
+    parts = [image(PICTURE), {"type": "video_url", "video_url": {"url": VIDEO}}, text("what?")]
+    whole = ask(client, parts).usage
+    *_, last = ask(client, parts, stream=True, stream_options={"include_usage": True})
+    assert whole.prompt_tokens_details.visual_tokens == 20
+    assert whole.prompt_tokens > 20
+    assert last.usage == whole
 
 
 def test_pictures_and_videos_reach_the_encoder_in_order(client, running):
