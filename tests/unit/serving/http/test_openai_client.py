@@ -192,6 +192,11 @@ def test_without_a_length_an_answer_has_the_room_that_is_left():
             ask(client, "x" * 30)
         assert caught.value.code == "context_length_exceeded"
         assert "30 tokens" in caught.value.body["message"]
+        assert caught.value.body["message"].endswith("at most 30: shorten the text.")
+        with pytest.raises(openai.BadRequestError, match=r"at most 30: shorten the text or lower max_tokens"):
+            ask(client, "x" * 25, max_tokens=6)
+        with pytest.raises(openai.BadRequestError, match=r"at most 30: give a budget, .* or max_tokens"):
+            ask(client, [image(PICTURE), text("x")], max_tokens=25)
 
 
 def test_the_model_is_listed(client):
