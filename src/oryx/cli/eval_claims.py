@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oryx.cli.eval_subject import telling_of_stops
+
 if TYPE_CHECKING:
     from oryx.evaluation.claims.run import Progress
 
@@ -75,7 +77,8 @@ def eval_claims_command(
     store.read_all(names, numbers)  # other settings are told before hours of work
     if not report:
         make_folder(folder)
-        run_arms(store, names, numbers, jobs, str(rooms), tell)
+        with telling_of_stops(folder):
+            run_arms(store, names, numbers, jobs, str(rooms), tell)
     results = store.read_all(names, numbers)
     made = ClaimsReport.of(store, claims, results, numbers, command_line("claims", given), skipped, quick)
     written = save_report(made, folder)

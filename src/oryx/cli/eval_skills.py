@@ -20,6 +20,7 @@ from oryx.cli.eval_subject import (
     UrlModel,
     find_subject,
     tell_kept,
+    telling_of_stops,
 )
 
 
@@ -139,7 +140,7 @@ def eval_skills_command(
     tell_kept(len(kept), "answers")
     results: list[SkillResult] = []
     try:
-        with progress_bar("skills") as bar:
+        with telling_of_stops(journal.path), progress_bar("skills") as bar:
 
             def advance(name: str, number: int) -> None:
                 counts[name] += number

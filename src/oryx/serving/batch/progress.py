@@ -56,6 +56,17 @@ class BatchProgress:
             self._status.update(doing)
             self._status.start()
 
+    def loading(self, label: str) -> None:
+        """Show what is being loaded; in a log, too, which is silent for long else."""
+        if self._console.is_terminal:
+            self.say(f"loading {label}")
+        else:
+            self.tell(f"loading {label}")
+
+    def tell(self, sentence: str) -> None:
+        """A line that stays, above what moves."""
+        self._print(f"oryx: {sentence}")
+
     def begin(self, total: int, done: int, errors: int) -> None:
         """Show how far it is from now on."""
         self._began = self._said = time.monotonic()
@@ -84,12 +95,15 @@ class BatchProgress:
             )
         elif not self._console.is_terminal and time.monotonic() - self._said >= LINE_SECONDS:
             self._said = time.monotonic()
-            self._console.print(self._line(), markup=False, highlight=False, soft_wrap=True)
+            self._print(self._line())
 
     def _line(self) -> str:
         left = timedelta(seconds=round((self._total - self._done) / self.rate))
         parts = [f"{self._done:,} of {self._total:,} rows", _errors(self._num_errors)]
         return f"oryx: {', '.join(filter(None, [*parts, f'{self.rate:.3g} rows/s', f'{left} left']))}"
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _end_bar(self) -> None:
         if self._bar is not None:
