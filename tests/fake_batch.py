@@ -75,6 +75,10 @@ class NoWatcher:
 
     def say(self, doing: str) -> None: ...
 
+    def loading(self, label: str) -> None: ...
+
+    def tell(self, sentence: str) -> None: ...
+
 
 def main() -> int:
     source, out = Path(sys.argv[1]), Path(sys.argv[2])

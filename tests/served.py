@@ -34,16 +34,20 @@ class Server:
 
 
 @contextmanager
-def served(*options: str) -> Iterator[Server]:
-    """`oryx serve` with these options on a free port of loopback, ended by SIGTERM."""
+def served(*options: str, log: list[str] | None = None) -> Iterator[Server]:
+    """`oryx serve` with these options on a free port of loopback, ended by SIGTERM.
+
+    Args:
+        log: takes what the server wrote on stderr, once it has ended.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "oryx", "serve", "--port", str(port), *options]
-    with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would fill up and stop the server
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+    with tempfile.TemporaryFile("w+") as file:  # a pipe that nobody reads would fill up and stop the server
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
         try:
-            _await_health(process, f"http://127.0.0.1:{port}/health", log)
+            _await_health(process, f"http://127.0.0.1:{port}/health", file)
             yield Server(f"http://127.0.0.1:{port}/v1", process)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -52,6 +56,9 @@ def served(*options: str) -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
+            if log is not None:
+                file.seek(0)
+                log.append(file.read())
 
 
 def as_openai(parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def test_what_the_processor_refuses_is_one_sentence(engine, prompts, loop):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"no_such_argument": 1}, "no_such_argument"),
+        ({"max_mode_len": 99}, "vLLM has no option --max-mode-len; did you mean '--max-model-len'"),
         ({"max_model_len": 1 << 30}, "max_model_len"),
         ({"kv_cache_memory_bytes": 1 << 60}, "vLLM cannot be started so: .*[Ee]ngine"),  # in its own process
     ],

@@ -11,7 +11,7 @@ import pytest
 from served import process_tree, served
 
 pytest.importorskip("fastapi")
-pytest.importorskip("openai")
+openai = pytest.importorskip("openai")
 
 
 @pytest.mark.slow
@@ -27,6 +27,18 @@ def test_a_dial_means_the_same_everywhere():
 
     with served("--engine", "vllm", "--max-model-len", "4096") as server:
         check_dials(server)
+
+
+def test_an_idle_server_ends_without_a_word():
+    with served("--engine", "vllm", "--max-model-len", "4096", log=(log := [])) as server:
+        client = openai.OpenAI(base_url=server.url, api_key="none")
+        for _ in range(6):
+            messages = [{"role": "user", "content": "What is that?"}]
+            client.chat.completions.create(model="nano", messages=messages, max_tokens=8)
+    assert server.process.returncode == 0
+    lines = "".join(log).splitlines()
+    last = max(number for number, line in enumerate(lines) if "POST /v1/chat/completions 200" in line)
+    assert lines[last + 1 :] == []
 
 
 def test_a_signal_while_the_model_loads_ends_all_processes():

@@ -156,7 +156,8 @@ def batch_command(
         source,
         out,
         _settings(choice),
-        part,
+        label=f"{choice.model} ({f'{own_engine}, on Ray' if choice.cluster else own_engine})",
+        shard=part,
         max_errors=max_errors,
         retry_errors=retry_errors,
     )

@@ -25,6 +25,12 @@ def calibrate_machine(folder: Path, vision_tower: Path | None, dtype: str, devic
     config = read_any_config(folder, vision_tower)
     where = resolve_device(device)
     chosen = resolve_dtype(dtype, config.dtype, where, count_parameters(expected_shapes(config)))
+    print(
+        f"oryx: timing {folder.name} in {str(chosen).removeprefix('torch.')} on {where}; it takes a minute "
+        "or two, and longer for large models",
+        file=sys.stderr,
+        flush=True,
+    )
     with progress_bar("calibrating") as bar:
         speed = measure_speed(config, load_processor(folder), chosen, where, report=bar.update)
     assert planner.sizes is not None

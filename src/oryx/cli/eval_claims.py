@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oryx.cli.eval_subject import tell_written
+from oryx.cli.eval_subject import tell_written, telling_of_stops
 from oryx.cli.noise import complain
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def eval_claims_command(
     store.read_all(names, numbers)  # other settings are told before hours of work
     if not report:
         make_folder(folder)
-        run_arms(store, names, numbers, jobs, str(rooms), tell)
+        with telling_of_stops(folder):
+            run_arms(store, names, numbers, jobs, str(rooms), tell)
     results = store.read_all(names, numbers)
     made = ClaimsReport.of(store, claims, results, numbers, command_line("claims", given), skipped, quick)
     written = save_report(made, folder)

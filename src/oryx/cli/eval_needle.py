@@ -12,7 +12,16 @@ import typer
 
 from oryx.cli import options as opt
 from oryx.cli.data_haystack import Depths, FrameSize, Lengths, NeedleFile, Source, Trials
-from oryx.cli.eval_subject import Address, ApiKeyEnv, Requests, Url, UrlModel, tell_kept, tell_written
+from oryx.cli.eval_subject import (
+    Address,
+    ApiKeyEnv,
+    Requests,
+    Url,
+    UrlModel,
+    tell_kept,
+    tell_written,
+    telling_of_stops,
+)
 from oryx.cli.noise import complain
 
 if TYPE_CHECKING:
@@ -146,12 +155,13 @@ def eval_needle_command(
         return one
 
     measured: list[NeedleModel] = []
-    if url is not None:
-        measured.append(show(_measure_remote(remote, stack, chosen, test, journal)))
-    else:
-        for name, folder, tower, sha256 in zip(names, folders, towers, identities, strict=True):
-            how = {"dtype": dtype, "device": device, "vision_tower": tower, "quantize": quantize}
-            measured.append(show(_measure(name, folder, sha256, how, stack, chosen, test, journal)))
+    with telling_of_stops(journal.path):
+        if url is not None:
+            measured.append(show(_measure_remote(remote, stack, chosen, test, journal)))
+        else:
+            for name, folder, tower, sha256 in zip(names, folders, towers, identities, strict=True):
+                how = {"dtype": dtype, "device": device, "vision_tower": tower, "quantize": quantize}
+                measured.append(show(_measure(name, folder, sha256, how, stack, chosen, test, journal)))
     shown = "drawn" if needles is None else str(needles)
     page = NeedlePage(test, stack.name, shown, seed, command, tuple(measured))
     # Printed first: a disk that is full by now must not take the work with it.

@@ -20,6 +20,7 @@ from oryx.cli.eval_subject import (
     find_subject,
     tell_kept,
     tell_written,
+    telling_of_stops,
 )
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _measure(
         answerer = SceneAnswerer(opened.model, opened.processor) if is_here else opened.answerer
     kept = journal.of(facts)
     tell_kept(len(kept), "answers")
-    with progress_bar("questions") as bar:
+    with telling_of_stops(journal.path), progress_bar("questions") as bar:
         at_once = subject.requests or 1
         result = measure_qa(answerer, benchmark, items, max_new_tokens, at_once, bar.update, kept)
     return facts, result

@@ -18,6 +18,7 @@ from oryx.cli.eval_subject import (
     find_subject,
     tell_kept,
     tell_written,
+    telling_of_stops,
 )
 
 
@@ -97,7 +98,7 @@ def eval_rooms_command(
     tell_kept(len(kept), "answers")
     tokenizer = None if opened.processor is None else opened.processor.tokenizer
     at_once = subject.requests or batch_size
-    with progress_bar("questions") as bar:
+    with telling_of_stops(journal.path), progress_bar("questions") as bar:
         result = measure_rooms(opened.answerer, str(folder), test, at_once, bar.update, kept, tokenizer)
     report = make_report(opened.facts, str(folder), command, test, result)
     # Printed first: a disk that is full by now must not take hours of work with it.

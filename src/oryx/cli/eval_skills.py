@@ -21,6 +21,7 @@ from oryx.cli.eval_subject import (
     find_subject,
     tell_kept,
     tell_written,
+    telling_of_stops,
 )
 
 
@@ -147,7 +148,7 @@ def eval_skills_command(
     tell_kept(len(kept), "answers")
     results: list[SkillResult] = []
     try:
-        with progress_bar("skills") as bar:
+        with telling_of_stops(journal.path), progress_bar("skills") as bar:
 
             def advance(name: str, number: int) -> None:
                 counts[name] += number

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,6 +164,25 @@ def find_subject(
         return Opened(ModelAnswerer(loaded, processor), model_facts(model, sha256, loaded), loaded, processor)
 
     return Subject(weights, sha256, device, None, open_model)
+
+
+@contextmanager
+def telling_of_stops(path: Path | None) -> Iterator[None]:
+    """Ctrl-C within is answered by what becomes of the work so far.
+
+    Args:
+        path: where it is kept, if it is.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if path is None:
+            complain("stopped; with --output, answers are kept and the same command goes on.")
+        elif path.exists():
+            complain(f"stopped; what is done by now is in {path}, and the same command goes on.")
+        else:
+            complain("stopped before there was anything to keep.")
+        raise
 
 
 def tell_kept(number: int, what: str) -> None:

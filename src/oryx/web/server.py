@@ -11,7 +11,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,7 +197,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def run(app: FastAPI, listener: socket.socket, announce: Callable[[], None]) -> None:
-    """Serve until Ctrl-C, which is passed on, or SIGTERM, which ends the process in good order."""
+    """Serve until Ctrl-C, when this returns, or SIGTERM, which ends the process with 0, too."""
     import uvicorn
 
     def end(*_: object) -> None:
@@ -216,4 +216,6 @@ def run(app: FastAPI, listener: socket.socket, announce: Callable[[], None]) -> 
             await super().shutdown(sockets=sockets)
 
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
-    Server(config).run(sockets=[listener])
+    # uvicorn raises Ctrl-C once more when it has ended; whether that arrives depends on what else runs.
+    with suppress(KeyboardInterrupt):
+        Server(config).run(sockets=[listener])

@@ -85,7 +85,10 @@ def test_a_run_that_was_cut_goes_on(run, tiny, rooms, tmp_path, monkeypatch, tas
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         sizes = cut_after(patch, 2)
-        assert run(*words, "--output", out).code == 130
+        cut = run(*words, "--output", out)
+        assert cut.code == 130
+        told = f"stopped; what is done by now is in {out / task}.part.jsonl, and the same command goes on."
+        assert cut.err.splitlines().count(f"oryx: {told}") == 1
         asked = sum(sizes)
     assert [path.name for path in out.glob("[!.]*")] == [f"{task}.part.jsonl"]
     other = run(*words, "--seed", 10_000_001, "--output", out)
@@ -102,6 +105,18 @@ def test_a_run_that_was_cut_goes_on(run, tiny, rooms, tmp_path, monkeypatch, tas
         f"{task}.md",
         f"{task}.png",
     ]
+
+
+def test_a_run_that_keeps_nothing_says_so(run, tiny, tmp_path, monkeypatch):
+    cut_after(monkeypatch, 1)
+    cut = run(*skills_words(tiny))
+    assert (cut.code, "with --output, answers are kept and the same command goes on" in cut.err) == (
+        130,
+        True,
+    )
+    cut_after(monkeypatch, 0)
+    cut = run(*skills_words(tiny), "--output", tmp_path / "out")
+    assert (cut.code, "stopped before there was anything to keep" in cut.err) == (130, True)
 
 
 def test_rooms_that_changed_are_refused(run, tiny, rooms, tmp_path, monkeypatch):

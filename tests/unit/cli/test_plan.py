@@ -200,7 +200,10 @@ def test_calibrated_once_then_seconds(run, native, video, tmp_path, monkeypatch)
     assert "--calibrate" in before.err
     done = run("plan", "--calibrate", "--model", native)
     assert done.code == 0, done.err
-    assert str(tmp_path / "calibration.json") in done.err
+    first, *_, last = done.err.splitlines()
+    assert first.startswith(f"oryx: timing {native.name} in float32 on ")
+    assert "it takes a minute or two" in first
+    assert str(tmp_path / "calibration.json") in last
     found = plan(run, video(), "--budget", "100s", "--model", native)
     assert 0 < found["seconds"]["total"] <= 100
     assert found["dtype"] == "float32"

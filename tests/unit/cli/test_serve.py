@@ -52,6 +52,16 @@ def test_vllm_that_is_not_installed(refused, monkeypatch):
     assert "pip install oryx-mllm[vllm]" in refused("serve", "--port", "0", "--engine", "vllm")
 
 
+def test_options_of_vllm_without_vllm_are_told_so_at_once(refused, monkeypatch):
+    monkeypatch.setattr("oryx.serving.engines.choosing.find_spec", lambda name: None)
+    said = refused("serve", "--port", "0", "--tensor-parallel-size", "2")
+    assert said.strip() == (
+        "oryx: oryx serve has no option --tensor-parallel-size. Options of vLLM need vLLM, which is not "
+        "installed (pip install oryx-mllm[vllm])."
+    )
+    assert "--revision cannot be served" in refused("serve", "--port", "0", "--revision", "main")
+
+
 def test_a_port_that_is_taken(refused):
     with bind("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]

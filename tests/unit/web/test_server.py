@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import subprocess
+import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -130,6 +134,32 @@ def test_addresses():
         with pytest.raises(ConfigError, match=f"cannot listen at 127.0.0.1:{port}"):
             bind("127.0.0.1", port)
         assert first.family == socket.AF_INET
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_signal_ends_it_with_0_whether_a_page_was_asked_for_or_not(number, is_asked):
+    program = (
+        "import sys\nfrom oryx.cli import main as command\nfrom oryx.web.server import bind, run\n"
+        "async def app(scope, receive, send):\n"
+        "    await send({'type': 'http.response.start', 'status': 204, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': b''})\n"
+        "def page():\n"
+        "    listener = bind('127.0.0.1', 0)\n"
+        "    run(app, listener, lambda: print(listener.getsockname()[1], flush=True))\n"
+        "command.app.command('page')(page)\n"
+        "sys.exit(command.main(['page']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        port = process.stdout.readline().strip()
+        if is_asked:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                assert answer.status == 204
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
 
 
 def test_the_folder_is_private_and_goes(monkeypatch):

@@ -15,7 +15,7 @@ from oryx.serving.batch.formats import format_of
 from oryx.serving.batch.inputs import Input, Scan
 from oryx.serving.batch.journal import Journal
 from oryx.serving.batch.outputs import write_outputs
-from oryx.serving.batch.running import Stop, Workers, run_rows, too_many_errors
+from oryx.serving.batch.running import DRAIN_SECONDS, Stop, Workers, run_rows, too_many_errors
 from oryx.serving.batch.shards import WHOLE, Shard
 
 FORMAT_VERSION = 1
@@ -38,6 +38,12 @@ class Watcher(Protocol):
     def say(self, doing: str) -> None:
         """What is being done, in a word or two."""
 
+    def loading(self, label: str) -> None:
+        """What is being loaded, which takes a while."""
+
+    def tell(self, sentence: str) -> None:
+        """What stays to be read, in a log, too."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -47,6 +53,8 @@ class Batch:
     out: Path
     settings: Mapping[str, Any]
     """Everything that answers depend on, as JSON has it; a run goes on only with the same."""
+    label: str = "the model"
+    """What is loaded, for people."""
     shard: Shard = WHOLE
     max_errors: int | None = None
     """Rows with errors, of this run and those before; more end the run, or keep it from beginning."""
@@ -100,6 +108,8 @@ def run_batch(
         if batch.max_errors is not None and num_errors > batch.max_errors:
             raise too_many_errors(num_errors, batch.max_errors)
         if num_left:
+            if num_done := len(own) - num_left:
+                watcher.tell(f"going on: {num_done:,} of {len(own):,} rows are done")
             _answer(batch, source, journal, build_workers, watcher, leave, own, is_left, num_errors)
         watcher.say("writing the output")
         write_outputs(batch.out, journal, own, scan.has_number_ids)
@@ -135,18 +145,23 @@ def _answer(
         is_left[row] = False
         watcher.advance(is_error)
 
+    def ending() -> None:
+        watcher.tell(
+            f"ending: rows at work have {DRAIN_SECONDS:g} s; a second Ctrl-C or SIGTERM ends at once"
+        )
+
     async def run() -> None:
         stop = Stop()
         has_started = False
         with stop.watching():
             workers = build_workers()
             try:
-                watcher.say("loading the model")
+                watcher.loading(batch.label)
                 has_started = await _started(workers, stop)
                 if has_started:
                     watcher.begin(len(own), len(own) - num_left, num_errors)
                     rows = source.rows(lambda row: bool(is_left[row]))
-                    await run_rows(rows, workers, journal, stop, settle, batch.max_errors, num_errors)
+                    await run_rows(rows, workers, journal, stop, settle, batch.max_errors, num_errors, ending)
             finally:
                 watcher.say("ending")
                 await workers.stop()

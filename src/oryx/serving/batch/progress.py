@@ -52,6 +52,17 @@ class BatchProgress:
             self._status.update(doing)
             self._status.start()
 
+    def loading(self, label: str) -> None:
+        """Show what is being loaded; in a log, too, which is silent for long else."""
+        if self._console.is_terminal:
+            self.say(f"loading {label}")
+        else:
+            self.tell(f"loading {label}")
+
+    def tell(self, sentence: str) -> None:
+        """A line that stays, above what moves."""
+        self._print(f"oryx: {sentence}")
+
     def begin(self, total: int, done: int, errors: int) -> None:
         """Show how far it is from now on."""
         self._lines = LogLines(self._console, "rows")
@@ -79,6 +90,9 @@ class BatchProgress:
             self._lines.update(self._done, self._total, "", errors)
         if self._bar is not None:
             self._bar.update(self._task, advance=1, rate=rate_text(self.rate, "rows"), errors=errors)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _end_bar(self) -> None:
         if self._bar is not None:

@@ -77,6 +77,7 @@ async def run_rows(
     done: Callable[[int, bool], object],
     max_errors: int | None = None,
     num_errors: int = 0,
+    ending: Callable[[], object] = lambda: None,
 ) -> None:
     """Answer rows and journal each as soon as it is done, in any order; only rows at work are held.
 
@@ -85,6 +86,7 @@ async def run_rows(
         done: is told after each row which it is and whether it is an error.
         max_errors: that the journal may hold; None for any number.
         num_errors: that it holds.
+        ending: is told at once when the run is told to stop, and rows at work have time to end.
 
     Returns: when all rows are done, or those that were at work when the run was told to stop.
 
@@ -125,7 +127,7 @@ async def run_rows(
             lanes = [group.create_task(work()) for _ in range(workers.num_slots)]
             helpers = [
                 group.create_task(_keep_synced(journal)),
-                group.create_task(_end_when_told(stop, lanes)),
+                group.create_task(_end_when_told(stop, lanes, ending)),
             ]
             await asyncio.wait(lanes)
             for helper in helpers:
@@ -149,9 +151,12 @@ async def _keep_synced(journal: Journal) -> None:
         await asyncio.to_thread(journal.sync)
 
 
-async def _end_when_told(stop: Stop, lanes: Sequence[asyncio.Task[None]]) -> None:
+async def _end_when_told(
+    stop: Stop, lanes: Sequence[asyncio.Task[None]], ending: Callable[[], object]
+) -> None:
     """Rows at work have some time to end by themselves, unless the run is told twice."""
     await stop.asked.wait()
+    ending()
     with suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             await stop.at_once.wait()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -18,6 +18,7 @@ from oryx.processing.context import advice, check_context
 from oryx.processing.geometry import View
 from oryx.processing.visuals import EncodedVisual
 from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling, check_sampling
+from oryx.serving.engines.choosing import refuse_revisions, refuse_unknown
 from oryx.serving.engines.vllm_errors import refusals
 from oryx.serving.engines.vllm_loading import Loading
 
@@ -25,7 +26,8 @@ CPU_CACHE_BYTES = 2 << 30
 """Of keys and values on a CPU, where vLLM would take nearly all memory."""
 DRAIN_SECONDS = 60
 """Above 0, vLLM's processes let requests end when a signal reaches them."""
-_REVISIONS = ("revision", "code_revision", "tokenizer_revision")
+_END_SECONDS = 15.0
+"""For vLLM's processes to end by themselves, before they are killed."""
 
 
 class VllmEngine:
@@ -38,6 +40,7 @@ class VllmEngine:
         max_positions: of a prompt and its answer together; None for what the model was made for.
         max_requests: that run at the same time.
         arguments: further ones of vLLM's `AsyncEngineArgs`, such as `tensor_parallel_size`.
+        known: options of the caller's own, `--port`: the nearest is named where vLLM lacks an argument.
 
     Raises:
         ConfigError: a revision, which only a part of the model would follow.
@@ -53,14 +56,10 @@ class VllmEngine:
         max_positions: int | None = None,
         max_requests: int = 16,
         arguments: Mapping[str, Any] | None = None,
+        known: Sequence[str] = (),
     ) -> None:
-        for name in _REVISIONS:
-            if name in (arguments or {}):
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigError(
-                    f"{option} cannot be served: hub ids mean the newest revision. Download the one you want "
-                    "(hf download ID --revision REVISION --local-dir FOLDER), and name the folder as --model."
-                )
+        refuse_revisions(arguments or {})
+        self._known = known
         self._folder = resolve_folder(model)
         self._arguments = {
             "model": str(self._folder),
@@ -108,6 +107,7 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         with refusals("vLLM cannot be started so: ", TypeError, RuntimeError), _deaf_to_ctrl_c():
+            refuse_unknown(arguments, (field.name for field in fields(AsyncEngineArgs)), self._known)
             engine_arguments = AsyncEngineArgs(**arguments)
             check_wanted()
             return AsyncLLM.from_engine_args(engine_arguments)
@@ -119,10 +119,7 @@ class VllmEngine:
         if loading is not None and llm is None:
             llm = await loading.abandon()
         if llm is not None:
-            await asyncio.to_thread(_shut_down, llm)
-            await asyncio.sleep(0)  # its tasks hear that they are cancelled, and let go of it
-            del llm
-            gc.collect()  # or the interpreter's end collects it, when what its `__del__` calls is gone
+            await _shut_down(llm)
 
     @property
     def is_running(self) -> bool:
@@ -186,8 +183,18 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _shut_down(llm: Any) -> None:
-    llm.shutdown()
+async def _shut_down(llm: Any) -> None:
+    """End an `AsyncLLM` without a word: its own `shutdown` alone is told as if it had crashed."""
+    if (running := list(llm.output_processor.request_states)) and not llm.errored:
+        await llm.abort(running, internal=True)  # its process waits for those that run
+    # It would take the end of the connection for a death of the engine, and log a traceback.
+    if (reading := llm.output_handler) is not None:
+        reading.cancel()
+        await asyncio.wait([reading])
+    # Beside other work, a process that has imported torch can take longer to end than vLLM waits by itself.
+    await asyncio.to_thread(llm.shutdown, timeout=_END_SECONDS)
+    # `__del__` calls it again, maybe when the interpreter has ended so far that it cannot run any more.
+    llm.shutdown = lambda *_, **__: None
 
 
 def _as_request(prompt: Prompt) -> dict[str, Any]:

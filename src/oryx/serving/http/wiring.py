@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from oryx.errors import ConfigError
-from oryx.processing.geometry import nearest
 from oryx.serving.encoding import EncodingLimits
 from oryx.serving.engine import Engine
 from oryx.serving.engines import choosing
@@ -93,14 +92,18 @@ def build_engine(choice: Choice) -> Engine:
                 f"{option} is of the transformers engine; vLLM has options of its own (vllm serve --help)."
             )
     elif choice.further:
+        choosing.refuse_revisions(read_arguments(choice.further))
         option = choice.further[0].partition("=")[0]
+        needed = "--engine vllm" if choosing.has_vllm() else choosing.VLLM_MISSING
         raise ConfigError(
-            f"oryx serve has no option {option}; {nearest(option, choice.known)}. "
-            "Options of vLLM need --engine vllm."
+            f"oryx serve has no option {option}{choosing.did_you_mean(option, choice.known)}. "
+            f"Options of vLLM need {needed}."
         )
     options = {option: value for option, value in choice.engine_options.items() if value is not None}
     arguments = read_arguments(choice.further)
-    return choosing.build_engine(name, choice.model, choice.dtype, choice.max_requests, options, arguments)
+    return choosing.build_engine(
+        name, choice.model, choice.dtype, choice.max_requests, options, arguments, choice.known
+    )
 
 
 def served_name(model: str) -> str:

@@ -25,6 +25,13 @@ class Recorder(NoWatcher):
     def __init__(self):
         self.began = None
         self.errors = []
+        self.told = []
+
+    def loading(self, label):
+        self.told.append(f"loading {label}")
+
+    def tell(self, sentence):
+        self.told.append(sentence)
 
     def begin(self, total, done, errors):
         self.began = (total, done, errors)
@@ -79,6 +86,7 @@ def test_the_output_has_every_row_in_the_order_of_the_input(job, tmp_path):
     assert rows[21] == {"id": 5, "error": "fail is no question."}
     assert workers.has_stopped
     assert watcher.began == (22, 0, 0)
+    assert watcher.told == ["loading the model"]
     assert (len(watcher.errors), sum(watcher.errors)) == (22, 2)
 
 
@@ -105,7 +113,8 @@ def test_a_batch_that_failed_goes_on(job, tmp_path):
             return {"answer": "mended", "finish_reason": "stop", "usage": {}}
 
     workers, watcher = Mended(1), Recorder()
-    assert job(rows, workers, watcher=watcher) == Outcome(21, 0, 11)
+    assert job(rows, workers, watcher=watcher, label="nano (fake)") == Outcome(21, 0, 11)
+    assert watcher.told == ["going on: 10 of 21 rows are done", "loading nano (fake)"]
     assert workers.asked == ["bad", *(f"r{index}" for index in range(10, 20))]
     assert watcher.began == (21, 10, 0)
     assert [row["answer"] for row in lines(tmp_path / "out.jsonl")][9:12] == [
@@ -168,6 +177,25 @@ def test_a_journal_with_too_many_errors_loads_no_model(job, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+def test_a_run_that_is_told_to_stop_says_at_once_how_it_ends(job):
+    watcher = Recorder()
+
+    class Slow(FakeWorkers):
+        async def answer(self, row):
+            self.asked.append(row.id)
+            if len(self.asked) == 1:
+                signal.raise_signal(signal.SIGINT)
+                while len(watcher.told) < 2:  # said while the row is at work
+                    await asyncio.sleep(0.001)
+            return {"answer": "slow", "finish_reason": "stop", "usage": {}}
+
+    with pytest.raises(Interrupted):
+        job(ROWS, Slow(1), watcher=watcher)
+    assert watcher.told[1:] == [
+        "ending: rows at work have 10 s; a second Ctrl-C or SIGTERM ends at once",
+    ]
+
+
 def test_a_run_that_is_stopped_while_the_model_loads_may_leave_its_thread(job):
     end, left = threading.Event(), []
 

@@ -29,14 +29,19 @@ def test_a_log_has_a_line_a_minute(monkeypatch):
     ]
 
 
-def test_a_log_of_a_short_run_stays_empty():
+def test_a_log_of_a_short_run_says_what_it_began_with():
     quiet = console(False)
     with BatchProgress(quiet) as bar:
-        bar.say("loading the model")
+        bar.say("checking the input")
+        bar.tell("going on: 2 of 10 rows are done")
+        bar.loading("nano (transformers)")
         bar.begin(10, 2, 0)
         bar.advance(True)
         bar.say("writing the output")
-    assert quiet.file.getvalue() == ""
+    assert quiet.file.getvalue().splitlines() == [
+        "oryx: going on: 2 of 10 rows are done",
+        "oryx: loading nano (transformers)",
+    ]
     assert bar.rate > 0
 
 
@@ -45,17 +50,19 @@ def test_a_terminal_shows_done_total_errors_rate_and_time_left(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     loud = console(True)
     with BatchProgress(loud) as bar:
-        bar.say("loading the model")
+        bar.loading("the model")
         bar.begin(1000, 400, 1)
         for _ in range(20):
             now[0] += 0.5
             bar.advance(False)
         bar.advance(True)
         shown = bar._bar
+        bar.tell("ending")
         shown.refresh()
         assert bar.rate == 2.1  # rows of the runs before are not counted
     text = loud.file.getvalue()
     assert "loading the model" in text
+    assert "oryx: ending\n" in text
     assert "421/1000" in text
     assert "2.1 rows/s" in text
     assert "2 errors" in text

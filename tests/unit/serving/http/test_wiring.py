@@ -8,7 +8,7 @@ import pytest
 
 from oryx.errors import ConfigError
 from oryx.serving.engines import choosing
-from oryx.serving.engines.choosing import engine_name
+from oryx.serving.engines.choosing import engine_name, refuse_unknown
 from oryx.serving.http.wiring import Choice, build_engine, read_arguments, served_name
 
 
@@ -48,7 +48,7 @@ def test_vllm_is_taken_where_it_is(monkeypatch, asked, has_vllm, expected):
 
 def test_engines_that_cannot_be(monkeypatch):
     install(monkeypatch, False)
-    with pytest.raises(ConfigError, match=r"pip install oryx-mllm\[vllm\]"):
+    with pytest.raises(ConfigError, match=r"pip install oryx-mllm\[vllm\].*no more than oryx-mllm\[serve\]"):
         engine_name("vllm")
     with pytest.raises(ConfigError, match="auto, vllm, transformers"):
         engine_name("sglang")
@@ -70,6 +70,7 @@ def test_vllm_takes_further_options(engines, monkeypatch):
     assert engine.named == {
         "max_requests": 3,
         "arguments": {"tensor_parallel_size": 2, "enforce_eager": True},
+        "known": (),
     }
 
 
@@ -78,8 +79,25 @@ def test_options_of_the_other_engine_are_refused(engines, monkeypatch):
     with pytest.raises(ConfigError, match="--vision-tower is of the transformers engine"):
         build_engine(Choice(engine_options={"vision_tower": "x.pth"}))
     install(monkeypatch, False)
+    known = ("--max-requests", "--port")
     with pytest.raises(ConfigError, match="no option --max-reqests; did you mean '--max-requests'"):
-        build_engine(Choice(further=("--max-reqests=3",), known=("--max-requests", "--port")))
+        build_engine(Choice(further=("--max-reqests=3",), known=known))
+    install(monkeypatch, True)
+    with pytest.raises(ConfigError, match=r"no option --enforce-eager\. .* need --engine vllm\.$"):
+        build_engine(Choice(engine="transformers", further=("--enforce-eager",), known=known))
+    with pytest.raises(ConfigError, match="--tokenizer-revision cannot be served"):
+        build_engine(Choice(engine="transformers", further=("--tokenizer-revision", "main"), known=known))
+
+
+def test_the_nearest_of_vllm_s_options_is_named_as_it_is_written():
+    known = ["max_model_len", "enforce_eager"]
+    refuse_unknown(["max_model_len"], known, [])
+    with pytest.raises(ConfigError, match="no option --max-mode-len; did you mean '--max-model-len'"):
+        refuse_unknown(["enforce_eager", "max_mode_len"], known, ["--max-frames"])
+    with pytest.raises(ConfigError, match="no option --max-reqests; did you mean '--max-requests'"):
+        refuse_unknown(["max_reqests"], known, ["--max-requests"])
+    with pytest.raises(ConfigError, match="no option --xyz; vllm serve --help lists all"):
+        refuse_unknown(["xyz"], known, [])
 
 
 def test_arguments_as_a_shell_gives_them():
