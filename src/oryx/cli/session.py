@@ -47,10 +47,11 @@ def count_positions(session: Session, visuals: Sequence[VisualForecast], questio
         ConfigError: with an answer of `num_new` tokens it is longer than the model reads.
     """
     from oryx.cli.forecast import count_prompt
-    from oryx.processing.context import check_context, context_limit
+    from oryx.processing.context import advice, check_context, context_limit
 
     num_prompt = count_prompt(session.processor, visuals, question, session.prompt_style)
-    check_context(num_prompt, num_new, context_limit(session.model.config.text_config))
+    limit = context_limit(session.model.config.text_config)
+    check_context(num_prompt, num_new, limit, advice(bool(visuals)))
     return num_prompt
 
 

@@ -160,7 +160,9 @@ def test_a_prompt_longer_than_the_model_reads_is_refused_before_it_is_encoded(
     limit = json.loads((native / "config.json").read_text())["text_config"]["max_position_embeddings"]
     error = refused("ask", picture(), question, "--model", native, "--max-new-tokens", limit)
     assert f"the answer may take {limit:,}" in error
-    assert f"reads at most {limit:,}" in error
+    assert f"reads at most {limit:,}: give a budget" in error
+    error = refused("ask", "What is it?", "--model", native, "--max-new-tokens", limit)
+    assert f"reads at most {limit:,}: shorten the text or lower max_new_tokens" in error
 
 
 def test_a_video_that_is_cut_off_gives_an_answer_or_one_sentence(run, native, tmp_path, video, caplog):
