@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from oryx.errors import ConfigError, MediaError
+from oryx.media.image import describe
 from oryx.processing.collate import EncodedSample
 from oryx.serving.encoding import EncodingJob
 from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling
@@ -20,6 +21,7 @@ from oryx.serving.errors import RequestError
 from oryx.serving.http.server import Server, bind, run_server
 from oryx.serving.http.service import Parts
 from oryx.serving.http.settings import Access, Limits
+from oryx.serving.workers.refusals import refusal_of
 
 TOKENS_PER_VISUAL = 10
 VISUAL_ID = 0
@@ -118,13 +120,18 @@ class FakePool:
         self.has_stopped = True
 
     async def encode(self, job: EncodingJob) -> Prompt:
-        """A media file of b"bad" cannot be read, as a worker would say."""
+        """A media file of b"bad" cannot be read, nor one of b"unreadable", as a worker would say."""
         self.jobs.append(job)
         await asyncio.sleep(0)
         parts = [part for message in job.messages for part in message["content"]]
         visuals = [part for part in parts if part["type"] != "text"]
         if any(part.get("image") == b"bad" for part in visuals):
             raise MediaError("the picture is no picture.")
+        for place, part in enumerate(visuals, start=1):
+            source = part[part["type"]]
+            if b"unreadable" in (source if isinstance(source, list) else [source]):
+                prefix = f"visual {place} of {len(visuals)}: " if len(visuals) > 1 else ""
+                raise refusal_of(MediaError(f"{prefix}{describe(b'')} is no picture"))
         last = job.messages[-1]["content"]
         text = "".join(part["text"] for part in last if part["type"] == "text").strip("\n")
         ids = np.array([VISUAL_ID] * TOKENS_PER_VISUAL * len(visuals) + list(text.encode()), dtype=np.int64)

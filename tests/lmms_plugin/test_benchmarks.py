@@ -30,6 +30,7 @@ CHOICES = (
 )
 FREE = ("docvqa_val", "ocrbench", "textvqa_val")
 NEEDLE = ("oryx_needle",)
+SCENES = ("oryx_scanqa", "oryx_sqa3d")  # in test_scenes.py
 JUDGED = (
     "oryx_mmbench_video",
     "oryx_videochatgpt_generic",
@@ -92,7 +93,7 @@ def test_judged(judged, task):
 
 def test_every_benchmark_is_here():
     assert sorted(task for one in BENCHMARKS for task in one.tasks) == sorted(
-        (*CHOICES, *FREE, *NEEDLE, *JUDGED)
+        (*CHOICES, *FREE, *NEEDLE, *SCENES, *JUDGED)
     )
 
 

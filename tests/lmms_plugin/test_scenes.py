@@ -1,5 +1,6 @@
-"""ScanQA and SQA3D on records of the package's own builder, through lmms-eval's command: what the model reads
-and says, and scores that equal those of the scorers on these answers and a count by hand.
+"""ScanQA and SQA3D on records of the package's own builder, through lmms-eval's command and the config of
+their table: what the model reads and says, which is what it says to `oryx eval`, and scores that equal those
+of the scorers on these answers and a count by hand.
 """
 
 import json
@@ -8,15 +9,17 @@ from pathlib import Path
 
 import pytest
 from lmms_plugin.harness import Made, names
-from lmms_plugin.test_benchmarks import check
+from lmms_plugin.test_benchmarks import SCENES, check
 from made_qa import write_scanqa, write_sqa3d
 
 from oryx.evaluation import java
 from oryx.evaluation.captions import CAPTION_METRICS
+from oryx.evaluation.lmms import CONFIGS
 from oryx.evaluation.lmms.scenes import write_scene_task
-from oryx.evaluation.qa_3d import caption_scores
+from oryx.evaluation.qa_3d import caption_scores, evaluate_qa
+from oryx.evaluation.qa_records import read_items
 
-NAMES = ("oryx_scanqa", "oryx_sqa3d")
+CONFIG = ("--config", str(CONFIGS / "scenes.yaml"))
 
 
 @dataclass
@@ -39,14 +42,21 @@ def scenes(harness, nano):
 
 
 def _run(harness, made, **how):
-    folders = {str(write_scene_task(one.task.removeprefix("oryx_"), one.records)) for one in made}
-    (folder,) = folders
-    return harness.run(names(made), "model=nano", "--include_path", folder, **how)
+    """The config's table, of which all is made."""
+    assert tuple(one.task for one in made) == SCENES
+    (folder,) = {_write_task(one) for one in made}
+    return harness.run("", "model=nano,prompt_style=train", *CONFIG, "--include_path", folder, **how)
+
+
+def _write_task(one):
+    return str(write_scene_task(one.task.removeprefix("oryx_"), one.records))
 
 
 def _make(nano, task, path):
     records = [json.loads(line) for line in path.read_text().splitlines()]
-    answers = [_said(nano, path.parent, record) for record in records]
+    benchmark = task.removeprefix("oryx_")
+    result = evaluate_qa(nano.model, nano.processor, benchmark, read_items(path, benchmark).items)
+    answers = [one.answer for one in result.answers]
     records[0]["answers"] = ["no such thing", answers[0]]
     # Nearly right: by the rule that looks for the one in the other, and by no other.
     records[1]["answers"] = [f"{answers[1]} indeed"]
@@ -62,23 +72,16 @@ def _make(nano, task, path):
     }
     if task == "oryx_sqa3d":
         expected["loose,none"] = 2 / number
-    own = caption_scores(
+    captions = caption_scores(
         answers, [record["answers"] for record in records], [record["scene"] for record in records]
     )["scanqa"]
     for metric in CAPTION_METRICS:
-        if own[metric] is not None:
-            expected[f"{metric},none"] = own[metric].value
+        if captions[metric] is not None:
+            expected[f"{metric},none"] = captions[metric].value
     return MadeScenes(task, expected, answers=answers, records=path)
 
 
-def _said(nano, folder, record):
-    (visual,) = record["visuals"]
-    views = [str(folder / view) for view in visual["views"]]
-    text = record["conversations"][0]["value"].removeprefix("<image>\n")
-    return nano.about({**visual, "views": views}, text, 32)
-
-
-@pytest.mark.parametrize("task", NAMES)
+@pytest.mark.parametrize("task", SCENES)
 def test_scores_answers_and_prompts(scenes, task):
     check(*scenes, task)
 
@@ -103,6 +106,7 @@ def test_missing_views_end_the_run_before_it_starts(harness, scenes, tmp_path):
     made, _ = scenes
     alone = tmp_path / "records.jsonl"
     alone.write_text(made[0].records.read_text())
-    run = _run(harness, [MadeScenes(made[0].task, {}, records=alone)], fails=True)
+    one = MadeScenes(made[0].task, {}, records=alone)
+    run = harness.run(names([one]), "model=nano", "--include_path", _write_task(one), fails=True)
     assert run.code == 2
     assert "4 of 4 requests have no media" in run.log

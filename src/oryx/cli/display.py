@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from oryx.log_lines import LogLines, rate_text
 from oryx.processing.geometry import IMAGE
 
 if TYPE_CHECKING:
@@ -99,16 +100,18 @@ def scaled(number: float, base: int, unit: str) -> str:
 
 
 class Bar:
-    """A progress bar on a terminal, once the work has taken longer than `PATIENCE`."""
+    """A progress bar on a terminal, once the work has taken longer than `PATIENCE`; else a line a minute."""
 
     def __init__(self, label: str) -> None:
         self.label = label
         self.console = stderr()
         self.began = time.monotonic()
         self.progress: Progress | None = None
+        self.lines = LogLines(self.console)
 
     def update(self, done: int, total: int, label: str | None = None) -> None:
         """Report `done` of `total` steps."""
+        self.lines.update(done, total, label or self.label)
         if self.progress is None:
             if not self.console.is_terminal or time.monotonic() - self.began < PATIENCE or done >= total:
                 return
@@ -135,14 +138,6 @@ class Bar:
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
-
-
-def rate_text(speed: float | None) -> str:
-    """`3.2/s`, or `0.5/min` for slow work; empty while nothing is known."""
-    if not speed:
-        return ""
-    number, unit = (speed, "s") if speed >= 1 else (60 * speed, "min")
-    return f"{number:,.0f}/{unit}" if number >= 100 else f"{number:.3g}/{unit}"
 
 
 @contextmanager

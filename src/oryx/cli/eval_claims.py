@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oryx.cli.eval_subject import telling_of_stops
+from oryx.cli.eval_subject import tell_written, telling_of_stops
+from oryx.cli.noise import complain
 
 if TYPE_CHECKING:
     from oryx.evaluation.claims.run import Progress
@@ -42,7 +43,8 @@ def eval_claims_command(
 ) -> None:
     """Train small models for each claim of the paper, measure them, and say what holds.
 
-    Goes on where it was cut: what an arm and a seed gave is kept.
+    Goes on where it was cut: what an arm and a seed gave is kept. Stderr has a line at the start and after
+    each arm.
     """
     from oryx.evaluation.claims.page import read_page, write_page
     from oryx.evaluation.claims.report import ClaimsReport, save_report
@@ -72,7 +74,7 @@ def eval_claims_command(
         typer.echo(sentence, err=True)
 
     def tell(progress: Progress) -> None:
-        typer.echo(progress_line(progress), err=True)
+        complain(progress_line(progress))
 
     store.read_all(names, numbers)  # other settings are told before hours of work
     if not report:
@@ -86,16 +88,16 @@ def eval_claims_command(
         written += write_page(made, page)
     for finding in made.findings:
         typer.echo(f"({finding.claim.letter}) {finding.claim.title}: {finding.skipped or finding.verdict}")
-    for path in written:
-        typer.echo(f"Wrote {path}.", err=True)
+    tell_written(written)
 
 
 def progress_line(progress: Progress) -> str:
-    """`3 of 63  native seed 0: letter 71.5%, color 100.0%  4.1 min, about 2 h 10 min left`."""
-    result = progress.result
-    shown = list(result.measures.items())[:3]
-    shares = ", ".join(f"{name} {measured.accuracy:.1%}" for name, measured in shown)
-    minutes = round(progress.seconds_left / 60)
-    left = f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-    done = f"{progress.num_done} of {progress.num_jobs}"
-    return f"{done}  {result.arm} seed {result.seed}: {shares}  {result.minutes:.1f} min, about {left} left"
+    """`3 of 63 arms, native seed 0: letter 71.5%, color 100.0%, 4.1 min, 2:10:00 left`."""
+    from oryx.log_lines import log_line
+
+    result, parts = progress.result, []
+    if result is not None:
+        shown = list(result.measures.items())[:3]
+        shares = ", ".join(f"{name} {measured.accuracy:.1%}" for name, measured in shown)
+        parts = [f"{result.arm} seed {result.seed}: {shares}", f"{result.minutes:.1f} min"]
+    return log_line(progress.num_done, progress.num_jobs, "arms", *parts, seconds_left=progress.seconds_left)

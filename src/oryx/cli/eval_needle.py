@@ -12,7 +12,16 @@ import typer
 
 from oryx.cli import options as opt
 from oryx.cli.data_haystack import Depths, FrameSize, Lengths, NeedleFile, Source, Trials
-from oryx.cli.eval_subject import Address, ApiKeyEnv, Requests, Url, UrlModel, tell_kept, telling_of_stops
+from oryx.cli.eval_subject import (
+    Address,
+    ApiKeyEnv,
+    Requests,
+    Url,
+    UrlModel,
+    tell_kept,
+    tell_written,
+    telling_of_stops,
+)
 from oryx.cli.noise import complain
 
 if TYPE_CHECKING:
@@ -160,8 +169,8 @@ def eval_needle_command(
         typer.echo(json.dumps(page.to_dict()))
     elif compare is not None:
         typer.echo(f"{model} over {compare}\n\n{gain_table(page.gains())}")
-    for path in save_page(page, output) if output is not None else []:
-        typer.echo(f"Wrote {path}.", err=True)
+    if output is not None:
+        tell_written(save_page(page, output))
     journal.remove()
 
 

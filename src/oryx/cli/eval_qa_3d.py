@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,7 @@ from oryx.cli.eval_subject import (
     UrlModel,
     find_subject,
     tell_kept,
+    tell_written,
     telling_of_stops,
 )
 
@@ -44,48 +45,40 @@ Output = Annotated[
 ]
 
 
-def eval_scanqa_command(
-    records: Records,
-    model: opt.Model = "nano",
-    max_new_tokens: opt.MaxNewTokens = 32,
-    skip_missing: SkipMissing = False,
-    output: Output = None,
-    url: Url = None,
-    url_model: UrlModel = None,
-    api_key_env: ApiKeyEnv = None,
-    requests: Requests = 4,
-    device: opt.Device = "auto",
-    dtype: opt.Dtype = "auto",
-    vision_tower: opt.VisionTower = None,
-    quantize: opt.Quantize = None,
-    as_json: opt.Json = False,
-) -> None:
-    """ScanQA: EM, BLEU, METEOR, ROUGE-L and CIDEr, by its own rules and by those of later papers."""
-    how = {"device": device, "dtype": dtype, "vision_tower": vision_tower, "quantize": quantize}
-    who = {"model": model, **how, "address": Address(url, url_model, api_key_env, requests)}
-    _evaluate("scanqa", records, who, max_new_tokens, skip_missing, output, as_json)
+def _command(benchmark: Benchmark, about: str) -> Callable[..., None]:
+    """The command of a benchmark; both take the same options."""
+
+    def command(
+        records: Records,
+        model: opt.Model = "nano",
+        max_new_tokens: opt.MaxNewTokens = 32,
+        skip_missing: SkipMissing = False,
+        output: Output = None,
+        url: Url = None,
+        url_model: UrlModel = None,
+        api_key_env: ApiKeyEnv = None,
+        requests: Requests = 4,
+        device: opt.Device = "auto",
+        dtype: opt.Dtype = "auto",
+        vision_tower: opt.VisionTower = None,
+        quantize: opt.Quantize = None,
+        as_json: opt.Json = False,
+    ) -> None:
+        how = {"device": device, "dtype": dtype, "vision_tower": vision_tower, "quantize": quantize}
+        who = {"model": model, **how, "address": Address(url, url_model, api_key_env, requests)}
+        _evaluate(benchmark, records, who, max_new_tokens, skip_missing, output, as_json)
+
+    command.__doc__ = about
+    return command
 
 
-def eval_sqa3d_command(
-    records: Records,
-    model: opt.Model = "nano",
-    max_new_tokens: opt.MaxNewTokens = 32,
-    skip_missing: SkipMissing = False,
-    output: Output = None,
-    url: Url = None,
-    url_model: UrlModel = None,
-    api_key_env: ApiKeyEnv = None,
-    requests: Requests = 4,
-    device: opt.Device = "auto",
-    dtype: opt.Dtype = "auto",
-    vision_tower: opt.VisionTower = None,
-    quantize: opt.Quantize = None,
-    as_json: opt.Json = False,
-) -> None:
-    """SQA3D: the same, with a situation to stand in, and exact matches by the question's first word."""
-    how = {"device": device, "dtype": dtype, "vision_tower": vision_tower, "quantize": quantize}
-    who = {"model": model, **how, "address": Address(url, url_model, api_key_env, requests)}
-    _evaluate("sqa3d", records, who, max_new_tokens, skip_missing, output, as_json)
+eval_scanqa_command = _command(
+    "scanqa", "ScanQA: EM, BLEU, METEOR, ROUGE-L and CIDEr, by its own rules and by those of later papers."
+)
+eval_sqa3d_command = _command(
+    "sqa3d",
+    "SQA3D: the same, with a situation to stand in, and exact matches by the question's first word.",
+)
 
 
 def _evaluate(
@@ -136,8 +129,8 @@ def _evaluate(
         typer.echo(json.dumps(report.to_dict()))
     else:
         typer.echo(f"{match_table(benchmark, report.result)}\n{caption_table(report.result)}", nl=False)
-    for written in save_report(report, output) if output is not None else []:
-        typer.echo(f"Wrote {written}.", err=True)
+    if output is not None:
+        tell_written(save_report(report, output))
     if result.is_whole:
         journal.remove()
     else:  # what lacks is scored from it later

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from oryx.cli.eval_subject import tell_written
+
 
 def eval_report_command(
     folders: Annotated[
@@ -23,5 +25,4 @@ def eval_report_command(
     from oryx.evaluation.comparison.write import check_report, read_runs, write_report
 
     check_report(output)
-    for path in write_report(read_runs(folders), output):
-        typer.echo(f"Wrote {path}.", err=True)
+    tell_written(write_report(read_runs(folders), output))

@@ -17,6 +17,7 @@ from oryx.cli.eval_subject import (
     UrlModel,
     find_subject,
     tell_kept,
+    tell_written,
     telling_of_stops,
 )
 
@@ -105,6 +106,6 @@ def eval_rooms_command(
         typer.echo(json.dumps(report.to_dict()))
     else:
         typer.echo(f"{ways_table(result)}\n{numbers_table(result)}", nl=False)
-    for path in save_report(report, output) if output is not None else []:
-        typer.echo(f"Wrote {path}.", err=True)
+    if output is not None:
+        tell_written(save_report(report, output))
     journal.remove()

@@ -20,6 +20,7 @@ from oryx.cli.eval_subject import (
     UrlModel,
     find_subject,
     tell_kept,
+    tell_written,
     telling_of_stops,
 )
 
@@ -83,6 +84,7 @@ def eval_skills_command(
         SWEEP_PIXELS,
         SWEEP_RATIOS,
         SWEEP_TESTS,
+        TESTS,
         SkillResult,
         drawable_tests,
         make_test_source,
@@ -96,6 +98,7 @@ def eval_skills_command(
     caps: list[int | None] = [*max_pixels] if max_pixels else [None]
     store = None if pictures is None else str(pictures)
     tests = list(dict.fromkeys(test or drawable_tests(store)))
+    left_out = [] if test else [name for name in TESTS if name not in tests]
     runs = [(name, ratio, cap) for ratio, cap in itertools.product(ratios, caps) for name in tests]
     if sweep:
         runs += [(name, ratio, None) for ratio in SWEEP_RATIOS for name in SWEEP_TESTS]
@@ -135,6 +138,11 @@ def eval_skills_command(
         check_output(output, FILES, command, subject.identity)
     shown = {"fonts": font_families(font_folder or ()), "pictures": _digest(pictures)}
     journal = subject.journal(output, "skills", command, **shown)
+    if left_out:
+        typer.echo(
+            f"Without --pictures (see oryx data pictures) these are left out: {', '.join(left_out)}.",
+            err=True,
+        )
     opened = subject.open()
     kept = journal.of(opened.facts)
     tell_kept(len(kept), "answers")
@@ -172,8 +180,7 @@ def eval_skills_command(
     written = save_report(report, output) if output is not None else []
     if card is not None:
         written.append(write_card(report, card, card_page or ()))
-    for path in written:
-        typer.echo(f"Wrote {path}.", err=True)
+    tell_written(written)
     journal.remove()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,3 +189,9 @@ def tell_kept(number: int, what: str) -> None:
     """Say that a run goes on, if it does."""
     if number:
         typer.echo(f"{number:,} {what} of an earlier run are kept.", err=True)
+
+
+def tell_written(paths: Iterable[Path]) -> None:
+    """Say which files there are now, or have changed."""
+    for path in paths:
+        typer.echo(f"Wrote {path}.", err=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -107,15 +107,9 @@ def dials(
     Raises:
         ConfigError: one that is out of range, even if no medium would use it.
     """
-    from oryx.media.focus import parse_focus
-    from oryx.media.sampling import VideoInfo, choose_frames
-    from oryx.processing.geometry import Detail, ResizeRule, image_views
+    from oryx.processing.dials import check_dials
 
-    # Each range has one home: asking it about a smallest picture and video checks the dials.
-    ratio, chosen = 1 if compression is None else compression, cast(Detail, detail or "high")
-    image_views(1, 1, ResizeRule(), ratio, chosen, max_pixels)
-    parse_focus(focus)
-    choose_frames(VideoInfo(1, 1, 1, 1.0, 1.0), 64 if max_frames is None else max_frames, fps)
+    check_dials(compression, detail, max_frames, fps, max_pixels, focus)
     given = {
         "compression": compression,
         "detail": detail,

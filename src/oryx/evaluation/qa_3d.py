@@ -19,6 +19,7 @@ from oryx.evaluation.metrics import Share
 from oryx.evaluation.qa_answers import (
     Benchmark,
     clean_answer,
+    is_empty_answer,
     is_exact_answer,
     is_loose_match,
     is_refined_match,
@@ -221,7 +222,7 @@ def score_items(benchmark: Benchmark, items: Sequence[SceneItem], answered: Sequ
     return QaResult(
         num_questions=len(items),
         num_scenes=len(set(scenes)),
-        num_unparsed=sum(not clean_answer(answer).strip() for answer in said),
+        num_unparsed=sum(map(is_empty_answer, said)),
         visual_tokens=mean_tokens(answered),
         matches=_shares(benchmark, right, scenes, range(len(items))),
         kinds=[

@@ -74,6 +74,11 @@ def clean_answer(text: str) -> str:
     return _BACKWARDS.sub("backward", text)
 
 
+def is_empty_answer(answer: str) -> bool:
+    """Whether cleaning leaves nothing of it: it says nothing."""
+    return not clean_answer(answer).strip()
+
+
 def is_exact_answer(answer: str, references: Sequence[str]) -> bool:
     """Whether the answer is one of the references, letter for letter."""
     return bool(answer) and answer in references

@@ -13,17 +13,28 @@ def context_limit(text_config: Any) -> int | None:
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
-ADVICE = "give a budget, raise compression, or lower max_frames, max_pixels or max_new_tokens"
+def advice(has_visuals: bool, answer: str = "max_new_tokens") -> str:
+    """What to do about a prompt that is too long.
+
+    Args:
+        has_visuals: whether there are visual tokens to save.
+        answer: what the caller calls the length of the answer; "" where that cannot help.
+    """
+    if has_visuals:
+        dials = "max_frames, max_pixels or " + answer if answer else "max_frames or max_pixels"
+        return f"give a budget, raise compression, or lower {dials}"
+    return f"shorten the text or lower {answer}" if answer else "shorten the text"
 
 
-def check_context(num_prompt: int, num_new: int, limit: int | None, advice: str = ADVICE) -> None:
+def check_context(num_prompt: int, num_new: int, limit: int | None, what_to_do: str | None = None) -> None:
     """Refuse a prompt that leaves no room for its answer.
 
     Args:
         num_prompt: positions of the prompt, visual tokens included.
         num_new: the longest answer, in tokens.
         limit: positions that the model can read; None for no limit.
-        advice: what to do about it, in terms of the dials that the caller has.
+        what_to_do: an `advice` in terms of the dials that the caller has; None for that of a prompt with
+            visuals.
 
     Raises:
         ConfigError: with the three numbers and what to turn down.
@@ -32,7 +43,7 @@ def check_context(num_prompt: int, num_new: int, limit: int | None, advice: str 
         return
     raise ConfigError(
         f"the prompt has {num_prompt:,} tokens and the answer may take {num_new:,}, together "
-        f"{num_prompt + num_new:,}, but the model reads at most {limit:,}: {advice}."
+        f"{num_prompt + num_new:,}, but the model reads at most {limit:,}: {what_to_do or advice(True)}."
     )
 
 

@@ -4,17 +4,9 @@ import io
 import re
 import time
 
-import pytest
 from rich.console import Console
 
 from oryx.cli import display
-
-
-@pytest.mark.parametrize(
-    ("speed", "text"), [(None, ""), (0.0, ""), (3.25, "3.25/s"), (1234.0, "1,234/s"), (0.05, "3/min")]
-)
-def test_rates(speed, text):
-    assert display.rate_text(speed) == text
 
 
 def test_a_run_that_goes_on_is_no_faster_than_it_is(monkeypatch):

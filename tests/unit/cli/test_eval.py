@@ -165,5 +165,17 @@ def test_what_is_measured_is_told_when_the_run_is_stopped(monkeypatch):
     assert "| color | default |" in result.stderr
 
 
+def test_tests_left_out_for_want_of_pictures_are_named(monkeypatch):
+    from oryx.evaluation import skills
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(skills, "measure_skills", stop)
+    result = run("skills", "--model", TINY, "--samples", "1")
+    assert "these are left out: things_known, things_new_style." in result.stderr
+    assert "left out" not in run("skills", "--model", TINY, "--samples", "1", "--test", "color").stderr
+
+
 def test_an_unknown_task_is_a_usage_error():
     assert run("nothing").exit_code == 2

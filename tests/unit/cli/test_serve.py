@@ -35,6 +35,18 @@ def test_what_is_refused(refused, arguments, words):
     assert words in refused("serve", *arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--media-root", "missing"], "the media root missing is no folder"),
+        (["--allow-host", "http://images.example.com/a"], "give the host alone, without http:// or a path"),
+    ],
+)
+def test_what_is_refused_before_an_engine_is_imported(refused, monkeypatch, arguments, words):
+    monkeypatch.setattr("oryx.serving.http.wiring.build_engine", lambda _: pytest.fail("it was imported"))
+    assert words in refused("serve", "--port", "0", *arguments)
+
+
 def test_vllm_that_is_not_installed(refused, monkeypatch):
     monkeypatch.setattr("oryx.serving.engines.choosing.find_spec", lambda name: None)
     assert "pip install oryx-mllm[vllm]" in refused("serve", "--port", "0", "--engine", "vllm")

@@ -3,15 +3,17 @@
 import io
 import struct
 import threading
+import time
 import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 from oryx.errors import MediaError
+from oryx.media.animation import MAX_READS, is_played
 from oryx.media.image import MAX_PIXELS, image_size, is_animated, open_image
 
 
@@ -158,7 +160,11 @@ def test_an_animation_is_its_first_frame(name: str, make_animation, read_number)
     assert is_animated(path)
     assert is_animated(path.read_bytes())
     assert read_number(open_image(path)) == 0
-    assert not is_animated(make_animation("still." + name[2:], num_frames=1))
+    still = make_animation("still." + name[2:], num_frames=1)
+    assert not is_animated(still)
+    assert is_played(path.read_bytes())
+    assert not is_played(still.read_bytes())
+    assert not is_played(path.read_bytes()[:40])
 
 
 def test_what_is_not_to_be_played_is_not_animated(tmp_path: Path, make_video):
@@ -166,7 +172,24 @@ def test_what_is_not_to_be_played_is_not_animated(tmp_path: Path, make_video):
     assert not is_animated(save(page, "TIFF", save_all=True, append_images=[page]))
     assert not is_animated(page)
     assert not is_animated(make_video())
+    assert not is_played(save(page, "TIFF", save_all=True, append_images=[page]))
+    assert not is_played(make_video().read_bytes())
+    assert not is_played(b"")
     assert not is_animated(tmp_path / "missing.gif")
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="needs Pillow with AVIF")
+def test_an_animated_avif_is_played(make_animation):
+    assert is_played(make_animation("a.avif").read_bytes())
+    assert not is_played(save(Image.new("RGB", (16, 16)), "AVIF"))
+
+
+def test_a_gif_of_countless_blocks_is_given_up_soon():
+    head = b"GIF89a\x10\x00\x10\x00\x00\x00\x00" + b"\x2c" + bytes(9) + b"\x08"
+    endless = head + b"\x01\x00" * (20 * MAX_READS)
+    began = time.process_time()
+    assert not is_played(endless)
+    assert time.process_time() - began < 1
 
 
 def sentence(error: pytest.ExceptionInfo[MediaError]) -> str:

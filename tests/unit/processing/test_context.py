@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from oryx.errors import ConfigError
-from oryx.processing.context import check_context, check_sampling, context_limit
+from oryx.processing.context import advice, check_context, check_sampling, context_limit
 
 
 def test_a_prompt_and_answer_that_fill_the_context_fit():
@@ -25,6 +25,13 @@ def test_the_caller_names_its_own_dials():
         check_context(4000, 97, 4096)
     with pytest.raises(ConfigError, match=r"at most 4,096: read less\.$"):
         check_context(4000, 97, 4096, "read less")
+
+
+def test_text_alone_has_no_dials_to_turn():
+    assert advice(False) == "shorten the text or lower max_new_tokens"
+    assert advice(False, answer="") == "shorten the text"
+    assert advice(True, answer="").endswith("lower max_frames or max_pixels")
+    assert advice(True, "max_tokens").endswith("lower max_frames, max_pixels or max_tokens")
 
 
 @pytest.mark.parametrize("limit", [None, 0, "many"])

@@ -28,12 +28,15 @@ Job = tuple[str, int]
 
 @dataclass(frozen=True)
 class Progress:
-    """What is told after each arm."""
+    """What is told before the first arm and after each."""
 
-    result: ArmResult
+    result: ArmResult | None
+    """Of the arm that has just ended."""
     num_done: int
     num_jobs: int
-    seconds_left: float
+    """Arms and seeds of this run; those that are measured already do not count."""
+    seconds_left: float | None
+    """None while no arm has ended, in this run or an earlier one."""
 
 
 def pending(store: Store, names: Sequence[str], seeds: Sequence[int]) -> list[Job]:
@@ -63,6 +66,9 @@ def run_arms(
 ) -> None:
     """Run all that is not measured yet, `jobs` arms side by side with one thread each.
 
+    Args:
+        report: called at the start, unless nothing is to be run, and after each arm.
+
     Raises:
         ConfigError: the folder holds results of other settings; nothing was run.
         OryxError: an arm failed. What was measured by then is kept.
@@ -74,6 +80,11 @@ def run_arms(
     unfinished = set(waiting)
     if not waiting:
         return
+    kept = store.read_all(names, seeds)
+    cost_kept = sum(_cost(store.arms[name]) for name, _ in kept)
+    seconds_kept = 60 * sum(result.minutes for result in kept.values())
+    left = seconds_kept / cost_kept * cost_left / min(jobs, total) if kept else None
+    report(Progress(None, 0, total, left))
     # Not forked: a process with threads must not be copied.
     pool = ProcessPoolExecutor(
         min(jobs, total), mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)

@@ -54,6 +54,8 @@ BENCHMARKS = (
     Benchmark("OCRBench", ("ocrbench",), "image.yaml"),
     Benchmark("AI2D", ("ai2d",), "image.yaml", has_options=True),
     Benchmark("TextVQA", ("textvqa_val",), "image.yaml", "question_id"),
+    Benchmark("ScanQA", ("oryx_scanqa",), "scenes.yaml", "id"),
+    Benchmark("SQA3D", ("oryx_sqa3d",), "scenes.yaml", "id"),
     Benchmark("Needle", ("oryx_needle",), "needle.yaml", "id"),
 )
 

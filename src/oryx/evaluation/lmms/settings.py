@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from oryx.errors import ConfigError
-from oryx.media.focus import parse_focus
-from oryx.media.sampling import VideoInfo, choose_frames
 from oryx.processing.budget import Budget
 from oryx.processing.chat import PromptStyle, check_prompt_style
-from oryx.processing.geometry import Detail, ResizeRule, image_views
+from oryx.processing.dials import check_dials
 
 SeveralImages = Literal["images", "video", "views"]
 _DIALS = ("compression", "detail", "max_frames", "fps", "max_pixels", "focus")
@@ -60,12 +58,7 @@ class PluginSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 1.")
-        # Each range has one home: asking it about a smallest picture and video checks the dials.
-        ratio = 1 if self.compression is None else self.compression
-        image_views(1, 1, ResizeRule(), ratio, cast(Detail, self.detail or "high"), self.max_pixels)
-        parse_focus(self.focus)
-        frames = 64 if self.max_frames is None else self.max_frames
-        choose_frames(VideoInfo(1, 1, 1, 1.0, 1.0), frames, self.fps)
+        check_dials(self.compression, self.detail, self.max_frames, self.fps, self.max_pixels, self.focus)
         Budget.parse(self.budget)
 
     @classmethod

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-LINE_SECONDS = 60.0
-"""Between two lines where there is no terminal; a row has to be done for the next."""
+from oryx.log_lines import LogLines, rate_text
 
 
 class BatchProgress:
@@ -27,8 +24,8 @@ class BatchProgress:
         self._console = console
         self._status = console.status("")
         self._bar: Progress | None = None
-        self._began = self._said = 0.0
-        self._total = self._done = self._num_new = self._num_errors = 0
+        self._lines: LogLines | None = None
+        self._total = self._done = self._num_errors = 0
 
     def __enter__(self) -> BatchProgress:
         return self
@@ -46,8 +43,7 @@ class BatchProgress:
     @property
     def rate(self) -> float:
         """Rows a second since the model was loaded; those of earlier runs are not counted."""
-        seconds = time.monotonic() - self._began
-        return self._num_new / seconds if self._began and seconds > 0 else 0.0
+        return 0.0 if self._lines is None else self._lines.rate
 
     def say(self, doing: str) -> None:
         """Show what is being done while there is no bar."""
@@ -65,11 +61,12 @@ class BatchProgress:
 
     def tell(self, sentence: str) -> None:
         """A line that stays, above what moves."""
-        self._print(f"oryx: {sentence}")
+        self._console.print(f"oryx: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, total: int, done: int, errors: int) -> None:
         """Show how far it is from now on."""
-        self._began = self._said = time.monotonic()
+        self._lines = LogLines(self._console, "rows")
+        self._lines.begin(done, total)
         self._total, self._done, self._num_errors = total, done, errors
         if self._console.is_terminal:
             self._status.stop()
@@ -86,24 +83,13 @@ class BatchProgress:
 
     def advance(self, is_error: bool) -> None:
         """One more row is done."""
-        self._num_new += 1
         self._done += 1
         self._num_errors += is_error
+        errors = _errors(self._num_errors)
+        if self._lines is not None:
+            self._lines.update(self._done, self._total, "", errors)
         if self._bar is not None:
-            self._bar.update(
-                self._task, advance=1, rate=f"{self.rate:.3g} rows/s", errors=_errors(self._num_errors)
-            )
-        elif not self._console.is_terminal and time.monotonic() - self._said >= LINE_SECONDS:
-            self._said = time.monotonic()
-            self._print(self._line())
-
-    def _line(self) -> str:
-        left = timedelta(seconds=round((self._total - self._done) / self.rate))
-        parts = [f"{self._done:,} of {self._total:,} rows", _errors(self._num_errors)]
-        return f"oryx: {', '.join(filter(None, [*parts, f'{self.rate:.3g} rows/s', f'{left} left']))}"
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._bar.update(self._task, advance=1, rate=rate_text(self.rate, "rows"), errors=errors)
 
     def _end_bar(self) -> None:
         if self._bar is not None:

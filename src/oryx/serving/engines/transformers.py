@@ -11,7 +11,7 @@ from typing import Any
 from oryx.engine.cache import DEFAULT_BYTES
 from oryx.errors import ConfigError
 from oryx.loading import load
-from oryx.processing.context import check_context, context_limit
+from oryx.processing.context import advice, check_context, context_limit
 from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling, check_sampling
 from oryx.serving.engines.answer_text import AnswerText
 from oryx.serving.engines.batcher import Batcher
@@ -20,7 +20,6 @@ from oryx.serving.engines.room import Room, Share
 from oryx.serving.engines.visual_encoding import EncoderThread, with_visual_ids
 from oryx.serving.engines.visual_ids import LAST_ID, IdsExhausted, VisualIds
 
-ADVICE = "give a budget, raise compression, or lower max_frames, max_pixels or max_tokens"
 POSITIONS_PER_REQUEST = 2048
 """For which the key-value cache has room by default, when all requests run."""
 MAX_BATCH_TOKENS = 512
@@ -190,7 +189,8 @@ class TransformersEngine:
         """
         check_sampling(sampling)
         running = self._check_running()
-        check_context(len(prompt), sampling.max_tokens, self.max_positions, ADVICE)
+        what_to_do = advice(prompt.num_visual_tokens > 0, "max_tokens")
+        check_context(len(prompt), sampling.max_tokens, self.max_positions, what_to_do)
         share = Share(1, _num_pages(len(prompt) + sampling.max_tokens))
         visual_ids = await self._enter(running, prompt, share)
         answer = None
@@ -231,7 +231,7 @@ class TransformersEngine:
             if num_needed > running.visuals.num_ids:
                 raise ConfigError(
                     f"the prompt has {num_needed:,} visual tokens, and the engine has ids for at most "
-                    f"{running.visuals.num_ids:,}: {ADVICE}."
+                    f"{running.visuals.num_ids:,}: {advice(True, answer='')}."
                 )
             if running.num_renewals == num_renewals:
                 if running.renewal is None or running.renewal.done():

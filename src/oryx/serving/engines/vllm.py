@@ -14,7 +14,7 @@ from typing import Any
 from oryx.errors import ConfigError
 from oryx.loading import end_token_ids, folder_dtype, resolve_folder
 from oryx.processing.collate import EncodedSample
-from oryx.processing.context import check_context
+from oryx.processing.context import advice, check_context
 from oryx.processing.geometry import View
 from oryx.processing.visuals import EncodedVisual
 from oryx.serving.engine import EngineStopped, Piece, Prompt, Sampling, check_sampling
@@ -22,7 +22,6 @@ from oryx.serving.engines.choosing import refuse_revisions, refuse_unknown
 from oryx.serving.engines.vllm_errors import refusals
 from oryx.serving.engines.vllm_loading import Loading
 
-_ADVICE = "raise compression, or lower max_frames, max_pixels or max_tokens"
 CPU_CACHE_BYTES = 2 << 30
 """Of keys and values on a CPU, where vLLM would take nearly all memory."""
 DRAIN_SECONDS = 60
@@ -137,7 +136,8 @@ class VllmEngine:
         if not self.is_running:
             raise EngineStopped("the engine is not running.")
         check_sampling(sampling)
-        check_context(len(prompt), sampling.max_tokens, self.max_positions, _ADVICE)
+        what_to_do = advice(prompt.num_visual_tokens > 0, "max_tokens")
+        check_context(len(prompt), sampling.max_tokens, self.max_positions, what_to_do)
         with refusals():
             outputs = self._llm.generate(_as_request(prompt), self._parameters(sampling), request_id)
             try:

@@ -14,7 +14,7 @@ from oryx.serving.engine import EngineStopped, Piece
 from oryx.serving.http.answers import Chunks, completion, error_event
 from oryx.serving.http.chat_request import ChatRequest
 from oryx.serving.http.errors import BusyError, as_request_error, error_response
-from oryx.serving.http.request_log import Record, record_of
+from oryx.serving.http.record import Record, record_of
 from oryx.serving.http.service import Service
 from oryx.serving.http.tasks import cancel
 
@@ -81,6 +81,7 @@ class _Writer:
         if not self.streams:
             await error_response(told)(self.scope, self.receive, self.send)
         else:
+            self.record.fail(told)
             await self._event(error_event(told), more=False)
 
     async def _collect(self, pieces: AsyncIterator[Piece]) -> None:

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from oryx.serving.errors import RequestError
-from oryx.serving.http.request_log import Record
+from oryx.serving.http.record import Record
 
 END_OF_STREAM = b"data: [DONE]\n\n"
 

@@ -23,7 +23,8 @@ from oryx.serving.http.guards import Guards
 from oryx.serving.http.lifecycle import Lifecycle
 from oryx.serving.http.metrics import Metrics
 from oryx.serving.http.reading import read_request
-from oryx.serving.http.request_log import CHAT_PATH, CLIENT_LEFT, RequestLog, record_of
+from oryx.serving.http.record import record_of
+from oryx.serving.http.request_log import CHAT_PATH, CLIENT_LEFT, RequestLog
 from oryx.serving.http.service import Parts, Service
 from oryx.serving.http.settings import Access, Limits
 

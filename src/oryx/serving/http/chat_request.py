@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from oryx.processing.geometry import nearest
 from oryx.serving.engine import PENALTIES, SEEDS
 from oryx.serving.errors import RequestError
-from oryx.serving.http.dials import Dials, read_dials
+from oryx.serving.http.dials import REQUEST_DIALS, Dials, read_dials
 from oryx.serving.http.sentences import sentence_of
 
 MAX_PARTS = 10_000
@@ -167,14 +167,9 @@ def check_request(payload: Mapping[str, Any], max_images: int, max_videos: int) 
     fields = {name: value for name, value in payload.items() if value is not None and name not in _IGNORED}
     for name in [name for name in fields if name in _NEUTRAL]:
         _check_neutral(name, fields.pop(name))
-    known = tuple(ChatRequest.model_fields)
     for name in fields:
-        if name not in known:
-            raise RequestError(
-                f"{name[:60]!r} is no parameter of a chat request; {nearest(name[:60], known)}.",
-                code="unknown_parameter",
-                param=name[:60],
-            )
+        if name not in ChatRequest.model_fields:
+            raise _unknown(name)
     if isinstance(fields.get("messages"), list):
         _check_length(fields["messages"])
         fields["messages"] = [_without_nulls(message) for message in fields["messages"]]
@@ -185,6 +180,18 @@ def check_request(payload: Mapping[str, Any], max_images: int, max_videos: int) 
     _check_roles(body)
     _check_counts(body, max_images, max_videos)
     return Checked(body, read_dials(body.mm_processor_kwargs or {}))
+
+
+def _unknown(name: str) -> RequestError:
+    if name in REQUEST_DIALS:
+        example = f'{{"mm_processor_kwargs": {{"{name}": ...}}}}'
+        why = f"{name} is a dial: put it in mm_processor_kwargs, as in {example}"
+    elif name == "extra_body":
+        why = "extra_body is an argument of the Python client: in JSON, what it holds goes at the top level"
+    else:
+        known = tuple(ChatRequest.model_fields)
+        why = f"{name[:60]!r} is no parameter of a chat request; {nearest(name[:60], known)}"
+    return RequestError(f"{why}.", code="unknown_parameter", param=name[:60])
 
 
 def _check_length(messages: list[Any]) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from oryx.errors import ConfigError
+from oryx.media.image import describe
 from oryx.serving.encoding import EncodingJob
 from oryx.serving.errors import RequestError
 from oryx.serving.http.chat_request import Address, Checked, ImagePart, TextPart, VideoPart
 from oryx.serving.http.dials import read_part_dials
 from oryx.serving.http.reading import ATTACHMENT
+from oryx.serving.media.data_url import is_data_url
+from oryx.serving.media.files import shown
 from oryx.serving.scenes import as_scene, with_line_breaks
 
 Kind = Literal["image", "video"]
+_UNNAMED = describe(b"")
+_NUMBERED = re.compile(r"visual (\d{1,6}) of \d+: ")
 
 
 class Loader(Protocol):
@@ -31,14 +37,18 @@ class Loader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """A medium that a client names and that is to be fetched."""
+    """A medium that a client names."""
 
     url: str
     kind: Kind
+    name: str
+    """What messages call it."""
+    content: bytes | None = None
+    """None while it is to be fetched."""
 
 
 def lay_out(checked: Checked, attachments: Mapping[str, bytes]) -> EncodingJob:
-    """The job of a request, but for media that are to be fetched: `Named` stands for each of them.
+    """The job of a request, but for its media: `Named` stands for each of them.
 
     It takes no time, so whatever is wrong is said before the request waits for anything. A line break stands
     behind each visual, as in training and in `oryx ask`, unless the text that follows begins with one.
@@ -57,11 +67,12 @@ def lay_out(checked: Checked, attachments: Mapping[str, bytes]) -> EncodingJob:
                 continue
             kind, address = _address(part)
             place = f"messages[{index}].content[{number}]"
-            source: bytes | Named
             if address.url.startswith(ATTACHMENT):
-                source = _attached(address.url, attachments, place)
+                name = f"the file {address.url.removeprefix(ATTACHMENT)[:60]!r}"
+                source = Named(address.url, kind, name, _attached(address.url, attachments, place))
             else:
-                source = Named(address.url, kind)
+                name = f"the data URL of {place}" if is_data_url(address.url) else shown(address.url)
+                source = Named(address.url, kind, name)
             parts.append({"type": kind, kind: source, **_part_dials(part, kind, address, place)})
         messages.append(
             {
@@ -84,10 +95,14 @@ async def fetch_media(job: EncodingJob, loader: Loader) -> EncodingJob:
     Raises:
         RequestError: a medium that the loader refuses.
     """
-    named = [source for source in _sources(job) if isinstance(source, Named)]
+    named = [source for sources in _sources(job) for source in sources]
     if not named:
         return job
-    loaded = dict(zip(named, await loader.load_all([(source.url, source.kind) for source in named])))
+    loaded: dict[Named, Any] = {source: source.content for source in named}
+    waiting = [source for source in named if source.content is None]
+    if waiting:
+        fetched = await loader.load_all([(source.url, source.kind) for source in waiting])
+        loaded.update(zip(waiting, fetched))
 
     def put(value: Any) -> Any:
         if isinstance(value, list):
@@ -101,13 +116,27 @@ async def fetch_media(job: EncodingJob, loader: Loader) -> EncodingJob:
     return replace(job, messages=tuple(messages))
 
 
-def _sources(job: EncodingJob) -> list[Any]:
+def with_name(error: RequestError, job: EncodingJob) -> RequestError:
+    """The error of a worker, which does not know what the client calls the bytes that it was given.
+
+    Args:
+        job: of `lay_out`.
+    """
+    visuals = _sources(job)
+    numbered = _NUMBERED.match(error.message)
+    place = int(numbered[1]) - 1 if numbered else 0
+    if _UNNAMED not in error.message or not 0 <= place < len(visuals):
+        return error
+    sources = visuals[place]
+    name = sources[0].name if len(sources) == 1 else f"one of the {len(sources)} views"
+    message = error.message.replace(_UNNAMED, name)
+    return RequestError(message, error.status, error.type, error.code, error.param)
+
+
+def _sources(job: EncodingJob) -> list[list[Named]]:
+    """Of each visual: one, or those of its views."""
     parts = [part for message in job.messages for part in message["content"] if part["type"] != "text"]
-    return [
-        source
-        for part in parts
-        for source in (part["views"] if part["type"] == "views" else [part[part["type"]]])
-    ]
+    return [part["views"] if part["type"] == "views" else [part[part["type"]]] for part in parts]
 
 
 def _address(part: ImagePart | VideoPart) -> tuple[Kind, Address]:

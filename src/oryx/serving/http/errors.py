@@ -6,13 +6,16 @@ import json
 import logging
 import traceback
 from http import HTTPStatus
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from oryx.errors import OryxError
 from oryx.serving.engine import EngineStopped
 from oryx.serving.errors import RequestError
+from oryx.serving.http.record import record_of
 from oryx.serving.quoting import quoted
 
 logger = logging.getLogger("oryx.serving.requests")
@@ -56,7 +59,19 @@ def error_response(error: RequestError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     # A message may quote half of a character, which some text encodings of forms can bring.
     body = json.dumps(error.to_dict(), ensure_ascii=False).encode("utf-8", "replace")
-    return Response(body, status_code=error.status, headers=headers, media_type="application/json")
+    return _Told(error, body, status_code=error.status, headers=headers, media_type="application/json")
+
+
+class _Told(Response):
+    """An error on its way out, which the request's record takes down."""
+
+    def __init__(self, error: RequestError, body: bytes, **more: Any) -> None:
+        super().__init__(body, **more)
+        self.error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        record_of(scope).fail(self.error)
+        await super().__call__(scope, receive, send)
 
 
 def _of_routing(error: HTTPException) -> RequestError:

@@ -2,7 +2,8 @@
 
 `application/json` is OpenAI's own form. `multipart/form-data` brings files as they are: the field `request`
 holds the same JSON object, which names a file as `attachment://` and its field; without such a name all files
-stand in front of the last question. The field `question` is short for a request of one message.
+stand in front of the last question, and animated pictures are videos, as in `oryx ask`. The field `question`
+is short for a request of one message.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from email.message import Message
 from mimetypes import guess_type
 from typing import Any, NoReturn
@@ -18,7 +20,10 @@ from typing import Any, NoReturn
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
+from oryx.media.animation import is_played
 from oryx.serving.errors import RequestError
+from oryx.serving.http.chat_request import ChatRequest
+from oryx.serving.http.dials import REQUEST_DIALS
 
 ATTACHMENT = "attachment://"
 """Begins the address of a file that came with the request."""
@@ -27,6 +32,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _MAX_VALUES = 200_000
 """Of a JSON text: read, each takes up to a hundred bytes, while nobody else is served."""
 _MAX_FIELDS = 8
+_MEANT_AS_QUESTION = ("text", "prompt", "message", "content", "query", "input", "q")
 _MAX_PARTS = 1000
 
 
@@ -116,17 +122,18 @@ async def _read_form(items: list[tuple[str, Any]]) -> Received:
         elif isinstance(value, UploadFile):
             files.append((name, value))
         else:
-            raise _malformed(
-                f"the form's field {name[:60]!r} is text; besides request and question, fields are files "
-                f"(curl -F {name[:60]}=@FILE)."
-            )
+            raise _malformed(_why_not_text(name))
     payload = parse_object(texts["request"], "the field request") if "request" in texts else {}
     if "question" in texts:
         if "messages" in payload:
             raise _malformed("question stands for the messages: leave one of them out.")
         payload["messages"] = [{"role": "user", "content": _as_text(texts["question"])}]
     if not texts:
-        raise _malformed("the form needs a field question, or a field request with a JSON object.")
+        files_but = "has files but no question: it" if files else "has no question: it"
+        raise _malformed(
+            f'the form {files_but} needs a field question (curl -F question="..."), or a field request with '
+            "the JSON object of a request."
+        )
     named = _attachment_names(payload)
     if not named:
         return await _put_in_front(payload, files)
@@ -155,12 +162,23 @@ async def _put_in_front(payload: dict[str, Any], files: list[tuple[str, UploadFi
     last = messages[-1] if messages else None
     content = last.get("content") if isinstance(last, dict) else None
     if not isinstance(last, dict) or not isinstance(content, str | list):
-        raise _malformed("the files need a last message whose content is text or a list of parts.")
-    attachments, parts = {}, []
+        raise _malformed(
+            'the form has files but no question: add one (curl -F question="..."), or to the request a last '
+            "message whose content is text or a list of parts."
+        )
+    attachments: dict[str, bytes] = {}
+    parts = []
+    names = [name for name, _ in files]
     for index, (name, file) in enumerate(files):
-        kind = _kind(name, file)
-        attachments[str(index)] = await file.read()
-        parts.append({"type": kind, kind: {"url": f"{ATTACHMENT}{index}"}})
+        kind, data = _kind(name, file), await file.read()
+        if kind == "image_url" and is_played(data):
+            kind = "video_url"
+        if names.count(name) > 1:
+            name = f"{name}[{names[:index].count(name)}]"
+        if name in attachments:  # a[0] is the first of two named a
+            raise _malformed(f"the form's files have names that are too much alike ({name[:60]!r}).")
+        attachments[name] = data
+        parts.append({"type": kind, kind: {"url": f"{ATTACHMENT}{name}"}})
     own = [{"type": "text", "text": content}] if isinstance(content, str) else content
     return Received(
         {**payload, "messages": [*messages[:-1], {**last, "content": [*parts, *own]}]}, attachments
@@ -176,6 +194,23 @@ def _kind(name: str, file: UploadFile) -> str:
     raise _malformed(
         f"the file {name[:60]!r} is called neither a picture nor a video: give it an ending such as .png or "
         f".mp4, or a type (curl -F '{name[:60]}=@FILE;type=image/png')."
+    )
+
+
+def _why_not_text(name: str) -> str:
+    """What to do with a field that is text and is neither `request` nor `question`."""
+    start = f"the form's field {name[:60]!r} is text"
+    example = f'"{name}": ...'
+    if name in REQUEST_DIALS:
+        example = f'"mm_processor_kwargs": {{{example}}}'
+    if name in REQUEST_DIALS or name in ChatRequest.model_fields:
+        kind = "dial" if name in REQUEST_DIALS else "parameter"
+        return f"{start} and a {kind}: put it in the field request (curl -F 'request={{{example}}}')."
+    if name.lower() in _MEANT_AS_QUESTION or get_close_matches(name.lower(), ["question"]):
+        return f'{start}; did you mean question, as in curl -F question="...".'
+    return (
+        f"{start}; besides request and question, fields are files (curl -F {name[:60]}=@FILE); "
+        "the question goes in question."
     )
 
 

@@ -6,14 +6,12 @@ Lines name no content, no key and no address of a medium.
 from __future__ import annotations
 
 import logging
-import time
-import uuid
-from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oryx.serving.http.errors import as_request_error, error_response
 from oryx.serving.http.metrics import Metrics
+from oryx.serving.http.record import KEY, Record
 from oryx.serving.quoting import quoted_line
 
 logger = logging.getLogger("oryx.serving.requests")
@@ -21,34 +19,8 @@ logger = logging.getLogger("oryx.serving.requests")
 CHAT_PATH = "/v1/chat/completions"
 CLIENT_LEFT = 499
 """The status, in log and metrics alone, of a request whose client did not wait."""
-_KEY = "oryx.record"
 _QUIET_PATHS = ("/health", "/metrics")
 _LONGEST_PATH = 80
-
-
-@dataclass
-class Record:
-    """What becomes known of a request on its way."""
-
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    began: float = field(default_factory=time.perf_counter)
-    status: int = 0
-    """Of the answer, 0 before it begins."""
-    prompt_tokens: int = 0
-    visual_tokens: int = 0
-    generated_tokens: int = 0
-    has_left: bool = False
-    """The client closed the connection before the end."""
-
-    @property
-    def seconds(self) -> float:
-        """Since the headers came."""
-        return time.perf_counter() - self.began
-
-
-def record_of(scope: Scope) -> Record:
-    """The record that `RequestLog` made for a request."""
-    return scope[_KEY]
 
 
 class RequestLog:
@@ -62,7 +34,7 @@ class RequestLog:
         """Pass a request on and keep its record."""
         if scope["type"] != "http":
             return
-        record = scope[_KEY] = Record()
+        record = scope[KEY] = Record()
 
         async def watch(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -83,7 +55,7 @@ class RequestLog:
             self._keep(scope, record)
 
     def _keep(self, scope: Scope, record: Record) -> None:
-        status = CLIENT_LEFT if record.has_left else record.status
+        status = CLIENT_LEFT if record.has_left else record.error_status or record.status
         path = scope["path"]
         if path not in _QUIET_PATHS:
             endpoint = (
@@ -102,5 +74,7 @@ class RequestLog:
                 f" {record.generated_tokens} generated,"
             )
         shown = quoted_line(path[:_LONGEST_PATH])
+        code = "client_left" if record.has_left else quoted_line(record.error_code[:_LONGEST_PATH])
+        why = f" ({code}, {record.id})" if status >= 400 else ""
         level = logging.DEBUG if path in _QUIET_PATHS else logging.INFO
-        logger.log(level, "%s %s %d%s %.2f s", scope["method"], shown, status, tokens, record.seconds)
+        logger.log(level, "%s %s %d%s%s %.2f s", scope["method"], shown, status, why, tokens, record.seconds)

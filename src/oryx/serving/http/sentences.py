@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
 
-from oryx.processing.geometry import nearest
 from oryx.serving.errors import RequestError
 
 _PHRASES = {
@@ -46,7 +46,7 @@ def sentence_of(error: ValidationError) -> RequestError:
         text = f"{place} is not known here"
     elif kind == "union_tag_invalid":
         allowed = re.findall(r"'([^']*)'", context["expected_tags"])
-        text = f"{place}.type is {_show(context['tag'])}; {nearest(context['tag'], allowed)}"
+        text = f"{place}.type is {_show(context['tag'])}; {_nearest_type(context['tag'], allowed)}"
     elif kind == "union_tag_not_found":
         text = f"{place} must be an object with a type: {', '.join(_TAG)}"
     elif kind in ("too_short", "too_long"):
@@ -57,6 +57,13 @@ def sentence_of(error: ValidationError) -> RequestError:
     else:
         text = f"{place} {_PHRASES.get(kind) or _reworded(first['msg'])}, not {_show(first['input'])}"
     return RequestError(f"{text}.", code="invalid_parameter", param=place)
+
+
+def _nearest_type(tag: object, allowed: Sequence[str]) -> str:
+    """All types, for there are few, and first the one that was meant if it is near enough to be sure."""
+    close = get_close_matches(str(tag), allowed, n=1, cutoff=0.7)
+    known = f"known types are {', '.join(allowed)}"
+    return f"did you mean {close[0]!r}? The {known}" if close else f"the {known}"
 
 
 def _reworded(message: str) -> str:

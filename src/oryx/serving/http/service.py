@@ -9,21 +9,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from oryx.errors import ConfigError
-from oryx.processing.context import check_context
+from oryx.processing.context import advice, check_context
 from oryx.serving.encoding import EncodingJob
 from oryx.serving.engine import Engine, EngineStopped, Piece, Prompt, Sampling
 from oryx.serving.errors import RequestError
 from oryx.serving.http.admission import Admission
 from oryx.serving.http.chat_request import ChatRequest
-from oryx.serving.http.conversation import Loader, fetch_media
+from oryx.serving.http.conversation import Loader, fetch_media, with_name
 from oryx.serving.http.lifecycle import Lifecycle
 from oryx.serving.http.metrics import Metrics
-from oryx.serving.http.request_log import Record
+from oryx.serving.http.record import Record
 from oryx.serving.http.settings import Limits
 
 _DEFAULTS = Sampling()
-_PROMPT_ADVICE = "give a budget, raise compression, or lower max_frames or max_pixels"
-_ADVICE = "give a budget, raise compression, or lower max_frames, max_pixels or max_tokens"
 
 
 class Pool(Protocol):
@@ -91,7 +89,7 @@ class Service:
         try:
             async with self.admission.place():
                 prompt = await self._prompt(job, record)
-                sampling = self._sampling(body, len(prompt))
+                sampling = self._sampling(body, len(prompt), prompt.num_visual_tokens > 0)
                 pieces = self.parts.engine.generate(prompt, sampling, record.id)
                 del prompt  # the engine lets go of its patches before the answer ends
                 # The contract of `Engine.generate`: the iterator can be closed.
@@ -102,20 +100,23 @@ class Service:
             raise
 
     async def _prompt(self, job: EncodingJob, record: Record) -> Prompt:
-        job = await fetch_media(job, self.parts.loader)
+        fetched = await fetch_media(job, self.parts.loader)
         began = time.perf_counter()
-        prompt = await self.parts.pool.encode(job)
+        try:
+            prompt = await self.parts.pool.encode(fetched)
+        except RequestError as error:
+            raise with_name(error, job) from None
         self.metrics.encode_seconds.observe(time.perf_counter() - began)
         record.prompt_tokens, record.visual_tokens = len(prompt), prompt.num_visual_tokens
         return prompt
 
-    def _sampling(self, body: ChatRequest, num_prompt: int) -> Sampling:
+    def _sampling(self, body: ChatRequest, num_prompt: int, has_visuals: bool) -> Sampling:
         """How the answer is chosen. What a request leaves out is greedy, and as long as there is room."""
         limits, room = self.limits, self.parts.engine.max_positions - num_prompt
         if limits.max_prompt_tokens is not None and num_prompt > limits.max_prompt_tokens:
             raise RequestError(
                 f"the prompt has {num_prompt:,} tokens; this server takes at most "
-                f"{limits.max_prompt_tokens:,}: {_PROMPT_ADVICE}.",
+                f"{limits.max_prompt_tokens:,}: {advice(has_visuals, answer='')}.",
                 code="context_length_exceeded",
                 param="messages",
             )
@@ -127,8 +128,9 @@ class Service:
             raise RequestError(f"{name} is {asked:,}; this server allows at most {most:,}.", param=name)
         if asked is None:
             asked = max(1, min(_DEFAULTS.max_tokens, most or _DEFAULTS.max_tokens, room))
+        what_to_do = advice(has_visuals, name if room > 0 else "")
         try:
-            check_context(num_prompt, asked, self.parts.engine.max_positions, _ADVICE)
+            check_context(num_prompt, asked, self.parts.engine.max_positions, what_to_do)
         except ConfigError as error:
             raise RequestError(str(error), code="context_length_exceeded", param="messages") from None
         return Sampling(

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from oryx.errors import ConfigError
+from oryx.serving.encoding import EncodingLimits
 from oryx.serving.engine import Engine
 from oryx.serving.engines import choosing
 from oryx.serving.engines.choosing import as_value
 from oryx.serving.http.service import Parts
 from oryx.serving.http.settings import Limits
+from oryx.serving.media.loader import MediaLoader
+from oryx.serving.media.policy import MediaPolicy
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,6 @@ def build_parts(choice: Choice, limits: Limits) -> Parts:
         ConfigError: an engine that is not installed, an option that the engine does not have, or media that
             cannot be served.
     """
-    engine = build_engine(choice)
-    from oryx.serving.encoding import EncodingLimits
-    from oryx.serving.media.loader import MediaLoader
-    from oryx.serving.media.policy import MediaPolicy
-    from oryx.serving.workers.pool import EncodingPool
-
     num_visuals = limits.max_images + limits.max_videos
     policy = MediaPolicy(
         media_root=choice.media_root,
@@ -60,8 +57,12 @@ def build_parts(choice: Choice, limits: Limits) -> Parts:
         max_bytes=limits.max_body,
         max_visuals=max(1, num_visuals),
     )
+    loader = MediaLoader(policy)
+    engine = build_engine(choice)  # last, for it imports for many seconds
     # A device or a quantisation is the transformers engine's; the planner of budgets has to know them, too.
     loading = {name: value for name, value in choice.engine_options.items() if name != "vision_dtype"}
+    from oryx.serving.workers.pool import EncodingPool
+
     pool = EncodingPool(
         choice.model,
         choice.num_workers,
@@ -77,7 +78,7 @@ def build_parts(choice: Choice, limits: Limits) -> Parts:
         **{name: value for name, value in loading.items() if value is not None},
     )
     name = choice.model_name or served_name(choice.model)
-    return Parts(engine, pool, MediaLoader(policy), name)
+    return Parts(engine, pool, loader, name)
 
 
 def build_engine(choice: Choice) -> Engine:

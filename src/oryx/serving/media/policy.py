@@ -30,6 +30,12 @@ class Host:
         Raises:
             ConfigError: anything else, such as an address with a scheme or a path.
         """
+        if "/" in text:
+            example = text.partition("://")[2].partition("/")[0] or "images.example.com"
+            raise ConfigError(
+                f"the allowed host {text!r} is an address; give the host alone, without http:// or a path, "
+                f"as in {example}."
+            )
         wildcard, rest = ("*.", text[2:]) if text.startswith("*.") else ("", text)
         name, colon, port = rest.partition(":")
         number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from oryx.errors import ConfigError, MediaError
+from oryx.media.container import open_container
+from oryx.media.image import describe
 from oryx.media.subtitles import find_subtitles
 from oryx.processing import chat
 from oryx.processing.collate import EncodedSample
-from oryx.processing.context import check_context
+from oryx.processing.context import advice, check_context
 from oryx.processing.forecast import Forecast, VisualForecast, forecast_visual
 from oryx.processing.headers import read_header
 from oryx.processing.markers import TEXT_TYPES
 from oryx.processing.processor import OryxProcessor
-from oryx.processing.visuals import with_dials
+from oryx.processing.visuals import visual_source, visual_type, with_dials
 from oryx.serving.encoding import EncodingJob, EncodingLimits
 from oryx.serving.media.files import check_inside
 from oryx.serving.workers.checks import sources_of, too_large, visuals_of
-
-ADVICE = "give a budget, raise compression, or lower max_frames or max_pixels"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def plan_job(
     check_visuals(forecasts, limits)
     noted = chat.with_notes(turns, [forecast.note for forecast in forecasts])
     num_positions = len(encoder.encode(noted, [forecast.num_tokens for forecast in forecasts]).ids)
-    check_context(num_positions, 1, _most_positions(processor, limits), ADVICE)
+    what_to_do = advice(bool(visuals), answer="")
+    check_context(num_positions, 1, _most_positions(processor, limits), what_to_do)
     messages = _with_visuals(job.messages, [visual for visual, _ in planned])
     return PlannedJob(messages, forecasts, num_positions)
 
@@ -128,9 +129,23 @@ def _plan(processor: OryxProcessor, visual: Any, place: int, number: int) -> tup
         (visual,) = processor.planner.spend([visual])
         return visual, forecast_visual(visual, processor.rule, read_header(visual))
     except (ConfigError, MediaError) as error:
-        if number == 1:
+        message = _why_no_image(visual) if isinstance(error, MediaError) else None
+        if number == 1 and message is None:
             raise
-        raise type(error)(f"visual {place + 1} of {number}: {error}") from None
+        prefix = "" if number == 1 else f"visual {place + 1} of {number}: "
+        raise type(error)(f"{prefix}{message or error}") from None
+
+
+def _why_no_image(visual: Any) -> str | None:
+    """A video that was given as a picture is told so; None for anything else."""
+    if visual_type(visual) != "image":
+        return None
+    source = visual_source(visual, "image")
+    try:
+        with open_container(source, threads=False, header_only=True):
+            return f"{describe(source)} is a video, not a picture: give it as a video (video_url)"
+    except MediaError:
+        return None
 
 
 def _most_positions(processor: OryxProcessor, limits: EncodingLimits) -> int | None:

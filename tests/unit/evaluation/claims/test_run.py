@@ -150,6 +150,8 @@ def test_a_classifier_and_a_language_model_behind_its_tower(store):
     store = dataclasses.replace(store, arms={**store.arms, "classifier_native": behind})
     told = []
     run_arms(store, ["classifier", "classifier_native"], [0], jobs=2, report=told.append)
+    first, *told = told
+    assert (first.result, first.num_done, first.num_jobs, first.seconds_left) == (None, 0, 2, None)
     assert [progress.result.arm for progress in told] == ["classifier", "classifier_native"]
     assert [(p.num_done, p.num_jobs) for p in told] == [(1, 2), (2, 2)]
     assert told[1].seconds_left == 0

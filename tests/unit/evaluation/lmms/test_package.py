@@ -41,6 +41,7 @@ def test_nothing_imports_lmms_eval_before_it_is_asked_for():
             "answering",
             "judge",
             "needle",
+            "scenes",
         )
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,6 +1,7 @@
 """The bar of a terminal, and the lines where there is none."""
 
 import io
+import time
 
 from rich.console import Console
 
@@ -14,7 +15,7 @@ def console(is_terminal):
 
 def test_a_log_has_a_line_a_minute(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     log = console(False)
     with BatchProgress(log) as bar:
         bar.begin(10_000, 400, 1)
@@ -46,7 +47,7 @@ def test_a_log_of_a_short_run_says_what_it_began_with():
 
 def test_a_terminal_shows_done_total_errors_rate_and_time_left(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     loud = console(True)
     with BatchProgress(loud) as bar:
         bar.loading("the model")

@@ -220,8 +220,10 @@ def test_a_cache_that_no_memory_can_hold_is_refused():
 def test_the_cache_bounds_what_a_request_may_take(kinds):
     async def ask_one(engine):
         assert engine.max_positions == 64
-        with pytest.raises(ConfigError, match="reads at most 64"):
+        with pytest.raises(ConfigError, match="reads at most 64: give a budget"):
             await ask(engine, kinds["image"], Sampling(max_tokens=1))
+        with pytest.raises(ConfigError, match="reads at most 64: shorten the text or lower max_tokens"):
+            await ask(engine, kinds["text"], Sampling(max_tokens=65))
         return await ask(engine, kinds["text"], Sampling(max_tokens=64 - len(kinds["text"])))
 
     assert in_engine(ask_one, cache_tokens=64)

@@ -77,7 +77,10 @@ def test_a_parameter_that_cannot_be(name, value, words):
         ({"type": "text"}, "content[0].text is missing"),
         ({"type": "text", "text": 3}, "content[0].text must be text, not 3"),
         ({"type": "video"}, "content[0].type is 'video'; did you mean 'video_url'"),
-        ({"type": "input_audio", "input_audio": {}}, "content[0].type is 'input_audio'"),
+        (
+            {"type": "input_audio", "input_audio": {}},
+            "content[0].type is 'input_audio'; the known types are text, input_text, output_text, image_url,",
+        ),
         ({"type": ["text"]}, "content[0].type is"),
         ({"type": "image_url"}, "content[0].image_url is missing"),
         ({"type": "image_url", "image_url": {}}, "content[0].image_url.url is missing"),
@@ -133,6 +136,23 @@ def test_an_unknown_parameter_is_told_with_the_nearest():
     error = refusal(max_token=3)
     assert (error.code, error.param) == ("unknown_parameter", "max_token")
     assert "did you mean 'max_tokens'" in error.message
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "compression",
+            'compression is a dial: put it in mm_processor_kwargs, as in {"mm_processor_kwargs": ',
+        ),
+        ("views", "views is a dial"),
+        ("extra_body", "an argument of the Python client: in JSON, what it holds goes at the top level"),
+    ],
+)
+def test_what_belongs_elsewhere_is_told_its_place(name, words):
+    error = refusal(**{name: 4})
+    assert (error.code, error.param) == ("unknown_parameter", name)
+    assert words in error.message
 
 
 @pytest.mark.parametrize(

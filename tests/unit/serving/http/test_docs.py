@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,17 @@ def test_the_curl_examples(running, line):
     answer = json.loads(done.stdout)
     assert answer["choices"][0]["message"]["content"].endswith("?"), answer
     assert answer["usage"]["prompt_tokens_details"]["visual_tokens"] > 0
+
+
+def test_an_image_gets_what_installing_needs_and_nothing_else():
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert "*" in lines
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {"pyproject.toml", "constraints.txt", project["project"]["readme"], "src"}
+    needed |= {*project["project"]["license-files"], *wheel["force-include"]}
+    assert {line[1:] for line in lines if line.startswith("!")} == needed
+    assert all((ROOT / name).exists() for name in needed)
 
 
 def test_every_dial_and_every_option_there_is(running):

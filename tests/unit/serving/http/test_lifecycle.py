@@ -98,7 +98,7 @@ def test_what_was_begun_is_finished_and_nothing_more_is_taken():
             ask(running)
 
 
-def test_what_takes_too_long_in_the_end_is_told_so():
+def test_what_takes_too_long_in_the_end_is_told_so(logged):
     with serving(Limits(drain_seconds=0.2)) as running:
         begun = Later(running, "hold this")
         eventually(lambda: running.engine.running)
@@ -115,6 +115,9 @@ def test_what_takes_too_long_in_the_end_is_told_so():
         running.thread.join(10)
         assert running.result == [0]
         assert not running.engine.running
+        lines = [line for line in logged() if line.startswith("POST ")]
+        assert len(lines) == 2
+        assert all(" 503 (server_draining, " in line for line in lines)
 
 
 def test_a_second_signal_ends_at_once():

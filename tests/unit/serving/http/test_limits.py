@@ -234,7 +234,7 @@ def test_tokens_have_limits_of_the_servers_own():
 
         assert create("x" * 10).choices[0].message.content == "x" * 10
         assert running.engine.samplings[-1].max_tokens == 4
-        with pytest.raises(openai.BadRequestError, match="at most 10") as caught:
+        with pytest.raises(openai.BadRequestError, match="at most 10: shorten the text") as caught:
             create("x" * 11)
         assert caught.value.code == "context_length_exceeded"
         with pytest.raises(openai.BadRequestError, match="max_tokens is 5"):

@@ -42,12 +42,19 @@ def test_a_line_for_each_request_without_contents(running, logged):
     eventually(lambda: len(logged()) >= 5)
     whole, wrong, nothing, locked, health = logged()
     assert re.fullmatch(rf"POST {CHAT} 200 27 prompt tokens \(10 visual\), 3 generated, \d\.\d\d s", whole)
-    assert re.fullmatch(rf"POST {CHAT} 400 \d\.\d\d s", wrong)
-    assert re.fullmatch(r"GET /nothing\\nhere 401 \d\.\d\d s", nothing)
-    assert re.fullmatch(r"GET /v1/models 401 \d\.\d\d s", locked)
+    told = r"\({}, [0-9a-f]{{32}}\) \d\.\d\d s"
+    assert re.fullmatch(rf"POST {CHAT} 400 {told.format('unsupported_parameter')}", wrong)
+    assert re.fullmatch(rf"GET /nothing\\nhere 401 {told.format('invalid_api_key')}", nothing)
+    assert re.fullmatch(rf"GET /v1/models 401 {told.format('invalid_api_key')}", locked)
     assert health.startswith("GET /health 200")
     for line in logged():
         assert not any(secret in line for secret in SECRETS)
+
+
+def test_an_error_is_logged_under_the_id_that_the_client_was_told(running, logged):
+    answer = call(running, "POST", CHAT, {}, Authorization="Bearer the-secret-key")
+    eventually(logged)
+    assert f" 400 (invalid_parameter, {answer.headers['x-request-id']}) " in logged()[0]
 
 
 def test_probes_are_not_worth_a_line(running, caplog):
@@ -69,7 +76,9 @@ def test_a_bug_is_in_the_log_under_the_id_that_the_client_was_told(running, capl
 def test_a_client_that_left_is_in_the_log(running, logged):
     with client(running, timeout=0.2) as asking, pytest.raises(openai.APITimeoutError):
         asking.chat.completions.create(model="nano", messages=[{"role": "user", "content": "hold"}])
-    eventually(lambda: any(f"POST {CHAT} 499 4 prompt tokens" in line for line in logged()))
+    eventually(lambda: any("client_left" in line for line in logged()))
+    (line,) = [line for line in logged() if CHAT in line]
+    assert re.match(rf"POST {CHAT} 499 \(client_left, [0-9a-f]{{32}}\) 4 prompt tokens", line)
     assert value(running, f'oryx_requests_total{{endpoint="{CHAT}",status="499"}}') == 1
 
 

@@ -67,6 +67,16 @@ def test_a_stream_ends_with_its_usage_if_asked(client):
     assert all(chunk.usage is None for chunk in chunks)
     assert last.choices == []
     assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (7, 2)
+    assert last.usage.prompt_tokens_details.visual_tokens == 0
+
+
+def test_visual_tokens_are_the_same_streamed_and_whole(client):
+    parts = [image(PICTURE), {"type": "video_url", "video_url": {"url": VIDEO}}, text("what?")]
+    whole = ask(client, parts).usage
+    *_, last = ask(client, parts, stream=True, stream_options={"include_usage": True})
+    assert whole.prompt_tokens_details.visual_tokens == 20
+    assert whole.prompt_tokens > 20
+    assert last.usage == whole
 
 
 def test_pictures_and_videos_reach_the_encoder_in_order(client, running):
@@ -182,6 +192,11 @@ def test_without_a_length_an_answer_has_the_room_that_is_left():
             ask(client, "x" * 30)
         assert caught.value.code == "context_length_exceeded"
         assert "30 tokens" in caught.value.body["message"]
+        assert caught.value.body["message"].endswith("at most 30: shorten the text.")
+        with pytest.raises(openai.BadRequestError, match=r"at most 30: shorten the text or lower max_tokens"):
+            ask(client, "x" * 25, max_tokens=6)
+        with pytest.raises(openai.BadRequestError, match=r"at most 30: give a budget, .* or max_tokens"):
+            ask(client, [image(PICTURE), text("x")], max_tokens=25)
 
 
 def test_the_model_is_listed(client):

@@ -1,5 +1,7 @@
 """Files that come with a request."""
 
+import base64
+import io
 import json
 import shutil
 import subprocess
@@ -7,6 +9,7 @@ import subprocess
 import pytest
 from fake_serving import serving
 from http_calls import CHAT, Answer, call
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,44 @@ def test_a_question_may_come_with_settings(running):
     assert running.pool.jobs[-1].messages[0]["content"][0]["views"] == [b"a picture"] * 2
 
 
+@pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP"])
+def test_an_animated_picture_in_front_is_a_video_as_for_oryx_ask(running, file_format):
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    for num_frames, kind in ((2, "video"), (1, "image")):
+        file = io.BytesIO()
+        frames[0].save(file, file_format, save_all=True, append_images=frames[1:num_frames])
+        send(running, ("question", "what?"), ("file", file.getvalue(), f"a.{file_format.lower()}"))
+        assert running.pool.jobs[-1].messages[0]["content"][0] == {"type": kind, kind: file.getvalue()}
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        ([("photo", b"unreadable", "a.png")], "the file 'photo' is no"),
+        ([PNG, ("photo", b"unreadable", "a.png")], "visual 2 of 2: the file 'photo' is no"),
+        ([PNG, ("file", b"unreadable", "a.png")], "visual 2 of 2: the file 'file[1]' is no"),
+    ],
+)
+def test_a_file_that_cannot_be_read_goes_by_its_field(running, files, name):
+    answer = send(running, ("question", "what?"), *files)
+    assert answer.status == 400
+    assert answer.error["message"].startswith(name)
+    assert answer.error["code"] == "invalid_media"
+
+
+def test_a_file_of_views_is_told_as_one_of_them(running):
+    request = json.dumps({"mm_processor_kwargs": {"views": True}})
+    answer = send(running, ("question", "?"), ("request", request), PNG, ("b", b"unreadable", "b.png"))
+    assert answer.error["message"].startswith("one of the 2 views is no")
+
+
+def test_a_data_url_that_cannot_be_read_goes_by_its_place(running):
+    url = f"data:image/png;base64,{base64.b64encode(b'unreadable').decode()}"
+    parts = [{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": url}]
+    answer = call(running, "POST", CHAT, {"messages": [{"role": "user", "content": parts}]})
+    assert answer.error["message"].startswith("the data URL of messages[0].content[1] is no")
+
+
 def test_a_question_needs_no_file(running):
     assert text_of(send(running, ("question", "alone"))) == "alone"
 
@@ -96,10 +137,23 @@ def test_a_question_needs_no_file(running):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ([PNG], "a field question, or a field request"),
+        ([PNG], 'has files but no question: it needs a field question (curl -F question="...")'),
+        ([("max_tokens", "3")], "put it in the field request (curl -F 'request={\"max_tokens\": ...}')"),
+        (
+            [("compression", "4"), PNG],
+            "'compression' is text and a dial: put it in the field request (curl -F",
+        ),
+        ([("compression", "4"), PNG], '\'request={"mm_processor_kwargs": {"compression": ...}}\''),
+        ([("text", "what?"), PNG], "did you mean question"),
+        ([("qestion", "what?"), PNG], "did you mean question"),
+        ([("other", "what?"), PNG], "fields are files (curl -F other=@FILE)"),
+        (
+            [("question", "a"), ("a[0]", b"", "a.png"), ("a", b"", "a.png"), ("a", b"", "a.png")],
+            "too much alike",
+        ),
         ([("request", "{"), PNG], "the field request is no JSON"),
         ([("request", "[]"), PNG], "must be a JSON object"),
-        ([("request", "{}"), PNG], "a last message"),
+        ([("request", "{}"), PNG], "has files but no question: add one (curl -F question"),
         ([("request", '{"messages": 3}'), PNG], "a last message"),
         ([("request", '{"messages": [{"role": "user", "content": 3}]}'), PNG], "a last message"),
         ([("question", "a"), ("question", "b")], "'question' twice"),

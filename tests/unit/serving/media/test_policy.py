@@ -63,6 +63,12 @@ def test_names_have_one_spelling():
     assert host_name("") is None
 
 
+@pytest.mark.parametrize("text", ["http://images.example.com/", "https://images.example.com", "a.example/b"])
+def test_an_address_is_no_host(text: str):
+    with pytest.raises(ConfigError, match="give the host alone, without http:// or a path"):
+        Host.parse(text)
+
+
 def test_a_policy_opens_nothing_by_itself(tmp_path: Path):
     policy = MediaPolicy()
     assert policy.media_root is None

@@ -141,8 +141,22 @@ def test_frames_are_counted_over_all_visuals(ask, processor, examples: Path, und
 
 def test_a_prompt_longer_than_the_model_reads(ask, processor, png: bytes, undecoded):
     picture = {"type": "image", "image": png}
-    with pytest.raises(ConfigError, match="the model reads at most 8,192"):
+    with pytest.raises(ConfigError, match="the model reads at most 8,192: give a budget"):
         encode_job(processor, ask(*[picture] * 3, question="word " * 9000), LIMITS, None)
+    with pytest.raises(ConfigError, match=r"the model reads at most 8,192: shorten the text\.$"):
+        encode_job(processor, ask(question="word " * 9000), LIMITS, None)
+
+
+def test_a_video_given_as_a_picture_is_told_where_it_belongs(ask, processor, png: bytes, examples: Path):
+    video = examples / "order.mp4"
+    told = r"is a video, not a picture: give it as a video \(video_url\)$"
+    with pytest.raises(MediaError, match=f"^the file given as bytes {told}"):
+        encode_job(processor, ask({"type": "image", "image": video.read_bytes()}), LIMITS, None)
+    good = {"type": "image", "image": png}
+    with pytest.raises(MediaError, match=f"^visual 2 of 2: .*{told}"):
+        encode_job(processor, ask(good, {"type": "image", "image": video.read_bytes()}), LIMITS, None)
+    with pytest.raises(MediaError, match="is not a picture that Pillow reads"):
+        encode_job(processor, ask({"type": "image", "image": b"text"}), LIMITS, None)
 
 
 def test_paths_are_for_the_root_only(ask, processor, examples: Path, tmp_path: Path, png: bytes):

@@ -15,7 +15,7 @@ from typing import Any
 
 from oryx.evaluation.captions import CAPTION_METRICS, Score, what_lacks
 from oryx.evaluation.qa_3d import PROTOCOLS, caption_scores, match_answer
-from oryx.evaluation.qa_answers import Benchmark, clean_answer, question_kind
+from oryx.evaluation.qa_answers import Benchmark, is_empty_answer, question_kind
 from oryx.processing.markers import IMAGE_MARKER
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _results(benchmark: Benchmark, doc: dict[str, Any], answer: str) -> dict[str
     return {
         **{rule: float(is_right) for rule, is_right in matches.items()},
         **dict.fromkeys(CAPTION_METRICS, caption),
-        "unparsed": float(not clean_answer(answer).strip()),
+        "unparsed": float(is_empty_answer(answer)),
     }
 
 
