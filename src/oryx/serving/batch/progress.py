@@ -61,7 +61,7 @@ class BatchProgress:
 
     def tell(self, sentence: str) -> None:
         """A line that stays, above what moves."""
-        self._print(f"oryx: {sentence}")
+        self._console.print(f"oryx: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, total: int, done: int, errors: int) -> None:
         """Show how far it is from now on."""
@@ -90,9 +90,6 @@ class BatchProgress:
             self._lines.update(self._done, self._total, "", errors)
         if self._bar is not None:
             self._bar.update(self._task, advance=1, rate=rate_text(self.rate, "rows"), errors=errors)
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _end_bar(self) -> None:
         if self._bar is not None:

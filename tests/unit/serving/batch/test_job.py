@@ -40,6 +40,12 @@ class Recorder(NoWatcher):
         self.errors.append(is_error)
 
 
+class Mended(FakeWorkers):
+    async def answer(self, row):
+        self.asked.append(row.id)
+        return {"answer": "mended", "finish_reason": "stop", "usage": {}}
+
+
 @pytest.fixture
 def job(rows_file, tmp_path):
     """(rows, workers, name, watcher, ...) -> what `run_batch` returns, the output in the test's folder."""
@@ -107,11 +113,6 @@ def test_a_batch_that_failed_goes_on(job, tmp_path):
         job(rows, FakeWorkers(1))
     assert not (tmp_path / "out.jsonl").exists()
 
-    class Mended(FakeWorkers):
-        async def answer(self, row):
-            self.asked.append(row.id)
-            return {"answer": "mended", "finish_reason": "stop", "usage": {}}
-
     workers, watcher = Mended(1), Recorder()
     assert job(rows, workers, watcher=watcher, label="nano (fake)") == Outcome(21, 0, 11)
     assert watcher.told == ["going on: 10 of 21 rows are done", "loading nano (fake)"]
@@ -129,11 +130,6 @@ def test_errors_stay_unless_they_are_asked_again(job, tmp_path):
     job(rows)
     workers = FakeWorkers()
     assert job(rows, workers) == Outcome(2, 1, 0)
-
-    class Mended(FakeWorkers):
-        async def answer(self, row):
-            self.asked.append(row.id)
-            return {"answer": "mended", "finish_reason": "stop", "usage": {}}
 
     workers, watcher = Mended(), Recorder()
     assert job(rows, workers, watcher=watcher, retry_errors=True) == Outcome(2, 0, 1)
@@ -177,23 +173,13 @@ def test_a_journal_with_too_many_errors_loads_no_model(job, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
-def test_a_run_that_is_told_to_stop_says_at_once_how_it_ends(job):
-    watcher = Recorder()
-
-    class Slow(FakeWorkers):
-        async def answer(self, row):
-            self.asked.append(row.id)
-            if len(self.asked) == 1:
-                signal.raise_signal(signal.SIGINT)
-                while len(watcher.told) < 2:  # said while the row is at work
-                    await asyncio.sleep(0.001)
-            return {"answer": "slow", "finish_reason": "stop", "usage": {}}
-
+def test_a_run_that_is_told_to_stop_says_so_while_rows_are_at_work(job):
+    workers, watcher = FakeWorkers(2), Recorder()
+    watcher.advance = lambda is_error: signal.raise_signal(signal.SIGINT)
+    watcher.tell = lambda sentence: (watcher.told.append(sentence), workers.release.set())
     with pytest.raises(Interrupted):
-        job(ROWS, Slow(1), watcher=watcher)
-    assert watcher.told[1:] == [
-        "ending: rows at work have 10 s; a second Ctrl-C or SIGTERM ends at once",
-    ]
+        job([{"id": "held", "question": "hold"}, *ROWS], workers, watcher=watcher)
+    assert watcher.told[1:] == ["ending: rows at work have 10 s; a second Ctrl-C or SIGTERM ends at once"]
 
 
 def test_a_run_that_is_stopped_while_the_model_loads_may_leave_its_thread(job):
