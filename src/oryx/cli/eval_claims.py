@@ -1,4 +1,4 @@
-"""`oryx eval claims`: the paper's analysis experiments at nano scale, arm by arm."""
+"""`oryx eval claims`: what the paper claims of its design, at nano scale, arm by arm."""
 
 from __future__ import annotations
 

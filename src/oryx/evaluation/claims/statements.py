@@ -75,7 +75,7 @@ CLAIMS: dict[str, Claim] = {
                 "At equal pixels, pictures at their native resolution are read better than squeezed into a "
                 "square, scaled to a fixed area, or cut into tiles; what needs only objects gains less."
             ),
-            where="3.1.1 and the analysis experiments",
+            where="abstract; analysis experiments",
             method=(
                 "A model that has met all four ways equally often goes on with each of them alone, on the "
                 "same boards with the same questions, and is tested on fresh ones."
@@ -108,7 +108,7 @@ CLAIMS: dict[str, Claim] = {
             letter="b",
             title="Resolution dial",
             text="Reading rises with the pixels that a picture is given; an object is seen with few.",
-            where="figure 1 and the analysis experiments",
+            where="figure 1; analysis experiments",
             method=("One model that has met all of these sizes, on boards with 1/8 to all of their pixels."),
             comparisons=(
                 Comparison(
@@ -135,7 +135,7 @@ CLAIMS: dict[str, Claim] = {
                 "A tower trained behind a light language model serves a language model better than one "
                 "trained by classification, and better with native views than with tiles."
             ),
-            where="3.1.1 and the analysis experiments",
+            where="native-resolution encoder; analysis experiments",
             method=(
                 "Two towers from the same random weights, the same boards in all four ways, labels and "
                 "marks: one behind a language model, one under classification heads. Each is frozen then, "
@@ -169,7 +169,7 @@ CLAIMS: dict[str, Claim] = {
                 "The dynamic compressor, with average pooling for its queries, keeps more than an MLP on "
                 "subsampled features, average pooling, DWConv, conv-MLP, and itself with learned queries."
             ),
-            where="3.1.2 and the analysis experiments",
+            where="section 3.1.2; analysis experiments",
             method=(
                 "At 4x, each connector fresh between the same frozen tower and the same language model, "
                 "which learns on."
@@ -194,7 +194,7 @@ CLAIMS: dict[str, Claim] = {
                 "At an equal number of tokens, what a film shows for a moment is seen at a high ratio with "
                 "more frames, and what is small is read at a low ratio with fewer."
             ),
-            where="figure 1 and 3.1.2",
+            where="abstract, figure 1 and section 3.1.2",
             method=(
                 "One model that has met all ratios, on films of 36 frames, of which as many are shown as 76 "
                 "positions afford: 2 at 1x to 18 at 16x."
@@ -219,7 +219,7 @@ CLAIMS: dict[str, Claim] = {
             letter="f",
             title="Needle training",
             text="Training on long videos with needles is what lets one frame of 1,600 be found.",
-            where="3.2 and the long-form experiments (needle in a haystack)",
+            where="abstract; long-form experiments, section 4.2",
             method=(
                 "Two models go on from the same weights for the same steps, with short videos, and with "
                 "needles in 4 to 1,600 frames or without."
@@ -247,7 +247,7 @@ CLAIMS: dict[str, Claim] = {
             letter="g",
             title="Marks in rooms",
             text="Numbers on the things of a room, the same in every view, help to tell what is where.",
-            where="3.2 and the 3D experiments (coarse correspondence)",
+            where="abstract; 3D experiments, section 4.3",
             method=(
                 "nano learns on for the same steps with rooms whose things bear numbers, or with the same "
                 "rooms without; each is asked about unseen rooms in its own way."
