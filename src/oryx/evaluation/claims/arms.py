@@ -14,6 +14,7 @@ NEW, NANO = "new", "nano"
 Part = Literal["vision_tower", "compressor", "projector", "language_model"]
 PARTS: tuple[Part, ...] = ("vision_tower", "compressor", "projector", "language_model")
 Material = Literal["boards", "films", "needles", "short_videos", "rooms_marked", "rooms_plain"]
+ROOM_MATERIALS: tuple[Material, ...] = ("rooms_marked", "rooms_plain")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Arm:
         return dataclasses.replace(self, steps=max(2, round(self.steps * steps)), measures=measures)
 
     def settings(self) -> dict[str, Any]:
-        """Everything that decides what is measured, as JSON holds it."""
+        """The arm as JSON holds it; how boards, films, needles and rooms are drawn is not in it."""
         return plain(self)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from oryx.data.synthetic.settings import parse_settings
 from oryx.data.synthetic.source import SKILLS, Source
-from oryx.evaluation.claims.arms import Arm, Material
+from oryx.evaluation.claims.arms import ROOM_MATERIALS, Arm, Material
 from oryx.evaluation.claims.boards import Boards, Films
 from oryx.evaluation.claims.views import Indexed, Looked
 
@@ -29,7 +29,7 @@ def material_of(name: Material, seed: int, rooms: str | None = None) -> Source:
         skills = {"board": (1.0, Boards())}
     elif name == "films":
         skills = {"film": (1.0, Films())}
-    elif name in ("rooms_marked", "rooms_plain"):
+    elif name in ROOM_MATERIALS:
         drawn = 1.0 if name == "rooms_marked" else 0.0
         skills = {
             "rooms": (1.0, _skill("rooms", {**_ROOMS, "folder": f"{rooms}/train", "marks_drawn": drawn}))

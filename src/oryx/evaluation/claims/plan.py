@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from oryx.data.synthetic.drawing import COLORS, SHAPES
 from oryx.evaluation.claims.arms import NANO, Arm, Measure, Part
 from oryx.evaluation.claims.boards import CHANCE, COLOR, LETTER, SHAPE
 from oryx.evaluation.claims.connectors import Connector
@@ -15,6 +16,8 @@ SHARES = (0.125, 0.25, 0.5, 0.75, 1.0)
 RATIOS = tuple(REGIONS)
 LENGTHS = (100, 400, 1600)
 """Frames of the videos with a needle."""
+NEEDLE_CHANCE = (1 / (len(COLORS) * len(SHAPES)) + 1 / len(COLORS) + 1 / len(SHAPES)) / 3
+"""A needle is asked for its color and shape, its color, or its shape, equally often."""
 ROOM_GROUPS = ("room", "one view", "across views")
 WAYS: tuple[Way, ...] = ("native", "square", "aspect", "tiled")
 """To show a picture."""
@@ -127,7 +130,11 @@ def _needle_arm(name: str, about: str) -> Arm:
         steps=150,
         measures=tuple(
             Measure(
-                name=f"{length} frames", material="needles", task=str(length), chance=1 / 6, questions=300
+                name=f"{length} frames",
+                material="needles",
+                task=str(length),
+                chance=NEEDLE_CHANCE,
+                questions=300,
             )
             for length in LENGTHS
         ),

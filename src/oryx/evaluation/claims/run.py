@@ -15,12 +15,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 from oryx.errors import OryxError
-from oryx.evaluation.claims.arms import Arm
+from oryx.evaluation.claims.arms import NANO, ROOM_MATERIALS, Arm
 from oryx.evaluation.claims.store import ArmResult, Store
-from oryx.evaluation.output import installed_versions
+from oryx.evaluation.output import hash_weights, installed_versions
+from oryx.loading import resolve_folder
+from oryx.training.curves import read_curve
 
 Job = tuple[str, int]
 """(arm, seed)."""
@@ -140,6 +143,7 @@ def run_arm(store: Store, name: str, seed: int, rooms: str | None = None) -> Arm
     folder = store.training_folder(name, seed)
     folders = {need: store.training_folder(need, seed) for need in arm.needs}
     store.begin(name, seed)
+    minutes_before = read_curve(folder / "log.jsonl").minutes  # of a training that was cut
     with _quiet():
         if arm.classifies:
             classifier, model = train_classifier(arm, seed, folder)
@@ -156,9 +160,10 @@ def run_arm(store: Store, name: str, seed: int, rooms: str | None = None) -> Arm
         measures=measures,
         model_sha256=hash_model(model),
         num_parameters=sum(weight.numel() for weight in model.parameters()),
-        minutes=round((time.perf_counter() - began) / 60, 2),
-        training_minutes=round((trained - began) / 60, 2),
+        minutes=round(minutes_before + (time.perf_counter() - began) / 60, 2),
+        training_minutes=round(minutes_before + (trained - began) / 60, 2),
         versions=installed_versions(),
+        inputs=_inputs(arm, rooms),
     )
     store.write(result)
     # Only the weights are gone on from.
@@ -174,6 +179,14 @@ def hash_model(model: Any) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _inputs(arm: Arm, rooms: str | None) -> dict[str, str]:
+    found = {NANO: hash_weights(resolve_folder(NANO))} if arm.start == NANO else {}
+    if arm.material in ROOM_MATERIALS:
+        files = [Path(str(rooms)) / part / "settings.json" for part in ("train", "test")]
+        found["rooms"] = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return found
 
 
 def _has_weights(store: Store, name: str, seed: int) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,17 @@ class ArmResult:
     arm: str
     seed: int
     settings: dict[str, Any]
-    """All that decides the result, those of the arms that it goes on from included."""
+    """See `Store.settings`."""
     measures: dict[str, Measured]
     model_sha256: str
     """Of the trained weights."""
     num_parameters: int
     minutes: float
-    """Training and measuring."""
+    """Training and measuring, by the clock on the wall."""
     training_minutes: float
     versions: dict[str, str]
+    inputs: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of what is no arm's: nano's weights, the settings of the rooms."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> ArmResult:
@@ -52,7 +55,7 @@ class Store:
     """Those of the plan, or shortened ones."""
 
     def settings(self, name: str, seed: int) -> dict[str, Any]:
-        """All that decides what an arm of a seed gives."""
+        """The arm, the seed and its model, and those of the arms that it goes on from."""
         arm = self.arms[name]
         before = {need: self.settings(need, seed) for need in arm.needs}
         return {"arm": arm.settings(), "seed": seed, "model": model_settings(arm), "goes_on_from": before}
@@ -109,15 +112,51 @@ class Store:
         write_text(path, json.dumps(own, indent=1) + "\n")
 
     def write(self, result: ArmResult) -> Path:
-        """Keep a result. Raises ConfigError where one of other settings would be lost."""
-        self.read(result.arm, result.seed)
+        """Keep a result.
+
+        Raises:
+            ConfigError: one of other settings would be lost, or one of other weights, with which other arms
+                may have begun.
+        """
+        before = self.read(result.arm, result.seed)
+        if before is not None and before.model_sha256 != result.model_sha256:
+            raise ConfigError(
+                f"{result.arm} of seed {result.seed}, whose weights were gone, came out with other weights "
+                f"than those that {self.file(result.arm, result.seed)} measured (versions then: "
+                f"{before.versions}; now: {result.versions}); choose another --output."
+            )
         text = json.dumps(result.to_json(), indent=1) + "\n"
         return write_text(self.file(result.arm, result.seed), text)
 
     def read_all(self, names: Sequence[str], seeds: Sequence[int]) -> dict[tuple[str, int], ArmResult]:
-        """What is measured by now; see `read`."""
-        found = {(name, seed): self.read(name, seed) for name in names for seed in seeds}
-        return {key: result for key, result in found.items() if result is not None}
+        """What is measured by now.
+
+        Raises:
+            ConfigError: see `read`; or arms were given different rooms, or different weights of nano.
+        """
+        found: dict[tuple[str, int], ArmResult] = {}
+        inputs: dict[str, tuple[str, Path]] = {}
+        for name, seed in ((name, seed) for seed in seeds for name in names):
+            result = self.read(name, seed)
+            if result is None:
+                continue
+            found[name, seed] = result
+            file = self.file(name, seed)
+            for what, digest in result.inputs.items():
+                other, there = inputs.setdefault(what, (digest, file))
+                if other != digest:
+                    raise ConfigError(
+                        f"{there} and {file} were measured with different {what}; remove one of them."
+                    )
+        return found
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of which anything is measured."""
+        names = "|".join(map(re.escape, self.arms))
+        form = re.compile(rf"(?:{names})-seed(\d+)\.json")
+        found = (form.fullmatch(file.name) for file in self.folder.glob("arms/*"))
+        return sorted({int(match[1]) for match in found if match})
 
 
 def planned(quick: bool) -> dict[str, Arm]:
