@@ -43,13 +43,13 @@ def eval_claims_command(
 ) -> None:
     """Train small models for each claim of the paper, measure them, and say what holds.
 
-    Goes on where it was cut: what an arm and a seed gave is kept. Stderr has a line at the start and after
-    each arm.
+    Goes on where it was cut: what an arm and a seed gave is kept, and all that the folder holds is reported.
+    Stderr has a line at the start and after each arm.
     """
     from oryx.evaluation.claims.page import read_page, write_page
     from oryx.evaluation.claims.report import ClaimsReport, save_report
-    from oryx.evaluation.claims.run import run_arms
-    from oryx.evaluation.claims.statements import arms_of, choose_claims
+    from oryx.evaluation.claims.run import pending, run_arms
+    from oryx.evaluation.claims.statements import CLAIMS, arms_of, choose_claims
     from oryx.evaluation.claims.store import Store, planned
     from oryx.evaluation.output import command_line
     from oryx.files import check_folder, make_folder
@@ -60,16 +60,15 @@ def eval_claims_command(
     check_folder(folder)
     if page is not None:
         read_page(page)
+    store = Store(folder, planned(quick))
     skipped = {}
-    if not all((rooms / part / "settings.json").is_file() for part in ("train", "test")):
+    if not report and not all((rooms / part / "settings.json").is_file() for part in ("train", "test")):
         skipped = {
             one.letter: f"Skipped: {rooms} holds no rooms; see recipes/nano/materials/README.md."
             for one in claims
-            if one.needs_rooms
+            if one.needs_rooms and pending(store, arms_of([one]), numbers)
         }
-    store = Store(folder, planned(quick))
     names = arms_of([one for one in claims if one.letter not in skipped])
-    given = {"--claim": claim or [], "--seeds": None if quick else seeds, "--quick": quick}
     for sentence in skipped.values():
         typer.echo(sentence, err=True)
 
@@ -81,8 +80,17 @@ def eval_claims_command(
         make_folder(folder)
         with telling_of_stops(folder):
             run_arms(store, names, numbers, jobs, str(rooms), tell)
-    results = store.read_all(names, numbers)
-    made = ClaimsReport.of(store, claims, results, numbers, command_line("claims", given), skipped, quick)
+    results = store.read_all(list(store.arms), store.seeds)
+    measured = {arm for arm, _ in results}
+    told = [one for one in CLAIMS.values() if one in claims or measured & {arm for arm, _ in one.sides}]
+    numbers = range(max([*numbers, *store.seeds]) + 1)
+    given = {
+        "--claim": [] if len(told) == len(CLAIMS) else [one.letter for one in told],
+        "--seeds": None if quick else len(numbers),
+        "--quick": quick,
+        "--rooms": None if rooms == ROOMS else rooms,
+    }
+    made = ClaimsReport.of(told, results, numbers, command_line("claims", given), skipped, quick)
     written = save_report(made, folder)
     if page is not None:
         written += write_page(made, page)

@@ -24,8 +24,8 @@ class Bars:
     name: str
     shares: Mapping[str, tuple[float, float, float]]
     """Series -> share, and the low and the high end of its interval, 0 to 1. A series may be left out."""
-    chance: float | None = None
-    """Drawn as a line across the bars."""
+    chance: float | Mapping[str, float] | None = None
+    """Drawn as a line across the bars, or across that of each series."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,11 @@ def _draw_group(
         draw.line((middle, _y(low), middle, _y(high)), fill=_INK)
         for end in (low, high):
             draw.line((middle - 3, _y(end), middle + 3, _y(end)), fill=_INK)
-    if bars.chance is not None:
+    if isinstance(bars.chance, Mapping):
+        for place, name in enumerate(there):
+            y = _y(bars.chance[name])
+            draw.line((start + _BAR * place - 3, y, start + _BAR * (place + 1) - 3, y), fill=_INK, width=2)
+    elif bars.chance is not None:
         y = _y(bars.chance)
         draw.line((start - 3, y, start + _BAR * len(there), y), fill=_INK, width=2)
     for line, text in enumerate(wrap(bars.name, font, step - 6, 3)):

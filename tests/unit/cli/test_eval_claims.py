@@ -62,11 +62,31 @@ def test_measured_arms_are_only_reported(run, runs_nothing, tmp_path):
 
 
 def test_a_report_of_what_there_is(run, runs_nothing, tmp_path):
-    result = run("eval", "claims", "--report", "--output", tmp_path / "out", "--rooms", tmp_path)
+    result = run("eval", "claims", "--report", "--output", tmp_path / "out")
     assert result.code == 0, result.err
-    assert f"Skipped: {tmp_path} holds no rooms; see recipes/nano/materials/README.md." in result.err
-    assert result.out.count("not measured") == 6
+    assert result.out.count("not measured") == 7
+
+
+def test_rooms_that_are_not_there(run, runs_nothing, tmp_path):
+    words = ("eval", "claims", "--claim", "g", "--output", tmp_path, "--rooms", tmp_path / "none")
+    result = run(*words)
+    assert result.code == 0, result.err
+    assert f"Skipped: {tmp_path}/none holds no rooms; see recipes/nano/materials/README.md." in result.err
     assert "(g) Marks in rooms: Skipped" in result.out
+    keep(tmp_path, ["rooms_marked", "rooms_plain"], seeds=3)
+    assert "(g) Marks in rooms: does not hold" in run(*words).out  # what is measured needs none
+
+
+def test_a_report_is_of_all_that_the_folder_holds(run, runs_nothing, tmp_path):
+    keep(tmp_path, ["base", "native", "square", "aspect", "tiled", "dial"], seeds=3)
+    for more in (("--claim", "a", "--seeds", 2), ("--claim", "b"), ()):
+        assert run("eval", "claims", *more, "--report", "--output", tmp_path).code == 0
+        content = json.loads((tmp_path / "claims.json").read_text())
+        verdicts = {one["claim"]: one["verdict"] for one in content["claims"]}
+        assert verdicts["a"] == verdicts["b"] == "does not hold"
+        assert content["seeds"] == [0, 1, 2]
+    assert content["command"] == "oryx eval claims --seeds 3"
+    assert len(verdicts) == 7
 
 
 def test_a_quick_run_goes_on_where_it_was_cut(run, monkeypatch, tmp_path):

@@ -14,12 +14,20 @@ from PIL import Image
 
 from oryx.evaluation.bar_chart import Bars, Section, draw_bars
 from oryx.evaluation.claims.statements import PAPER, Claim, Side
-from oryx.evaluation.claims.store import ArmResult, Store
-from oryx.evaluation.claims.verdicts import LEARNED, MARGIN, Shares, Verdict, compare, overall
+from oryx.evaluation.claims.store import ArmResult
+from oryx.evaluation.claims.verdicts import (
+    HOLDS,
+    LEARNED,
+    MARGIN,
+    NOT_MEASURED,
+    Shares,
+    Verdict,
+    compare,
+    overall,
+)
 from oryx.evaluation.output import write_picture, write_text
 
 RESULTS_JSON, RESULTS_PAGE = "claims.json", "claims.md"
-NOT_MEASURED = "not measured"
 
 Results = Mapping[tuple[str, int], ArmResult]
 """(arm, seed) -> its result."""
@@ -36,6 +44,17 @@ class Finding:
     skipped: str = ""
     """Why it was not looked at, if it was not."""
 
+    @property
+    def num_seeds(self) -> int:
+        """That have all that its comparisons need."""
+        return min(len(verdict.differences) if verdict is not None else 0 for verdict in self.comparisons)
+
+    def told(self, num_seeds: int) -> str:
+        """The verdict and what it rests on, of so many seeds that are to be measured."""
+        holds = sum(verdict is not None and verdict.verdict == HOLDS for verdict in self.comparisons)
+        so_far = f"; {self.num_seeds} of {num_seeds} seeds measured" if self.num_seeds < num_seeds else ""
+        return f"**{self.verdict}** ({holds} of {len(self.comparisons)} comparisons hold{so_far})"
+
 
 @dataclass(frozen=True)
 class ClaimsReport:
@@ -50,7 +69,6 @@ class ClaimsReport:
     @classmethod
     def of(
         cls,
-        store: Store,
         claims: Sequence[Claim],
         results: Results,
         seeds: Sequence[int],
@@ -67,8 +85,7 @@ class ClaimsReport:
         findings = []
         for claim in claims:
             verdicts = [compare(comparison, shares) for comparison in claim.comparisons]
-            verdict = overall(verdicts) if any(verdicts) else NOT_MEASURED
-            findings.append(Finding(claim, verdict, verdicts, skipped.get(claim.letter, "")))
+            findings.append(Finding(claim, overall(verdicts), verdicts, skipped.get(claim.letter, "")))
         return cls(findings, results, tuple(seeds), command, quick)
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +106,7 @@ class ClaimsReport:
                     "text": finding.claim.text,
                     "where": finding.claim.where,
                     "verdict": finding.verdict,
+                    "seeds_measured": finding.num_seeds,
                     "skipped": finding.skipped,
                     "comparisons": [
                         {"about": comparison.about, "verdict": NOT_MEASURED}
@@ -104,7 +122,7 @@ class ClaimsReport:
 
     @property
     def minutes(self) -> float:
-        """Of one core, for all arms and seeds."""
+        """By the clock on the wall, for all arms and seeds, of which several ran side by side."""
         return sum(result.minutes for result in self.results.values())
 
 
@@ -133,12 +151,14 @@ def draw_figure(claim: Claim, shares: Mapping[Side, Shares]) -> Image.Image | No
                         label: (one.mean, max(0.0, one.mean - one.spread), min(1.0, one.mean + one.spread))
                         for label, one in there.items()
                     },
-                    chance=min(one.chance for one in there.values()),
+                    chance={label: one.chance for label, one in there.items()},
                 )
             )
     if not drawn:
         return None
-    return draw_bars(f"({claim.letter}) {claim.figure.title}", series, [Section("right", drawn)], "guessing")
+    heading = "right; lines: ± standard deviation over the seeds"
+    title = f"({claim.letter}) {claim.figure.title}"
+    return draw_bars(title, series, [Section(heading, drawn)], "guessing")
 
 
 def results_page(report: ClaimsReport, pictures: str = "") -> str:
@@ -150,18 +170,14 @@ def results_page(report: ClaimsReport, pictures: str = "") -> str:
     seeds = ", ".join(map(str, report.seeds))
     lines = [
         f"Command: `{report.command}`. Seeds {seeds}; {len(report.results)} trainings, "
-        f"{report.minutes / 60:.1f} hours of one core in all.",
+        f"{report.minutes / 60:.1f} hours of one core in all, some of them beside other work.",
         "",
     ]
     if report.quick:
         lines += ["A quick run: it shows that everything works, and decides nothing.", ""]
     lines += ["| | claim | verdict |", "|---|---|---|"]
     for finding in report.findings:
-        holds = sum(verdict is not None and verdict.verdict == "holds" for verdict in finding.comparisons)
-        told = (
-            finding.skipped
-            or f"**{finding.verdict}** ({holds} of {len(finding.comparisons)} comparisons hold)"
-        )
+        told = finding.skipped or finding.told(len(report.seeds))
         lines.append(f"| {finding.claim.letter} | {finding.claim.text} | {told} |")
     shares = shares_of(report.results)
     for finding in report.findings:

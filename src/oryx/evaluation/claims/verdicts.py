@@ -3,9 +3,10 @@
 Each comparison is made within each seed, on the same fresh questions, and the differences of all seeds are
 taken together: their mean and its 95% interval (Student's t, as many degrees of freedom as seeds less one).
 
-    holds             the whole interval is above 0
     does not hold     the whole interval is below `MARGIN`: a gain, if there is any, is too small to matter
-    not decided       anything else; also where neither side is better than guessing by more than `LEARNED`
+    holds             else, if the whole interval is above 0
+    not decided       anything else; also where neither side is better than guessing by more than `LEARNED`,
+                      or, of a gain that is to be greater than another, neither side of that other
 
 A claim holds if all of its comparisons do, and does not hold if any of them does not.
 """
@@ -18,10 +19,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "not decided at this scale"
+NOT_MEASURED = "not measured"
 MARGIN = 0.02
 """Share of right answers below which a gain does not matter."""
 LEARNED = 0.05
 """Share of right answers over chance: less is nothing learned."""
+CEILING = 0.99
+"""Share of right answers from which there is nothing left to gain."""
 LEAST_SEEDS = 2
 # Two-sided 95% quantiles of Student's t by degrees of freedom; for more, that of 10, which is too wide.
 _T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -74,7 +78,7 @@ class Verdict:
     interval: tuple[float, float] | None
     """95%; None of one seed."""
     reason: str = ""
-    """Why nothing is decided, where it is not the interval."""
+    """Why nothing is decided, where it is not the interval; or what the verdict rests on."""
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -104,19 +108,24 @@ def compare(comparison: Comparison, shares: Mapping[tuple[str, str], Shares]) ->
     if len(seeds) < LEAST_SEEDS:
         return _verdict(*told, None, UNDECIDED, "one seed gives no verdict")
     interval = t_interval(differences)
-    if all(side.mean < side.chance + LEARNED for side in sides[:2]):
-        return _verdict(*told, interval, UNDECIDED, "neither side is better than guessing")
-    if interval[0] > 0:
-        return _verdict(*told, interval, HOLDS)
-    return _verdict(*told, interval, FAILS if interval[1] < MARGIN else UNDECIDED)
+    for pair in (sides[:2], sides[2:]):
+        if pair and all(side.mean < side.chance + LEARNED for side in pair):
+            return _verdict(*told, interval, UNDECIDED, "neither side is better than guessing")
+    note = ""
+    if comparison.over and all(side.mean >= CEILING for side in sides[2:]):
+        note = f"the other gain is 0, since both of its sides are right in {CEILING:.0%} or more"
+    if interval[1] < MARGIN:
+        return _verdict(*told, interval, FAILS, note)
+    return _verdict(*told, interval, HOLDS if interval[0] > 0 else UNDECIDED, note)
 
 
 def overall(verdicts: Sequence[Verdict | None]) -> str:
     """The verdict on a claim, from those on its comparisons."""
-    words = [verdict.verdict if verdict is not None else UNDECIDED for verdict in verdicts]
-    if FAILS in words:
-        return FAILS
-    return HOLDS if all(word == HOLDS for word in words) else UNDECIDED
+    words = [verdict.verdict if verdict is not None else NOT_MEASURED for verdict in verdicts]
+    for word in (FAILS, NOT_MEASURED, UNDECIDED):
+        if word in words:
+            return word
+    return HOLDS
 
 
 def _verdict(

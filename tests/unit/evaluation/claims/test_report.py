@@ -8,10 +8,9 @@ from PIL import Image
 from oryx.errors import ConfigError
 from oryx.evaluation.claims.arms import Measured
 from oryx.evaluation.claims.page import BEGIN, END, write_page
-from oryx.evaluation.claims.plan import ARMS
 from oryx.evaluation.claims.report import ClaimsReport, results_page, save_report
 from oryx.evaluation.claims.statements import CLAIMS
-from oryx.evaluation.claims.store import ArmResult, Store
+from oryx.evaluation.claims.store import ArmResult
 from oryx.evaluation.claims.verdicts import FAILS, HOLDS, UNDECIDED
 
 LETTERS = {"native": 0.9, "square": 0.5, "aspect": 0.6, "tiled": 0.7}
@@ -32,11 +31,9 @@ def results(letters, seeds=3):
     return found
 
 
-def make(found, letters="a", skipped=None, tmp="/nowhere", quick=False):
+def make(found, letters="a", skipped=None, quick=False):
     claims = [CLAIMS[letter] for letter in letters]
-    return ClaimsReport.of(
-        Store(tmp, dict(ARMS)), claims, found, (0, 1, 2), "oryx eval claims", skipped or {}, quick
-    )
+    return ClaimsReport.of(claims, found, (0, 1, 2), "oryx eval claims", skipped or {}, quick)
 
 
 def test_verdicts_of_a_claim():
@@ -47,12 +44,22 @@ def test_verdicts_of_a_claim():
     assert {verdict.reason for verdict in finding.comparisons} == {"one seed gives no verdict"}
     assert make({}).findings[0].verdict == "not measured"
     some = {key: value for key, value in results(LETTERS).items() if key[0] != "tiled"}
-    assert [v and v.verdict for v in make(some).findings[0].comparisons] == [HOLDS, HOLDS, None, HOLDS]
+    finding = make(some).findings[0]
+    assert [v and v.verdict for v in finding.comparisons] == [HOLDS, HOLDS, None, HOLDS]
+    assert finding.verdict == "not measured"
+
+
+def test_a_verdict_of_some_seeds_says_so():
+    found = results(LETTERS)
+    del found["tiled", 2]
+    page = results_page(make(found))
+    assert "**holds** (4 of 4 comparisons hold; 2 of 3 seeds measured)" in page
+    assert make(found).to_dict()["claims"][0]["seeds_measured"] == 2
 
 
 def test_the_page_says_what_was_measured():
     page = results_page(make(results(LETTERS)), "pictures/")
-    assert "12 trainings, 0.8 hours of one core" in page
+    assert "12 trainings, 0.8 hours of one core in all" in page
     assert "**holds** (4 of 4 comparisons hold)" in page
     assert "### (a) Native resolution: holds" in page
     assert "arXiv 2409.12961" in page

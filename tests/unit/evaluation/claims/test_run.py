@@ -95,6 +95,35 @@ def test_a_finished_training_is_only_measured(store, monkeypatch):
     assert (again.model_sha256, again.measures) == (before.model_sha256, before.measures)
 
 
+def test_other_weights_are_never_mixed_with_those_that_were_measured(store):
+    before = store.read("base", 0)
+    store.write(dataclasses.replace(before, minutes=9.0))
+    assert store.read("base", 0).minutes == 9.0
+    with pytest.raises(ConfigError, match="base of seed 0, whose weights were gone, came out with other"):
+        store.write(dataclasses.replace(before, model_sha256="00"))
+    assert store.read("base", 0).minutes == 9.0
+
+
+def test_arms_of_other_rooms_are_told(store):
+    before = store.read("base", 0)
+    for seed, rooms in ((1, "aa"), (2, "bb")):
+        settings = store.settings("base", seed)
+        store.write(dataclasses.replace(before, seed=seed, settings=settings, inputs={"rooms": rooms}))
+    assert store.seeds == [0, 1, 2]
+    assert len(store.read_all(["base"], (0, 1))) == 2
+    with pytest.raises(ConfigError, match=r"base-seed1.json and .*base-seed2.json .* different rooms"):
+        store.read_all(["base"], (0, 1, 2))
+
+
+def test_minutes_are_those_of_all_sittings(store):
+    folder = store.training_folder("base", 1)
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text('{"step": 1, "loss": 2.0, "minutes": 30.0}\n')
+    shutil.copy(store.training_folder("base", 0) / "model.safetensors", folder)
+    result = run_arm(store, "base", 1)
+    assert 31 > result.minutes >= result.training_minutes >= 30
+
+
 def test_results_of_other_settings_are_never_overwritten(store):
     other = dataclasses.replace(store, arms={**store.arms, "base": short("base", learning_rate=1e-4)})
     kept = store.file("base", 0).read_text()

@@ -7,6 +7,7 @@ import pytest
 from oryx.evaluation.claims.verdicts import (
     FAILS,
     HOLDS,
+    NOT_MEASURED,
     UNDECIDED,
     Comparison,
     Shares,
@@ -29,6 +30,7 @@ def shares(**sides):
         ((0.80, 0.82, 0.84), (0.60, 0.61, 0.65), HOLDS),
         ((0.60, 0.61, 0.65), (0.80, 0.82, 0.84), FAILS),
         ((0.800, 0.810, 0.805), (0.801, 0.809, 0.805), FAILS),  # equal, and known to be
+        ((0.9975, 0.9976, 0.9974), (0.995, 0.995, 0.995), FAILS),  # better for sure, by one question of 400
         ((0.80, 0.50, 0.90), (0.60, 0.61, 0.65), UNDECIDED),
         ((0.12, 0.13, 0.14), (0.02, 0.03, 0.04), UNDECIDED),  # neither has learned anything
         ((0.12, 0.13, 0.14), (0.80, 0.82, 0.84), FAILS),
@@ -58,7 +60,14 @@ def test_a_gain_over_another_gain():
     sides = shares(a=(0.8, 0.8, 0.8), b=(0.4, 0.41, 0.39), c=(0.99, 1.0, 0.98), d=(0.9, 0.9, 0.9))
     found = compare(both, sides)
     assert found.differences == pytest.approx((0.31, 0.29, 0.33))
+    assert (found.verdict, found.reason) == (HOLDS, "")
+    nothing = (0.10, 0.11, 0.12)
+    found = compare(both, {**sides, **shares(c=nothing, d=nothing)})
+    assert (found.verdict, found.reason) == (UNDECIDED, "neither side is better than guessing")
+    full = (1.0, 0.99, 1.0)
+    found = compare(both, {**sides, **shares(c=full, d=full)})
     assert found.verdict == HOLDS
+    assert "the other gain is 0" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -79,4 +88,5 @@ def test_a_claim_holds_if_all_of_it_does():
     holds, fails = (compare(PLAIN, shares(a=(x, x, x), b=(0.5, 0.5, 0.5))) for x in (0.9, 0.3))
     assert overall([holds, holds]) == HOLDS
     assert overall([holds, fails]) == FAILS
-    assert overall([holds, None]) == UNDECIDED
+    assert overall([holds, None]) == NOT_MEASURED
+    assert overall([fails, None]) == FAILS
