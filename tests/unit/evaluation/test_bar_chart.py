@@ -7,8 +7,8 @@ INK = (25, 25, 25)
 
 def heights_of_lines(chance):
     """Shares at which a dark line of at least a bar's width lies, over two full bars."""
-    bars = Bars("", {"one": (1.0, 1.0, 1.0), "two": (1.0, 1.0, 1.0)}, chance)
-    image = draw_bars("", {"one": "1", "two": "2"}, [Section("", [bars])], "guessing")
+    bars = Bars("bars", {"one": (1.0, 1.0, 1.0), "two": (1.0, 1.0, 1.0)}, chance)
+    image = draw_bars("title", {"one": "1", "two": "2"}, [Section("", [bars])], "guessing")
     rows = range(97, 396)
     dark = {y: sum(image.getpixel((x, y)) == INK for x in range(52, 200)) for y in rows}
     return {round((396 - y) / 300, 1): num_pixels for y, num_pixels in dark.items() if num_pixels > 15}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from safetensors.torch import load_model
+from torch import nn
 
 from oryx.evaluation.claims.arms import NANO, NEW, Arm, plain
 from oryx.evaluation.claims.connectors import make_connector
@@ -58,6 +59,13 @@ _RULE = {
     "video_multiple": 16,
     "video_multiple_16x": 32,
 }
+
+
+class ArmTrainer(OryxTrainer):
+    """The Trainer for models whose connector is not in their config, so that `oryx.load` cannot read them."""
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        load_model(self._own_model, Path(resume_from_checkpoint) / "model.safetensors")
 
 
 def recipe_of(arm: Arm, seed: int) -> Recipe:
@@ -132,7 +140,7 @@ def train_arm(
     )
     with closing(RunFolder(folder)) as run:
         checkpoint = run.open(recipe, "auto", "")
-        trainer = OryxTrainer(model, processor, recipe, batches, run, Console(quiet=True))
+        trainer = ArmTrainer(model, processor, recipe, batches, run, Console(quiet=True))
         trainer.run(checkpoint)
         trainer.stopper.raise_signal()
     return model.eval(), processor

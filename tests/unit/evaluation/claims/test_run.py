@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from oryx.evaluation.claims.arms import Measured
 from oryx.evaluation.claims.plan import ARMS
 from oryx.evaluation.claims.run import pending, run_arm, run_arms
 from oryx.evaluation.claims.store import Store, differences
+from oryx.training.trainer import OryxTrainer
 
 
 def short(name, **changes):
@@ -169,6 +171,30 @@ def test_an_arm_goes_on_from_another_and_its_tower_stays(store):
     assert "projector.fc1.weight" not in same
     assert any("down.4.conv" in name for name in second)
     assert result.measures["letter"].visual_tokens < store.read("base", 0).measures["letter"].visual_tokens
+
+
+@pytest.mark.parametrize("name", ["connector_convmlp", "lm_tiled"])
+def test_a_training_that_was_cut_goes_on(store, tmp_path, monkeypatch, name):
+    whole = run_arm(dataclasses.replace(store, folder=copy_of(store, tmp_path / "whole")), name, 0)
+    step = OryxTrainer.training_step
+
+    def cut(trainer, *args, **kwargs):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(trainer, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OryxTrainer, "training_step", cut)
+        with pytest.raises(SystemExit):
+            run_arm(store, name, 0)
+    assert [path.name for path in store.training_folder(name, 0).glob("checkpoint-*")] == ["checkpoint-1"]
+    result = run_arm(store, name, 0)
+    assert result.model_sha256 == whole.model_sha256
+    assert result.measures == whole.measures
+
+
+def copy_of(store, folder):
+    shutil.copytree(store.folder, folder)
+    return folder
 
 
 def test_a_classifier_and_a_language_model_behind_its_tower(store):
