@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from oryx.evaluation.lmms.answering import answer_loss, generate_answers
 from oryx.evaluation.lmms.benchmarks import find_benchmark
 from oryx.evaluation.lmms.generation import Generation
 from oryx.evaluation.lmms.lazy import LazyList
+from oryx.evaluation.lmms.options import read_option
 from oryx.evaluation.lmms.prompts import EncodedPrompt, PromptEncoder, render_prompt
 from oryx.evaluation.lmms.requests import (
     Request,
@@ -35,7 +35,7 @@ from oryx.evaluation.lmms.requests import (
 from oryx.evaluation.lmms.settings import PluginSettings
 from oryx.loading import load, resolve_device
 
-_OPTION = re.compile(r"(?<![A-Za-z])[A-H](?![A-Za-z])")
+_LETTERS = "ABCDEFGH"
 
 
 @contextmanager
@@ -240,7 +240,7 @@ class _Tally:
         if request.is_padding:
             return
         self._num_answers[request.task] = self._num_answers.get(request.task, 0) + 1
-        if not answer or (has_options and _OPTION.search(answer) is None):
+        if not answer or (has_options and read_option(answer, _LETTERS) is None):
             self._num_unread[request.task] = self._num_unread.get(request.task, 0) + 1
 
     def tell(self, missing: dict[int, str], asked: Sequence[Request]) -> None:

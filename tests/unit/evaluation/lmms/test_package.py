@@ -51,8 +51,10 @@ def test_nothing_imports_lmms_eval_before_it_is_asked_for():
 def test_functions_of_a_task_are_there(file):
     text = file.read_text()
     names = [line.partition("!function ")[2].strip() for line in text.splitlines() if "!function" in line]
-    assert names
+    assert names or "include" in text
     for name in names:
+        if name.startswith("lmms_eval."):
+            continue  # loaded where it is installed: tests/lmms_plugin
         module, _, function = name.rpartition(".")
         package = module if "." in module else f"oryx.evaluation.lmms.tasks.{file.parent.name}.{module}"
         assert callable(getattr(__import__(package, fromlist=[function]), function)), name

@@ -59,21 +59,27 @@ def test_longvideobench():
     right, wrong, none = (longvideobench.process_results(doc, [text]) for text in ("B", "A", "C"))
     assert [one["lvb_acc"]["score"] for one in (right, wrong, none)] == [1, 0, 0]
     assert [one["unparsed"] for one in (right, wrong, none)] == [0, 0, 1]
+    no_letter = longvideobench.process_results({**doc, "option3": "we", "correct_choice": 3}, ["Dunno."])
+    assert (no_letter["lvb_acc"]["score"], no_letter["unparsed"]) == (0, 1)
     assert longvideobench.accuracy([right["lvb_acc"], wrong["lvb_acc"], none["lvb_acc"]]) == pytest.approx(
         1 / 3
     )
 
 
-def test_an_empty_answer_counts_in_mvbench(monkeypatch):
+def test_an_empty_answer_counts_in_mvbench():
     """lmms-eval's own average leaves it out, which makes the score of the others larger."""
-    module = ModuleType("lmms_eval.tasks.mvbench.utils")
-    module.mcq_acc = lambda letter, answer: int(answer.startswith(letter))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
     doc = {"candidates": ["one", "two"], "answer": "two"}
     scores = [mvbench.process_results(doc, [text]) for text in ("B", "A", "", "C")]
     assert [one["mvbench_accuracy"] for one in scores] == [1, 0, 0, 0]
     assert [one["unparsed"] for one in scores] == [0, 0, 1, 1]
     assert mvbench.accuracy([one["mvbench_accuracy"] for one in scores]) == 25
+
+
+def test_an_article_names_no_option_of_mvbench():
+    doc = {"candidates": ["one", "two"], "answer": "one"}
+    scores = [mvbench.process_results(doc, [text]) for text in ("It is a bird.", "A bird", "(A) bird")]
+    assert [one["mvbench_accuracy"] for one in scores] == [0, 0, 1]
+    assert [one["unparsed"] for one in scores] == [1, 1, 0]
 
 
 def test_mmbench_video(monkeypatch):
