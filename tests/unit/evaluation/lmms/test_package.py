@@ -49,7 +49,9 @@ def test_nothing_imports_lmms_eval_before_it_is_asked_for():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-@pytest.mark.parametrize(("given", "home"), [(None, "/me/.cache/huggingface"), ("~/hub", "/me/hub"), ("/hub", "/hub")])
+@pytest.mark.parametrize(
+    ("given", "home"), [(None, "/me/.cache/huggingface"), ("~/hub", "/me/hub"), ("/hub", "/hub")]
+)
 def test_tasks_of_lmms_eval_find_the_videos_where_ours_do(monkeypatch, given, home):
     """Some of them need HF_HOME, some take "~" for a folder."""
     registry = ModuleType("lmms_eval.models.registry_v2")
@@ -88,6 +90,7 @@ def test_tasks_are_named_after_us(file):
 def test_configs_are_sound(file):
     settings = yaml.safe_load(file.read_text())
     assert settings["model"] == MODEL_ID
+    assert "env" not in settings  # it would take the place of what the user exported
     arguments = dict(item.split("=") for item in settings["model_args"].split(","))
     assert PluginSettings.parse(arguments).model == "THUdyh/Oryx-7B"
 
