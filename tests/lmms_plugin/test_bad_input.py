@@ -91,3 +91,4 @@ def test_a_prompt_that_is_too_long_names_the_document(alone):
     run = harness.run(made.task, *arguments, fails=True)
     assert run.code == 2
     assert "oryx: document 0 of oryx_nextqa_mc: the prompt has" in run.log
+    assert "give a budget" in run.log

@@ -42,6 +42,7 @@ def test_nothing_imports_lmms_eval_before_it_is_asked_for():
             "prompts",
             "answering",
             "judge",
+            "caching",
             "needle",
             "scenes",
         )

@@ -118,6 +118,8 @@ def test_missing_files_are_found(tmp_path):
     assert sentence.startswith("2 of 3 requests have no media: document 1 of videomme: ")
     assert f"{tmp_path / 'b.mp4'} is not there; document 2 of videomme has no media" in sentence
     assert sentence.endswith("missing=skip, which counts these requests as wrong.")
+    sentence = describe_missing(missing, 3, can_skip=False)
+    assert sentence.endswith("a task that compares likelihoods cannot go without (missing=skip).")
 
 
 def test_many_missing_files_are_counted():
