@@ -51,12 +51,16 @@ def mmbench(harness, letters):
     ]
     features = {name: NUMBER if name == "index" else TEXT for name in rows[0]} | {"image": PICTURE}
     write_repository(harness, "lmms-lab-encoder/MMBench", "dev", rows, features, ["en"])
-    return Made("mmbench_en_dev_static", {"gpt_eval_score,none": 100 / 3}, answers)
+    return Made("oryx_mmbench_en_dev", {"gpt_eval_score,none": 100 / 3, "unparsed,none": 0}, answers)
 
 
 def mmmu(harness, letters):
-    """A picture in the middle of a question, two pictures, and one in front."""
-    questions = ("Look at <image 1> and answer.", "Is <image 1> as <image 2> is?", "<image 1> What is it?")
+    """A picture that is named twice, two pictures, and one that is named in front."""
+    questions = (
+        "Look at <image 1>, then answer about <image 1>.",
+        "Is <image 1> as <image 2> is?",
+        "<image 1> What is it?",
+    )
     names = (["scene"], ["object", "sign"], ["sign"])
     options = [options for *_, options in CASES]
     texts = [
@@ -88,15 +92,12 @@ def mmmu(harness, letters):
 
 
 def _parts(text, names):
-    """Content parts of a question: lmms-eval strips the text before and after each picture."""
+    """Content parts as the reference puts them: pictures, a space between, and a new line before the text."""
     parts = []
-    for index, name in enumerate(names):
-        before, _, text = text.partition(f"<image {index + 1}>")
-        if before.strip():
-            parts.append({"type": "text", "text": before.strip()})
+    for name in names:
+        parts += [{"type": "text", "text": " "}] if parts else []
         parts.append(image(picture(name)))
-    text = text.strip()
-    return [*parts, {"type": "text", "text": "\n" + text if len(parts) == len(names) else text}]
+    return [*parts, {"type": "text", "text": "\n" + text}]
 
 
 def ai2d(harness, letters):

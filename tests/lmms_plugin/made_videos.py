@@ -67,10 +67,10 @@ def videomme(harness, letters, ids=("0-1", "1-1", "2-1")):
     for suffix, prompts in (("", plain), ("_w_subtitle", titled)):
         answers = ask_all(letters, prompts)
         hits = [100.0 * (said == letter) for said, letter in zip(answers, right)]
-        key = "videomme_perception_score,none"
-        made.append(Made(f"videomme{suffix}", {key: sum(hits) / 3}, answers))
+        key, read = "videomme_perception_score,none", {"unparsed,none": 0}
+        made.append(Made(f"oryx_videomme{suffix}", {key: sum(hits) / 3, **read}, answers))
         long = [answers[0], answers[2]]
-        made.append(Made(f"videomme_long{suffix}", {key: (hits[0] + hits[2]) / 2}, long))
+        made.append(Made(f"oryx_videomme_long{suffix}", {key: (hits[0] + hits[2]) / 2, **read}, long))
     return made
 
 
@@ -196,7 +196,7 @@ def mlvu(harness, letters):
         for index, ((clip, *_), text, right, kind) in enumerate(zip(CASES, texts, gold(answers), kinds))
     ]
     write_repository(harness, "sy1998/MLVU_dev", "test", rows, dict.fromkeys(rows[0], TEXT))
-    return [Made("mlvu_dev", {"mlvu_percetion_score,none": 100 / 7}, answers)]
+    return [Made("oryx_mlvu_dev", {"mlvu_percetion_score,none": 100 / 7, "unparsed,none": 0}, answers)]
 
 
 def longvideobench(harness, letters):

@@ -79,9 +79,9 @@ def test_lmms_evals_own_tasks_end_the_same_way(tmp_path, letters):
 def test_duplicate_ids_are_named(tmp_path, letters):
     harness = Harness(tmp_path)
     videomme(harness, letters, ids=("7-1", "8-1", "7-1"))
-    run = harness.run("videomme", "model=nano", fails=True)
+    run = harness.run("oryx_videomme", "model=nano", fails=True)
     assert run.code == 2
-    assert "oryx: videomme has several documents with question_id 7-1: each would be counted" in run.log
+    assert "oryx: oryx_videomme has several documents with question_id 7-1: each would be counted" in run.log
     assert "duplicates=keep" in run.log
 
 
@@ -91,3 +91,4 @@ def test_a_prompt_that_is_too_long_names_the_document(alone):
     run = harness.run(made.task, *arguments, fails=True)
     assert run.code == 2
     assert "oryx: document 0 of oryx_nextqa_mc: the prompt has" in run.log
+    assert "give a budget" in run.log

@@ -15,16 +15,16 @@ from oryx.evaluation.lmms.benchmarks import BENCHMARKS
 
 GOLDEN = Path(__file__).parent / "prompts"
 CHOICES = (
-    "videomme",
-    "videomme_long",
-    "videomme_w_subtitle",
-    "videomme_long_w_subtitle",
+    "oryx_videomme",
+    "oryx_videomme_long",
+    "oryx_videomme_w_subtitle",
+    "oryx_videomme_long_w_subtitle",
     "oryx_nextqa_mc",
     "perceptiontest_val_mc",
     "oryx_mvbench",
-    "mlvu_dev",
+    "oryx_mlvu_dev",
     "oryx_longvideobench_val",
-    "mmbench_en_dev_static",
+    "oryx_mmbench_en_dev",
     "oryx_mmmu_val",
     "ai2d",
 )
@@ -129,11 +129,11 @@ def test_a_judge_that_gives_no_grade_is_named(judged):
 def test_an_answer_that_names_no_option_is_counted_and_wrong(harness, choices):
     """nano itself knows no letters; no task may score what it says. (MVBench: see the unit tests.)"""
     made, _ = choices
-    own = [one for one in made if not one.task.startswith(("videomme_", "oryx_mvbench"))]
+    own = [one for one in made if not one.task.startswith(("oryx_videomme_", "oryx_mvbench"))]
     run = harness.run(names(own), "model=nano", "--gen_kwargs", "max_new_tokens=4")
     for one in own:
         name = next(name for name in one.expected if not name.startswith("unparsed"))
         assert run.results[one.task][name] == 0, one.task
         unread = run.results[one.task].get("unparsed,none")
         assert unread in (None, 3), one.task
-    assert "videomme: 3 of the 3 answers made now are empty or name no option" in run.log
+    assert "oryx_videomme: 3 of the 3 answers made now are empty or name no option" in run.log

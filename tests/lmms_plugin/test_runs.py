@@ -22,7 +22,7 @@ def harness(tmp_path_factory, nano):
     harness = Harness(tmp_path_factory.mktemp("runs"))
     names = ("sign", "word", "scene", "object")
     rows = []
-    for index in range(24):
+    for index in range(25):  # odd, so that one of two processes is given one more to pad with
         name = names[index % 4]
         question = f"What does the text say? ({index})"
         said = nano.about(image(picture(name)), question, 128)
@@ -59,7 +59,7 @@ def test_two_processes_give_the_same_table(harness, whole):
     run = harness.run(TASK, "model=nano", launcher=launcher, ACCELERATE_USE_CPU="true")
     assert answers(run) == answers(whole)
     assert run.table() == whole.table()
-    assert len(run.prompts) == 24  # each question was asked once
+    assert len(run.prompts) == 25  # each question was asked once
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_table(harness, whole, tmp_path):
@@ -96,4 +96,4 @@ def test_a_run_that_was_killed_goes_on_to_the_same_table(harness, whole, tmp_pat
     assert answers(run) == answers(whole)
     assert run.table() == whole.table()
     asked = len(prompts.read_text().splitlines())
-    assert 24 <= asked <= 25  # at most the one that was being answered was asked twice
+    assert 25 <= asked <= 26  # at most the one that was being answered was asked twice

@@ -7,8 +7,11 @@ asked for. `python -m oryx.evaluation.lmms tasks` prints the folder of the tasks
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+
+from oryx.evaluation.lmms.videos import video_folder
 
 MODEL_ID = "oryx_mllm"
 """What `--model` takes. lmms-eval's own `oryx` is an adapter for the reference's code."""
@@ -24,6 +27,9 @@ def manifest() -> Any:
     lmms-eval does not build tasks that compare likelihoods (`output_type: multiple_choice`) for chat models;
     with `--force_simple` the second class answers them.
     """
+    # Before any task is imported: some of lmms-eval's end without it, some look for videos in a folder "~".
+    os.environ["HF_HOME"] = str(video_folder())
+
     from lmms_eval.models.registry_v2 import ModelManifest
 
     module = f"{__name__}.model"

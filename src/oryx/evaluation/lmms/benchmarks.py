@@ -23,7 +23,7 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("VideoMME", ("videomme", "videomme_w_subtitle"), "video.yaml", "question_id", True),
+    Benchmark("VideoMME", ("oryx_videomme", "oryx_videomme_w_subtitle"), "video.yaml", "question_id", True),
     Benchmark("NextQA", ("oryx_nextqa_mc",), "video.yaml", has_options=True),
     Benchmark("Perception Test", ("perceptiontest_val_mc",), "video.yaml", has_options=True),
     Benchmark("MVBench", ("oryx_mvbench",), "video.yaml", has_options=True),
@@ -39,16 +39,16 @@ BENCHMARKS = (
         needs_judge=True,
     ),
     Benchmark("Video detail", ("oryx_video_detail",), "video_judged.yaml", "video_name", needs_judge=True),
-    Benchmark("MLVU", ("mlvu_dev",), "long_video.yaml", has_options=True),
+    Benchmark("MLVU", ("oryx_mlvu_dev",), "long_video.yaml", has_options=True),
     Benchmark("LongVideoBench", ("oryx_longvideobench_val",), "long_video.yaml", "id", True),
     Benchmark(
         "VideoMME, long",
-        ("videomme_long", "videomme_long_w_subtitle"),
+        ("oryx_videomme_long", "oryx_videomme_long_w_subtitle"),
         "long_video.yaml",
         "question_id",
         True,
     ),
-    Benchmark("MMBench", ("mmbench_en_dev_static",), "image.yaml", "index", True),
+    Benchmark("MMBench", ("oryx_mmbench_en_dev",), "image.yaml", "index", True),
     Benchmark("MMMU", ("oryx_mmmu_val",), "image.yaml", "id"),
     Benchmark("DocVQA", ("docvqa_val",), "image.yaml", "questionId"),
     Benchmark("OCRBench", ("ocrbench",), "image.yaml"),

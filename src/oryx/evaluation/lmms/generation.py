@@ -29,15 +29,15 @@ class Generation:
 
     @classmethod
     def read(cls, arguments: Mapping[str, Any]) -> Generation:
-        """From a request's `generation_kwargs`.
+        """From a request's `generation_kwargs`: a temperature says if it samples, else `do_sample`.
 
         Raises:
             ConfigError: a key or value that generation cannot take.
         """
         given = {name: value for name, value in arguments.items() if value is not None}
         num_tokens = given.pop("max_new_tokens", given.pop("max_gen_toks", MAX_NEW_TOKENS))
-        temperature = float(given.pop("temperature", 0.0))
-        samples = given.pop("do_sample", temperature > 0)
+        samples = given.pop("do_sample", False)
+        temperature = given.pop("temperature", 1.0 if samples else 0.0)
         until = given.pop("until", ())
         for name in _IGNORED:
             given.pop(name, None)
@@ -48,10 +48,16 @@ class Generation:
                 f"generation_kwargs has no {sorted(given)[0]!r} for this model; allowed: {', '.join(known)}."
             )
         stops = (until,) if isinstance(until, str) else tuple(until)
+        try:
+            num_tokens, temperature = int(num_tokens), float(temperature)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"max_new_tokens is {num_tokens!r} and temperature {temperature!r}; both must be numbers."
+            ) from None
         check_sampling(num_tokens, temperature)
         return cls(
-            max_new_tokens=int(num_tokens),
-            temperature=(temperature or 1.0) if samples else 0.0,
+            max_new_tokens=num_tokens,
+            temperature=temperature,
             until=tuple(stop for stop in stops if stop and stop != _FEWSHOT_DELIMITER),
             more=tuple(sorted(more.items())),
         )

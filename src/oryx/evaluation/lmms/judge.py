@@ -46,10 +46,16 @@ class Grade:
         return int(bool(self.problem))
 
 
-def grade(ask: Callable[[], str], highest: int) -> Grade:
-    """The grade that `ask` comes back with, between 0 and `highest`; whatever goes wrong is a failure."""
+def grade(ask: Callable[[], str], highest: int, answers: Sequence[str]) -> Grade:
+    """The grade that `ask` comes back with, between 0 and `highest`; whatever goes wrong is a failure.
+
+    Args:
+        answers: what is graded. An empty one is worth nothing, and the judge is not asked.
+    """
+    if not all(answer.strip() for answer in answers):
+        return Grade(0)
     try:
-        reply = ask()
+        reply = str(ask())
     except Exception as error:  # lmms-eval's clients raise whatever happens to them
         return Grade(0, f"the judge failed ({type(error).__name__}: {error})")
     points = read_grade(reply, highest)
@@ -60,11 +66,11 @@ def read_grade(reply: str, highest: int) -> int | None:
     """A whole grade from 0 to `highest`: a number alone, or `{'score': number}`; None for anything else."""
     text = reply.strip().removeprefix("```python").removeprefix("```json").strip("`").strip()
     if re.fullmatch(r"\d+(\.\d+)?\.?", text):
-        value: Any = float(text.removesuffix(".") if text.count(".") == 1 else text)
+        value: Any = float(text.rstrip("."))
     else:
         try:
             read = ast.literal_eval(text)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return None
         value = read.get("score") if isinstance(read, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= highest:

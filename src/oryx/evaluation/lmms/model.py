@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,12 +17,12 @@ from loguru import logger
 from tqdm import tqdm
 
 from oryx.engine.cache import VisualTokenCache
-from oryx.errors import MediaError, OryxError
+from oryx.errors import ConfigError, MediaError, OryxError
 from oryx.evaluation.lmms.answering import answer_loss, generate_answers
-from oryx.evaluation.lmms.benchmarks import find_benchmark
+from oryx.evaluation.lmms.caching import forget_log
 from oryx.evaluation.lmms.generation import Generation
 from oryx.evaluation.lmms.lazy import LazyList
-from oryx.evaluation.lmms.prompts import EncodedPrompt, PromptEncoder, render_prompt
+from oryx.evaluation.lmms.prompts import EncodedPrompt, PromptEncoder, PromptTooLongError, render_prompt
 from oryx.evaluation.lmms.requests import (
     Request,
     describe_duplicates,
@@ -33,9 +32,8 @@ from oryx.evaluation.lmms.requests import (
     read_requests,
 )
 from oryx.evaluation.lmms.settings import PluginSettings
+from oryx.evaluation.lmms.tally import Tally
 from oryx.loading import load, resolve_device
-
-_OPTION = re.compile(r"(?<![A-Za-z])[A-H](?![A-Za-z])")
 
 
 @contextmanager
@@ -46,6 +44,21 @@ def one_sentence() -> Iterator[None]:
     except OryxError as error:
         print(f"oryx: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+@contextmanager
+def _naming(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except OryxError as error:
+        raise type(error)(f"{request.name}: {error}") from None
+
+
+def _generation(request: Request) -> Generation:
+    try:
+        return Generation.read(request.generation)
+    except ConfigError as error:
+        raise ConfigError(f"{request.task}: {error}") from None
 
 
 class OryxChat(lmms):
@@ -66,6 +79,7 @@ class OryxChat(lmms):
                 settings.attn_implementation,
                 quantize=settings.quantize,
             )
+        forget_log()
         self._cache = VisualTokenCache()
         self._device = self.model.device
 
@@ -83,8 +97,10 @@ class OryxChat(lmms):
         """The answers, in order; each is made when it is read (see `LazyList`)."""
         with one_sentence():
             asked = read_requests(requests, self.task_dict)
-            missing = self._check(asked)
-        return LazyList(self._generate(asked, missing), len(asked))
+            # All of them, so that none ends the run in its middle.
+            generations = [_generation(request) for request in asked]
+            skipped = self._check(asked)
+        return LazyList(self._generate(asked, generations, skipped), len(asked))
 
     def loglikelihood(self, requests: Sequence[Any]) -> Sequence[GenerationResult]:
         """For each continuation its mean loss and whether it is the greedy answer; made when it is read.
@@ -95,8 +111,8 @@ class OryxChat(lmms):
         """
         with one_sentence():
             asked = read_requests(requests, self.task_dict)
-            missing = self._check(asked)
-        return LazyList(self._losses(asked, missing), len(asked))
+            self._check(asked, can_skip=False)
+        return LazyList(self._losses(asked), len(asked))
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
         """Refused: no benchmark of the paper asks in rounds."""
@@ -104,8 +120,11 @@ class OryxChat(lmms):
             raise OryxError("tasks of several rounds are not supported; choose one that asks once.")
         return []
 
-    def _check(self, asked: Sequence[Request]) -> dict[int, str]:
+    def _check(self, asked: Sequence[Request], can_skip: bool = True) -> dict[int, str]:
         """Requests to go without, by index.
+
+        Args:
+            can_skip: an answer can be empty. Losses cannot: of options all alike the first would win.
 
         Raises:
             OryxError: media are missing or ids are there twice, and the run is to end over it.
@@ -118,21 +137,23 @@ class OryxChat(lmms):
             logger.warning(sentence)
         missing = find_missing(asked, self.settings.several_images)
         if missing:
-            sentence = describe_missing(missing, len(asked))
-            if self.settings.missing == "error":
+            sentence = describe_missing(missing, len(asked), can_skip)
+            if self.settings.missing == "error" or not can_skip:
                 raise OryxError(sentence)
             logger.warning(sentence)
         return missing
 
-    def _generate(self, asked: Sequence[Request], missing: dict[int, str]) -> Iterator[GenerationResult]:
+    def _generate(
+        self, asked: Sequence[Request], generations: Sequence[Generation], skipped: dict[int, str]
+    ) -> Iterator[GenerationResult]:
         encoder = PromptEncoder(self.model, self.processor, self.settings, self._cache)
-        tally = _Tally()
+        tally = Tally()
         with one_sentence(), self._progress(len(asked)) as bar:
-            for batch in self._batches(asked):
-                generation = Generation.read(asked[batch[0]].generation)
+            for batch in self._batches(generations):
+                generation = generations[batch[0]]
                 prompts: dict[int, EncodedPrompt] = {}
                 for index in batch:
-                    prompt = self._encode(encoder, asked, index, missing, generation.max_new_tokens)
+                    prompt = self._encode(encoder, asked, index, skipped, generation.max_new_tokens)
                     if prompt is not None:
                         prompts[index] = prompt
                 made = generate_answers(encoder, list(prompts.values()), generation) if prompts else []
@@ -147,22 +168,23 @@ class OryxChat(lmms):
                     else:
                         counts = TokenCounts(answer.prompt_tokens, answer.new_tokens)
                         yield GenerationResult(text=answer.text, token_counts=counts)
-            tally.tell(missing, asked)
+            tally.tell(skipped, asked)
 
-    def _losses(self, asked: Sequence[Request], missing: dict[int, str]) -> Iterator[GenerationResult]:
+    def _losses(self, asked: Sequence[Request]) -> Iterator[GenerationResult]:
         encoder = PromptEncoder(self.model, self.processor, self.settings, self._cache)
         with one_sentence(), self._progress(len(asked)) as bar:
-            for index, request in enumerate(asked):
-                prompt = self._encode(encoder, asked, index, missing, len(request.continuation))
-                bar.update()
+            for request in asked:
                 loss = (float("inf"), False)
-                if prompt is not None:
+                if not request.is_padding:
+                    with _naming(request):
+                        prompt = self._read(encoder, request, len(request.continuation))
                     loss = answer_loss(encoder, prompt, request.continuation)
+                bar.update()
                 yield GenerationResult(text=_Pair(loss))
 
-    def _batches(self, asked: Sequence[Request]) -> Iterator[list[int]]:
+    def _batches(self, generations: Sequence[Generation]) -> Iterator[list[int]]:
         """Indices of neighbours that are generated alike, at most `batch_size` together."""
-        alike = groupby(range(len(asked)), lambda index: Generation.read(asked[index].generation))
+        alike = groupby(range(len(generations)), generations.__getitem__)
         for _, indices in alike:
             rest = list(indices)
             for start in range(0, len(rest), self.batch_size):
@@ -173,27 +195,31 @@ class OryxChat(lmms):
         encoder: PromptEncoder,
         asked: Sequence[Request],
         index: int,
-        missing: dict[int, str],
+        skipped: dict[int, str],
         num_new: int,
     ) -> EncodedPrompt | None:
         """The prompt of a request; None if it goes without an answer."""
-        request = asked[index]
-        if request.is_padding or index in missing:
+        request, settings = asked[index], self.settings
+        if request.is_padding or index in skipped:
             return None
-        try:
-            prompt = encoder.encode(request.messages(self.settings.several_images), num_new)
-            self._log(request, prompt)
-            return prompt
-        except MediaError as error:
-            if self.settings.missing == "error":
-                raise MediaError(
-                    f"{request.name}: {error} Go on with missing=skip, which counts it as wrong."
-                ) from None
-            missing[index] = f"{request.name}: {error}"
-            logger.warning(missing[index])
-            return None
-        except OryxError as error:
-            raise type(error)(f"{request.name}: {error}") from None
+        with _naming(request):
+            try:
+                return self._read(encoder, request, num_new)
+            except (MediaError, PromptTooLongError) as error:
+                setting = "missing" if isinstance(error, MediaError) else "too_long"
+                sentence = str(error).rstrip(".")
+                if getattr(settings, setting) == "error":
+                    raise type(error)(
+                        f"{sentence}. Go on with {setting}=skip, which counts it as wrong."
+                    ) from None
+        skipped[index] = f"{request.name}: {sentence}."
+        logger.warning(skipped[index])
+        return None
+
+    def _read(self, encoder: PromptEncoder, request: Request, num_new: int) -> EncodedPrompt:
+        prompt = encoder.encode(request.messages(self.settings.several_images), num_new)
+        self._log(request, prompt)
+        return prompt
 
     def _log(self, request: Request, prompt: EncodedPrompt) -> None:
         if self.settings.log_prompts is None:
@@ -225,32 +251,6 @@ class _Pair(tuple[float, bool]):
     def strip(self) -> str:
         """Empty, so that the response cache does not keep it: it would give the pair back as a list."""
         return ""
-
-
-class _Tally:
-    """Counts, by task, answers that say nothing a task could read."""
-
-    def __init__(self) -> None:
-        self._num_answers: dict[str, int] = {}
-        self._num_unread: dict[str, int] = {}
-
-    def count(self, request: Request, answer: str) -> None:
-        benchmark = find_benchmark(request.task)
-        has_options = benchmark is not None and benchmark.has_options
-        if request.is_padding:
-            return
-        self._num_answers[request.task] = self._num_answers.get(request.task, 0) + 1
-        if not answer or (has_options and _OPTION.search(answer) is None):
-            self._num_unread[request.task] = self._num_unread.get(request.task, 0) + 1
-
-    def tell(self, missing: dict[int, str], asked: Sequence[Request]) -> None:
-        """Write the counts to lmms-eval's log."""
-        for task, number in self._num_unread.items():
-            without = sum(asked[index].task == task for index in missing)
-            logger.warning(
-                f"{task}: {number} of the {self._num_answers[task]} answers made now are empty or name no "
-                f"option ({without} of them for want of media)."
-            )
 
 
 def _own_device(name: str) -> str | torch.device:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from oryx.engine.cache import VisualTokenCache
+from oryx.errors import ConfigError
 from oryx.evaluation.lmms.settings import PluginSettings
 from oryx.processing import chat
 from oryx.processing.collate import EncodedSample
@@ -24,6 +25,10 @@ from oryx.processing.visuals import prompt_note, visual_source, visual_type, wit
 if TYPE_CHECKING:
     from oryx.model.modeling import OryxForConditionalGeneration
     from oryx.processing.processor import OryxProcessor
+
+
+class PromptTooLongError(ConfigError):
+    """A prompt leaves no room for its answer."""
 
 
 def render_prompt(processor: OryxProcessor, sample: EncodedSample) -> str:
@@ -73,7 +78,8 @@ class PromptEncoder:
             num_new: positions that the answer may take.
 
         Raises:
-            ConfigError: a dial that cannot be, or a prompt longer than the model reads.
+            PromptTooLongError: with its answer it is longer than the model reads.
+            ConfigError: a dial that cannot be.
             MediaError: a medium that is missing or cannot be read.
         """
         visuals = self._settled(messages, num_new)
@@ -86,7 +92,10 @@ class PromptEncoder:
             for message in messages
         ]
         sample = self.processor.encode_messages(shown, prompt_style=self.settings.prompt_style)
-        check_context(len(sample.ids), num_new, self._limit)
+        try:
+            check_context(len(sample.ids), num_new, self._limit)
+        except ConfigError as error:
+            raise PromptTooLongError(str(error)) from None
         return EncodedPrompt(sample, torch.cat([made.embeds for made in tokens]) if tokens else None)
 
     def _settled(self, messages: Sequence[dict[str, Any]], num_new: int) -> list[Any]:

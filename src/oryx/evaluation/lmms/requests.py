@@ -114,14 +114,16 @@ def find_missing(requests: Sequence[Request], several_images: SeveralImages) -> 
     return missing
 
 
-def describe_missing(missing: Mapping[int, str], num_requests: int) -> str:
-    """One sentence about what `find_missing` found."""
+def describe_missing(missing: Mapping[int, str], num_requests: int, can_skip: bool = True) -> str:
+    """One sentence about what `find_missing` found, and what can be done about it."""
     shown = [text.rstrip(".") for text in list(missing.values())[:_SHOWN]]
     more = f"; and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-    return (
-        f"{len(missing)} of {num_requests} requests have no media: {'; '.join(shown)}{more}. Put them there, "
-        "or go on with missing=skip, which counts these requests as wrong."
+    what_to_do = (
+        "Put them there, or go on with missing=skip, which counts these requests as wrong."
+        if can_skip
+        else "Put them there: a task that compares likelihoods cannot go without (missing=skip)."
     )
+    return f"{len(missing)} of {num_requests} requests have no media: {'; '.join(shown)}{more}. {what_to_do}"
 
 
 def find_duplicates(requests: Sequence[Request], docs: Docs) -> dict[str, list[str]]:

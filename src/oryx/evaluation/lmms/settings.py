@@ -47,6 +47,8 @@ class PluginSettings:
     """What several pictures of one message are: pictures, the frames of one video, or views of one scene."""
     missing: Literal["error", "skip"] = "error"
     """Media that are missing or unreadable: end the run, or go on and count their questions as wrong."""
+    too_long: Literal["error", "skip"] = "error"
+    """Prompts longer than the model reads: end the run, or go on and count their questions as wrong."""
     duplicates: Literal["error", "keep"] = "error"
     """Ids that a benchmark lists twice: end the run before it starts, or answer both."""
     log_prompts: str | None = None

@@ -6,11 +6,11 @@ import torch
 from factories import make_model, make_picture, make_processor
 
 from oryx.engine.cache import VisualTokenCache
-from oryx.errors import ConfigError, MediaError
+from oryx.errors import MediaError
 from oryx.evaluation.lmms.answering import answer_loss, generate_answers
 from oryx.evaluation.lmms.generation import Generation
 from oryx.evaluation.lmms.messages import read_messages
-from oryx.evaluation.lmms.prompts import PromptEncoder, render_prompt
+from oryx.evaluation.lmms.prompts import PromptEncoder, PromptTooLongError, render_prompt
 from oryx.evaluation.lmms.settings import PluginSettings
 
 FRAMES = [make_picture(40, 64, seed) for seed in range(3)]
@@ -154,5 +154,5 @@ def test_the_greedy_answer_is_known_as_such(pair):
 def test_what_cannot_be_encoded_is_a_sentence(pair, tmp_path):
     with pytest.raises(MediaError, match="gone"):
         encoder(pair).encode(messages({"type": "video", "url": str(tmp_path / "gone.mp4")}), 4)
-    with pytest.raises(ConfigError, match="the model reads at most"):
+    with pytest.raises(PromptTooLongError, match="the model reads at most"):
         encoder(pair).encode(messages(picture()), 10**9)

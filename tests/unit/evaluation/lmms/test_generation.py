@@ -21,7 +21,13 @@ def test_greedy_unless_a_temperature_says_otherwise():
 
 def test_sampling_can_be_switched_on_and_off():
     assert Generation.read({"do_sample": True}).arguments()["temperature"] == 1.0
-    assert Generation.read({"do_sample": False, "temperature": 0.7}).arguments()["do_sample"] is False
+    assert Generation.read({"do_sample": False}).arguments()["do_sample"] is False
+
+
+def test_a_temperature_comes_before_the_switch():
+    """As in the reference's adapters; lmms-eval's `--gen_kwargs temperature=0.7` leaves the task's switch."""
+    assert Generation.read({"do_sample": False, "temperature": 0.7}).arguments()["temperature"] == 0.7
+    assert Generation.read({"do_sample": True, "temperature": 0}).arguments()["do_sample"] is False
 
 
 def test_beams_and_aliases():
@@ -50,6 +56,8 @@ def test_alike_requests_compare_equal():
         ({"max_new_token": 5}, "no 'max_new_token' for this model; allowed: max_new_tokens,"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"temperature": -1}, "temperature is -1"),
+        ({"temperature": "hot"}, "temperature 'hot'; both must be numbers"),
+        ({"max_new_tokens": "few"}, "max_new_tokens is 'few'"),
     ],
 )
 def test_a_wrong_argument_is_a_sentence(arguments, sentence):

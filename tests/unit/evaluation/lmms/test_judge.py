@@ -4,7 +4,7 @@ import pytest
 from fake_openai import fake_openai
 
 from oryx.evaluation.lmms import judge
-from oryx.evaluation.lmms.judge import JudgeError, ask_judge, grade, read_grade
+from oryx.evaluation.lmms.judge import Grade, JudgeError, ask_judge, grade, read_grade
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,7 @@ from oryx.evaluation.lmms.judge import JudgeError, ask_judge, grade, read_grade
         ("3", 3),
         (" 3. ", 3),
         ("2.0", 2),
+        ("3.0.", 3),
         ("{'score': 4}", 4),
         ('{"score": 4.8}', 4),
         ("```python\n{'score': 1}\n```", 1),
@@ -22,6 +23,7 @@ from oryx.evaluation.lmms.judge import JudgeError, ask_judge, grade, read_grade
         ("{'score': '4'}", None),
         ("{'score': True}", None),
         ("{'points': 4}", None),
+        ("{{'score': 4}}", None),
         ("I give it a 4.", None),
         ("4 or 5", None),
         ("", None),
@@ -36,12 +38,19 @@ def test_a_judge_that_fails_or_rambles_gives_nothing_and_is_counted():
     def fail():
         raise UnboundLocalError("response")
 
-    assert grade(lambda: "5", 5).num_failures == 0
-    for ask in (fail, lambda: "Well done!"):
-        given = grade(ask, 5)
+    assert grade(lambda: "5", 5, ["So."]).num_failures == 0
+    for ask in (fail, lambda: "Well done!", lambda: "{{'score': 4}}"):
+        given = grade(ask, 5, ["So."])
         assert (given.points, given.num_failures) == (0, 1)
-    assert "UnboundLocalError" in grade(fail, 5).problem
-    assert "'Well done!'" in grade(lambda: "Well done!", 5).problem
+    assert "UnboundLocalError" in grade(fail, 5, ["So."]).problem
+    assert "'Well done!'" in grade(lambda: "Well done!", 5, ["So."]).problem
+
+
+@pytest.mark.parametrize("answers", [[""], [" "], ["So.", ""]])
+def test_an_empty_answer_is_worth_nothing_and_no_judge_hears_it(answers):
+    asked = []
+    assert grade(lambda: asked.append(1) or "5", 5, answers) == Grade(0)
+    assert not asked
 
 
 def ask(server, monkeypatch):

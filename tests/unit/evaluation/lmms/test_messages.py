@@ -65,6 +65,11 @@ def test_views_and_dials_of_a_part():
     ]
 
 
+def test_a_webm_is_a_video():
+    """lmms-eval takes it for sound."""
+    assert shown({"type": "audio", "url": "a.WebM"}) == [{"type": "video", "video": "a.WebM"}]
+
+
 def test_a_path_inside_a_dict():
     assert shown({"type": "video", "url": {"path": "a.mp4"}}) == [{"type": "video", "video": "a.mp4"}]
 

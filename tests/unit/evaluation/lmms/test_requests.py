@@ -118,6 +118,8 @@ def test_missing_files_are_found(tmp_path):
     assert sentence.startswith("2 of 3 requests have no media: document 1 of videomme: ")
     assert f"{tmp_path / 'b.mp4'} is not there; document 2 of videomme has no media" in sentence
     assert sentence.endswith("missing=skip, which counts these requests as wrong.")
+    sentence = describe_missing(missing, 3, can_skip=False)
+    assert sentence.endswith("a task that compares likelihoods cannot go without (missing=skip).")
 
 
 def test_many_missing_files_are_counted():
@@ -140,15 +142,17 @@ def test_tasks_that_hold_their_pictures_are_not_looked_through():
 
 def test_duplicate_ids_are_found():
     rows = Table([{"question_id": name} for name in ("1-1", "1-2", "1-1")])
-    docs = {"videomme": {"test": rows}, "other": {"test": rows}}
+    docs = {"textvqa_val": {"test": rows}, "other": {"test": rows}}
     asked = read_requests([chat(ask("a"), index, task) for index, task in enumerate(docs)], docs)
     found = find_duplicates(asked, docs)
-    assert found == {"videomme": ["1-1"]}  # of other tasks it is not known which column is the id
+    assert found == {"textvqa_val": ["1-1"]}  # of other tasks it is not known which column is the id
     sentence = describe_duplicates(found)
-    assert sentence.startswith("videomme has several documents with question_id 1-1: each would be counted")
+    assert sentence.startswith(
+        "textvqa_val has several documents with question_id 1-1: each would be counted"
+    )
     assert sentence.endswith("go on with duplicates=keep.")
 
 
 def test_ids_that_differ_are_fine():
-    docs = {"videomme": {"test": Table([{"question_id": "1"}, {"question_id": "2"}])}}
-    assert find_duplicates(read_requests([chat(ask("a"))], docs), docs) == {}
+    docs = {"textvqa_val": {"test": Table([{"question_id": "1"}, {"question_id": "2"}])}}
+    assert find_duplicates(read_requests([chat(ask("a"), task="textvqa_val")], docs), docs) == {}

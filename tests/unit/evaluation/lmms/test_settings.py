@@ -48,6 +48,7 @@ def test_an_unknown_argument_lists_the_allowed():
         ({"prompt_style": "test"}, "prompt_style is 'test'; allowed: train, eval"),
         ({"several_images": "film"}, "several_images is 'film'; allowed: images, video, views"),
         ({"missing": "ignore"}, "missing is 'ignore'; allowed: error, skip"),
+        ({"too_long": "cut"}, "too_long is 'cut'; allowed: error, skip"),
         ({"duplicates": True}, "duplicates is True; allowed: error, keep"),
     ],
 )

@@ -59,21 +59,27 @@ def test_longvideobench():
     right, wrong, none = (longvideobench.process_results(doc, [text]) for text in ("B", "A", "C"))
     assert [one["lvb_acc"]["score"] for one in (right, wrong, none)] == [1, 0, 0]
     assert [one["unparsed"] for one in (right, wrong, none)] == [0, 0, 1]
+    no_letter = longvideobench.process_results({**doc, "option3": "we", "correct_choice": 3}, ["Dunno."])
+    assert (no_letter["lvb_acc"]["score"], no_letter["unparsed"]) == (0, 1)
     assert longvideobench.accuracy([right["lvb_acc"], wrong["lvb_acc"], none["lvb_acc"]]) == pytest.approx(
         1 / 3
     )
 
 
-def test_an_empty_answer_counts_in_mvbench(monkeypatch):
+def test_an_empty_answer_counts_in_mvbench():
     """lmms-eval's own average leaves it out, which makes the score of the others larger."""
-    module = ModuleType("lmms_eval.tasks.mvbench.utils")
-    module.mcq_acc = lambda letter, answer: int(answer.startswith(letter))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
     doc = {"candidates": ["one", "two"], "answer": "two"}
     scores = [mvbench.process_results(doc, [text]) for text in ("B", "A", "", "C")]
     assert [one["mvbench_accuracy"] for one in scores] == [1, 0, 0, 0]
     assert [one["unparsed"] for one in scores] == [0, 0, 1, 1]
     assert mvbench.accuracy([one["mvbench_accuracy"] for one in scores]) == 25
+
+
+def test_an_article_names_no_option_of_mvbench():
+    doc = {"candidates": ["one", "two"], "answer": "one"}
+    scores = [mvbench.process_results(doc, [text]) for text in ("It is a bird.", "A bird", "(A) bird")]
+    assert [one["mvbench_accuracy"] for one in scores] == [0, 0, 1]
+    assert [one["unparsed"] for one in scores] == [1, 1, 0]
 
 
 def test_mmbench_video(monkeypatch):
@@ -91,12 +97,17 @@ def test_mmbench_video(monkeypatch):
     scores = [mmbench_video.process_results(doc, ["She."]) for doc in docs]
     assert [one["judge_failures"] for one in scores] == [0, 1]
     assert mmbench_video.mean_score([one["mmbench_video_score"] for one in scores]) == 1.5
+    empty = mmbench_video.process_results(docs[0], [""])
+    assert (empty["mmbench_video_score"]["score"], empty["judge_failures"]) == (0, 0)
+    assert len(heard) == 2
     assert heard[0][1]["content"] == (
         "Question: Who?\nGroundtruth answer: He.\nCandidate answer: She.\nYour response: "
     )
 
 
-def test_consistency_grades_pairs_once(monkeypatch):
+@pytest.fixture
+def consistency_judge(monkeypatch):
+    """What lmms-eval's function is asked; of the answer "a" it gives 4, of others nothing."""
     asked = []
 
     def judge(*texts):
@@ -106,19 +117,45 @@ def test_consistency_grades_pairs_once(monkeypatch):
     module = ModuleType("lmms_eval.tasks.videochatgpt.utils")
     module.get_eval_consistency = judge
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(videochatgpt, "_pairs", {})
+    return asked
+
+
+def consistency(*questions, said="said {}"):
+    """Documents and values of (answer, question_1, question_2)."""
     docs = [
         {"video_name": "v", "question_1": one, "question_2": two, "answer": answer}
-        for answer, one, two in (
-            ("a", "Q1", "None"),
-            ("b", "P1", "None"),
-            ("a", "None", "Q2"),
-            ("b", "None", "P2"),
-        )
+        for answer, one, two in questions
     ]
     values = [
-        videochatgpt.process_consistency(doc, [f"said {index}"])["consistency"]
+        videochatgpt.process_consistency(doc, [said.format(index)])["consistency"]
         for index, doc in enumerate(docs)
     ]
+    return docs, values
+
+
+def test_pairs_with_the_same_answer_are_all_graded(consistency_judge):
+    _, values = consistency(
+        ("a", "P1", "None"), ("a", "None", "P2"), ("a", "Q1", "None"), ("a", "None", "Q2")
+    )
+    assert videochatgpt.mean_consistency(values) == 4
+    assert [texts[:2] for texts in consistency_judge] == [("P1", "P2"), ("Q1", "Q2")]
+    _, values = consistency(("a", "P1", "None"), ("a", "None", "P2"), ("a", "Q1", "None"))
+    assert videochatgpt.mean_consistency(values) == 2
+    assert videochatgpt.consistency_failures(values) == 1
+
+
+def test_a_pair_with_an_empty_answer_is_worth_nothing(consistency_judge):
+    _, values = consistency(("a", "P1", "None"), ("a", "None", "P2"), said="")
+    assert (videochatgpt.mean_consistency(values), videochatgpt.consistency_failures(values)) == (0, 0)
+    assert not consistency_judge
+
+
+def test_consistency_grades_pairs_once(consistency_judge):
+    asked = consistency_judge
+    docs, values = consistency(
+        ("a", "Q1", "None"), ("b", "P1", "None"), ("a", "None", "Q2"), ("b", "None", "P2")
+    )
     assert videochatgpt.mean_consistency(values) == 2
     assert videochatgpt.consistency_failures(values) == 1
     assert asked[0] == ("Q1", "Q2", "a", "said 0", "said 2", 64)

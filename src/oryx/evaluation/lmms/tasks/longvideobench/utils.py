@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from oryx.evaluation.lmms.options import read_first_letter
+from oryx.evaluation.lmms.options import read_option
 from oryx.evaluation.lmms.videos import video_folder
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,8 @@ def doc_to_target(doc: dict[str, Any]) -> str:
 
 
 def process_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:
-    """Whether the answer is right, with the groups that are reported, and whether it has no letter."""
-    letter = read_first_letter(results[0], list(_options(doc)))
+    """Whether the answer is right, with the groups that are reported, and whether it names no option."""
+    letter = read_option(results[0], _options(doc))
     score = {
         "id": doc["id"],
         "duration_group": doc["duration_group"],

@@ -49,7 +49,7 @@ def process_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, An
         f"Candidate answer: {results[0]}\nYour response: "
     )
     messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": case}]
-    given = grade(lambda: ask_judge(messages, max_tokens=16), HIGHEST)
+    given = grade(lambda: ask_judge(messages, max_tokens=16), HIGHEST, results)
     if given.problem:
         logger.warning("MMBench-Video, question %s: %s", doc["index"], given.problem)
     score = {"index": doc["index"], "dimensions": doc["dimensions"], "score": given.points}

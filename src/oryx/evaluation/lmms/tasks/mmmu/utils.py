@@ -17,17 +17,10 @@ def doc_to_visual(doc: dict[str, Any]) -> list[Any]:
 
 
 def doc_to_text(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, Any]) -> str:
-    """The question as lmms-eval words it."""
+    """The question as lmms-eval words it, `<image 1>` and all."""
     from lmms_eval.tasks.mmmu.utils import mmmu_doc_to_text
 
     return mmmu_doc_to_text(doc, lmms_eval_specific_kwargs)
-
-
-def doc_to_messages(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, Any]) -> list[dict[str, Any]]:
-    """The question with its pictures in their places."""
-    from lmms_eval.tasks.mmmu.utils import mmmu_doc_to_messages
-
-    return mmmu_doc_to_messages(doc, lmms_eval_specific_kwargs)
 
 
 def process_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, Any]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from oryx.evaluation.lmms.options import read_option
+
 
 def process_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """lmms-eval's score of the answer, and whether it names no option."""
-    from lmms_eval.tasks.mvbench.utils import mcq_acc
-
-    answer = results[0]
+    """Whether the answer is right, and whether it names no option."""
     letters = [chr(ord("A") + index) for index in range(len(doc["candidates"]))]
+    letter = read_option(results[0], letters)
     right = letters[list(doc["candidates"]).index(doc["answer"])]
-    scores = {letter: mcq_acc(letter, answer) if answer else 0 for letter in letters}
-    return {"mvbench_accuracy": float(scores[right]), "unparsed": float(not any(scores.values()))}
+    return {"mvbench_accuracy": float(letter == right), "unparsed": float(letter is None)}
 
 
 def accuracy(values: Sequence[float]) -> float:

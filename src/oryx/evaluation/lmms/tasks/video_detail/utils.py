@@ -32,7 +32,9 @@ def process_results(doc: dict[str, Any], results: Sequence[str]) -> dict[str, fl
     from lmms_eval.tasks.video_detail_description.utils import get_eval_generic
 
     given = grade(
-        lambda: get_eval_generic(doc["question"], doc["answer"], results[0], REPLY_TOKENS)[0], HIGHEST
+        lambda: get_eval_generic(doc["question"], doc["answer"], results[0], REPLY_TOKENS)[0],
+        HIGHEST,
+        results,
     )
     if given.problem:
         logger.warning("video detail of %s: %s", doc["video_name"], given.problem)

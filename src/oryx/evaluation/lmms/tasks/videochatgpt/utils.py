@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from oryx.evaluation.lmms.judge import Grade, grade
@@ -68,7 +69,7 @@ def _graded(doc: dict[str, Any], answer: str, aspects: Sequence[str]) -> dict[st
     def ask(aspect: str) -> Callable[[], str]:
         return lambda: get_eval_generic(doc["question"], doc["answer"], answer, aspect, REPLY_TOKENS)[0]
 
-    grades = {aspect: grade(ask(aspect), HIGHEST) for aspect in aspects}
+    grades = {aspect: grade(ask(aspect), HIGHEST, [answer]) for aspect in aspects}
     for aspect, given in grades.items():
         if given.problem:
             logger.warning("VideoChatGPT, %s of %s: %s", aspect, doc["video_name"], given.problem)
@@ -81,26 +82,28 @@ _pairs: dict[tuple[str, ...], Grade] = {}
 
 
 def _grade_pairs(values: Sequence[dict[str, Any]]) -> list[Grade]:
-    """A grade for each pair of questions on the same video with the same answer."""
+    """A grade for each pair of questions on the same video with the same answer, in their order."""
+    asked: dict[tuple[str, str], tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
+    for value in values:
+        asked[value["video"], value["answer"]][value["number"] - 1].append(value)
+    return [
+        _grade_pair(video, answer, first, second)
+        for (video, answer), questions in asked.items()
+        for first, second in zip_longest(*questions)
+    ]
+
+
+def _grade_pair(video: str, answer: str, first: Any, second: Any) -> Grade:
     from lmms_eval.tasks.videochatgpt.utils import get_eval_consistency
 
-    pairs: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
-    for value in values:
-        pairs[value["video"], value["answer"]][value["number"]] = value
-    grades = []
-    for (video, answer), pair in pairs.items():
-        if len(pair) < 2:
-            grades.append(Grade(0, "the other question of the pair was not asked"))
-            logger.warning("VideoChatGPT, consistency of %s: %s", video, grades[-1].problem)
-            continue
-        asked = (pair[1]["question"], pair[2]["question"], answer, pair[1]["said"], pair[2]["said"])
-        if asked not in _pairs:
-            _pairs[asked] = grade(_asking(get_eval_consistency, asked), HIGHEST)
-            if _pairs[asked].problem:
-                logger.warning("VideoChatGPT, consistency of %s: %s", video, _pairs[asked].problem)
-        grades.append(_pairs[asked])
-    return grades
-
-
-def _asking(ask: Callable[..., Any], asked: Sequence[str]) -> Callable[[], str]:
-    return lambda: ask(*asked, REPLY_TOKENS)[0]
+    if first is None or second is None:
+        given = Grade(0, "the other question of the pair was not asked")
+        logger.warning("VideoChatGPT, consistency of %s: %s", video, given.problem)
+        return given
+    said = (first["said"], second["said"])
+    asked = (first["question"], second["question"], answer, *said)
+    if asked not in _pairs:
+        _pairs[asked] = grade(lambda: get_eval_consistency(*asked, REPLY_TOKENS)[0], HIGHEST, said)
+        if _pairs[asked].problem:
+            logger.warning("VideoChatGPT, consistency of %s: %s", video, _pairs[asked].problem)
+    return _pairs[asked]
