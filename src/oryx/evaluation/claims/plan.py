@@ -123,11 +123,11 @@ def _needle_arm(name: str, about: str) -> Arm:
     return Arm(
         name=name,
         about=about,
-        start="base",
+        start="films",
         material="needles" if name == "needles" else "short_videos",
         row_length=5120,
         rows=1,
-        steps=150,
+        steps=900,
         measures=tuple(
             Measure(
                 name=f"{length} frames",
@@ -181,9 +181,9 @@ ARMS: dict[str, Arm] = {
             ),
         ),
         _FILMS,
-        _needle_arm("needles", "goes on from base with short videos and needles in up to 1,600 frames"),
-        _needle_arm("no_needles", "goes on from base with the short videos alone"),
         _room_arm("rooms_marked", "goes on from nano with rooms whose things bear numbers"),
         _room_arm("rooms_plain", "goes on from nano with the same rooms without numbers"),
+        _needle_arm("needles", "goes on from films with short videos and needles in up to 1,600 frames"),
+        _needle_arm("no_needles", "goes on from films with the short videos alone"),
     )
 }
