@@ -25,7 +25,7 @@ def test_arms_come_after_what_they_go_on_from():
         assert set(claim.arms) <= set(names)
         for place, name in enumerate(names):
             assert set(ARMS[name].needs) <= set(names[:place])
-    assert arms_of([CLAIMS["f"]]) == ["base", "needles", "no_needles"]
+    assert arms_of([CLAIMS["f"]]) == ["base", "films", "needles", "no_needles"]
     assert arms_of(list(CLAIMS.values())) == list(ARMS)
 
 
