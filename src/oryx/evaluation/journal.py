@@ -2,7 +2,7 @@
 
 The file stands beside the results to come, as `TASK.part.jsonl`. Its first line says what was asked for, and
 under which conditions. A line that names a model says whose the parts after it are. Each part is a line of
-its own, appended as soon as it is there: a kill costs at most the one that is being written.
+its own, appended as soon as it is there: a kill costs what is being made, which of weights in memory is a batch.
 """
 
 from __future__ import annotations

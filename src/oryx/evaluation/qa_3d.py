@@ -170,7 +170,7 @@ def measure_qa(
 
     Args:
         answerer: asked scene by scene; may be None where `are_kept` says that all answers are there.
-        batch_size: questions asked at once, and kept when all of them are answered.
+        batch_size: questions asked at once.
         kept: answers of an earlier run to the same records; it gets those that come.
 
     Raises:
