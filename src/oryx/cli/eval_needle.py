@@ -98,8 +98,8 @@ def eval_needle_command(
         save_page,
         share_table,
     )
-    from oryx.evaluation.output import check_output, command_line, hash_weights, identity_of
-    from oryx.loading import resolve_device, resolve_folder
+    from oryx.evaluation.output import check_output, command_line, device_name, hash_weights, identity_of
+    from oryx.loading import resolve_folder
 
     test = NeedleTest(
         frames=lengths,
@@ -143,10 +143,11 @@ def eval_needle_command(
         "--seed": seed,
     }
     command = command_line("needle", given)
+    where = None if url is not None else device_name(device)
+    needles_sha256 = number_needles(chosen, test)[1]
+    conditions = {"device": where, "needles_sha256": needles_sha256}
     if output is not None:
-        check_output(output, FILES, command, *identities)
-    where = None if url is not None else str(resolve_device(device))
-    conditions = {"device": where, "needles": number_needles(chosen, test)[1]}
+        check_output(output, FILES, command, *identities, conditions=conditions)
     journal = Journal(output, "needle", command, conditions, complain)
 
     def show(one: NeedleModel) -> NeedleModel:
@@ -163,7 +164,7 @@ def eval_needle_command(
                 how = {"dtype": dtype, "device": device, "vision_tower": tower, "quantize": quantize}
                 measured.append(show(_measure(name, folder, sha256, how, stack, chosen, test, journal)))
     shown = "drawn" if needles is None else str(needles)
-    page = NeedlePage(test, stack.name, shown, seed, command, tuple(measured))
+    page = NeedlePage(test, stack.name, shown, seed, command, tuple(measured), needles_sha256)
     # Printed first: a disk that is full by now must not take the work with it.
     if as_json:
         typer.echo(json.dumps(page.to_dict()))

@@ -20,6 +20,7 @@ from oryx.cli.eval_subject import (
     tell_written,
     telling_of_stops,
 )
+from oryx.cli.noise import complain
 
 
 def eval_rooms_command(
@@ -56,6 +57,7 @@ def eval_rooms_command(
 ) -> None:
     """Ask about rooms three ways: with numbered dots on the things, without, and showing a single view."""
     from oryx.cli.display import progress_bar
+    from oryx.evaluation.journal import Journal
     from oryx.evaluation.output import check_output, command_line
     from oryx.evaluation.room_report import FILES, make_report, numbers_table, save_report, ways_table
     from oryx.evaluation.room_test import RoomTest, open_rooms
@@ -75,7 +77,7 @@ def eval_rooms_command(
         mark_size=mark_size,
     )
     # Everything that can be refused is refused before hours of work.
-    open_rooms(str(folder), test)
+    skill = open_rooms(str(folder), test)
     address = Address(url, url_model, api_key_env, requests)
     subject = find_subject(model, vision_tower, quantize, dtype, device, address, {})
     given = {
@@ -90,9 +92,11 @@ def eval_rooms_command(
         "--seed": seed,
     }
     command = command_line("rooms", given)
+    rooms_sha256 = skill.store.hash_rooms(rooms)
+    conditions = {"device": subject.device, "rooms_sha256": rooms_sha256}
     if output is not None:
-        check_output(output, FILES, command, subject.identity)
-    journal = subject.journal(output, "rooms", command)
+        check_output(output, FILES, command, subject.identity, conditions=conditions)
+    journal = Journal(output, "rooms", command, conditions, complain)
     opened = subject.open()
     kept = journal.of(opened.facts)
     tell_kept(len(kept), "answers")
@@ -100,7 +104,7 @@ def eval_rooms_command(
     at_once = subject.requests or batch_size
     with telling_of_stops(journal.path), progress_bar("questions") as bar:
         result = measure_rooms(opened.answerer, str(folder), test, at_once, bar.update, kept, tokenizer)
-    report = make_report(opened.facts, str(folder), command, test, result)
+    report = make_report(opened.facts, str(folder), command, test, result, rooms_sha256)
     # Printed first: a disk that is full by now must not take hours of work with it.
     if as_json:
         typer.echo(json.dumps(report.to_dict()))

@@ -53,6 +53,8 @@ class NeedlePage:
     seed: int
     command: str
     models: tuple[NeedleModel, ...]
+    needles_sha256: str | None = None
+    """See `number_needles`."""
 
     def gains(self) -> dict[int, Gain]:
         """Frames -> how much more often the first of two models is right; clusters are the needles."""
@@ -78,6 +80,7 @@ class NeedlePage:
             **asdict(self.test),
             "haystack": self.haystack,
             "needles": self.needles,
+            "needles_sha256": self.needles_sha256,
             "seed": self.seed,
             "command": self.command,
             "versions": installed_versions(),
@@ -200,7 +203,9 @@ def save_page(page: NeedlePage, folder: Path) -> list[Path]:
     Raises:
         ConfigError: what `check_output` refuses, or a disk that does.
     """
-    check_output(folder, FILES, page.command, *(identity_of(vars(model)) for model in page.models))
+    identities = (identity_of(vars(model)) for model in page.models)
+    conditions = {"device": page.models[0].device, "needles_sha256": page.needles_sha256}
+    check_output(folder, FILES, page.command, *identities, conditions=conditions)
     return [
         write_text(folder / JSON, json.dumps(page.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, page.to_markdown()),

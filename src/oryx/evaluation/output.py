@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from oryx import __version__
@@ -22,7 +23,7 @@ from oryx.checkpoints.verify import count_parameters
 from oryx.errors import ConfigError
 from oryx.files import check_folder, check_writable, write_whole
 from oryx.json_file import read_json
-from oryx.loading import resolve_tower
+from oryx.loading import resolve_device, resolve_tower
 
 _PACKAGES = ("torch", "transformers", "pillow", "av", "numpy")
 OF_WEIGHTS = ("--model", "--compare", "--vision-tower", "--url", "--url-model", "--api-key-env")
@@ -61,6 +62,11 @@ def model_facts(name: str, sha256: str, model: Any) -> dict[str, Any]:
         "device": str(model.device),
         "endpoint": None,
     }
+
+
+def device_name(device: str) -> str:
+    """How the facts of a model that is loaded to a device name it: with its number, where it has one."""
+    return str(torch.empty(0, device=resolve_device(device)).device)
 
 
 def endpoint_facts(name: str, url: str) -> dict[str, Any]:
@@ -157,7 +163,8 @@ def check_output(
             `models`, each with its own.
         command: the command line that measures what is to be written.
         identities: of the models that are measured, in their order; see `identity_of`.
-        conditions: what else the JSON must hold as it is here.
+        conditions: what the JSON, or the facts of its first model, must say as it is here, if they say
+            anything of it: results of earlier versions say less.
 
     Raises:
         ConfigError: such a folder, one whose results cannot be read or that cannot be written, or a file of
@@ -171,10 +178,12 @@ def check_output(
         return
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        models = [identity_of(model) for model in content.get("models", [content])]
+        facts = content.get("models", [content])
+        models = [identity_of(model) for model in facts]
         other = other_settings(str(content["command"]), command)
-        changed = [name for name, value in (conditions or {}).items() if content.get(name) != value]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        said = {**facts[0], **content}
+        changed = [name for name, value in (conditions or {}).items() if said.get(name, value) != value]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise ConfigError(f"{path} cannot be read as results; choose another --output.") from None
     if models != list(identities):
         told = ", ".join(model if " at " in model else model[:12] for model in models)

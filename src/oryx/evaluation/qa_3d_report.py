@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from oryx.errors import ConfigError
 from oryx.evaluation.captions import CAPTION_METRICS, Score
 from oryx.evaluation.metrics import Share
 from oryx.evaluation.output import (
@@ -20,6 +21,7 @@ from oryx.evaluation.output import (
 )
 from oryx.evaluation.qa_3d import MATCHES, QaResult, rules_of
 from oryx.evaluation.qa_answers import Benchmark
+from oryx.json_file import read_json
 
 TITLES = {"scanqa": "ScanQA", "sqa3d": "SQA3D"}
 RULES = {"em": "EM", "em_cleaned": "EM, cleaned", "em_refined": "EM-R", "loose": "loose"}
@@ -102,16 +104,53 @@ def file_names(benchmark: Benchmark) -> tuple[str, str, str]:
 def save_report(report: QaReport, folder: Path) -> list[Path]:
     """Write JSON, Markdown and answers, each whole or not at all, and return their paths.
 
-    Raises `ConfigError` for what `check_output` refuses, and where the disk does.
+    Raises `ConfigError` for what `check_results` refuses, and where the disk does.
     """
     names = file_names(report.benchmark)
-    conditions = {"records_sha256": report.records_sha256}
-    check_output(folder, names, report.command, identity_of(report.facts), conditions=conditions)
+    conditions = {"device": report.facts["device"], "records_sha256": report.records_sha256}
+    identity, lacks = identity_of(report.facts), report.result.lacks
+    check_results(folder, report.benchmark, report.command, identity, conditions, lacks)
     return [
         write_text(folder / names[0], json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"),
         write_text(folder / names[1], report.to_markdown()),
         write_lines(folder / names[2], map(asdict, report.result.answers)),
     ]
+
+
+def check_results(
+    folder: Path,
+    benchmark: Benchmark,
+    command: str,
+    identity: str,
+    conditions: Mapping[str, Any],
+    lacks: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Refuses what `check_output` does, and a folder whose results have metrics that would be lost.
+
+    Args:
+        command, identity, conditions: see `check_output`.
+        lacks: of the results that are to be written; see `QaResult`.
+
+    Raises:
+        ConfigError: such a folder.
+    """
+    names = file_names(benchmark)
+    check_output(folder, names, command, identity, conditions=conditions)
+    path = folder / names[0]
+    if not path.exists():
+        return
+    there = read_json(path).get("lacks", {})
+    lost = {
+        METRICS[metric]: need
+        for protocol, needs in lacks.items()
+        for metric, need in needs.items()
+        if metric not in there.get(protocol, {})
+    }
+    if lost:
+        raise ConfigError(
+            f"{path} has {', '.join(lost)}, for which this machine needs {' and '.join(set(lost.values()))}; "
+            "choose another --output."
+        )
 
 
 def match_table(benchmark: Benchmark, result: QaResult) -> str:

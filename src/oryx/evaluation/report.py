@@ -28,6 +28,8 @@ from oryx.evaluation.skills import SkillResult
 
 FILES = ("skills.json", "skills.md", "skills.png", "skills.answers.jsonl")
 RESULTS_JSON, RESULTS_TABLE, CHART, ANSWERS = FILES
+CONDITIONS = ("device", "fonts", "pictures_sha256")
+"""What the results depend on beside the settings."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class SkillReport:
     results: list[SkillResult]
     endpoint: str | None = None
     """The address."""
+    pictures_sha256: str | None = None
+    """Of the store of pictures; None without one."""
 
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file holds."""
@@ -88,6 +92,7 @@ def make_report(
     results: Sequence[SkillResult],
     command: str,
     font_folders: Sequence[str] = (),
+    pictures_sha256: str | None = None,
 ) -> SkillReport:
     """The report of results just measured.
 
@@ -97,6 +102,7 @@ def make_report(
         results: of `evaluate_skills`; at least one.
         command: a command line that measures this again; see `command_line`.
         font_folders: as given to `evaluate_skills`.
+        pictures_sha256: of the store given to it.
     """
     counts = {} if model is None else count_parameters(model)
     parts = {part: number for part, number in counts.items() if part != "total"}
@@ -109,6 +115,7 @@ def make_report(
         command=command,
         versions=installed_versions(),
         results=list(results),
+        pictures_sha256=pictures_sha256,
     )
 
 
@@ -160,7 +167,8 @@ def save_report(report: SkillReport, folder: Path) -> list[Path]:
 
     Raises `ConfigError` for what `check_output` refuses, and where the folder cannot be written.
     """
-    check_output(folder, FILES, report.command, identity_of(vars(report)))
+    conditions = {name: getattr(report, name) for name in CONDITIONS}
+    check_output(folder, FILES, report.command, identity_of(vars(report)), conditions=conditions)
     return [
         write_text(folder / RESULTS_JSON, json.dumps(report.to_dict(), indent=2) + "\n"),
         write_text(folder / RESULTS_TABLE, report_page(report)),

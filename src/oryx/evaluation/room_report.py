@@ -51,6 +51,8 @@ class RoomReport:
     result: RoomResult
     endpoint: str | None = None
     """The address."""
+    rooms_sha256: str | None = None
+    """See `RoomStore.hash_rooms`."""
 
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file holds."""
@@ -101,13 +103,19 @@ class RoomReport:
 
 
 def make_report(
-    facts: Mapping[str, Any], folder: str, command: str, test: RoomTest, result: RoomResult
+    facts: Mapping[str, Any],
+    folder: str,
+    command: str,
+    test: RoomTest,
+    result: RoomResult,
+    rooms_sha256: str | None = None,
 ) -> RoomReport:
     """The report of a result just measured.
 
     Args:
         facts: see `model_facts` and `endpoint_facts`.
         folder: of the rooms.
+        rooms_sha256: see `RoomStore.hash_rooms`.
     """
     return RoomReport(
         **facts,
@@ -116,6 +124,7 @@ def make_report(
         command=command,
         test=test,
         result=result,
+        rooms_sha256=rooms_sha256,
     )
 
 
@@ -124,7 +133,8 @@ def save_report(report: RoomReport, folder: Path) -> list[Path]:
 
     Raises `ConfigError` for what `check_output` refuses, and where the disk does.
     """
-    check_output(folder, FILES, report.command, identity_of(vars(report)))
+    conditions = {"device": report.device, "rooms_sha256": report.rooms_sha256}
+    check_output(folder, FILES, report.command, identity_of(vars(report)), conditions=conditions)
     return [
         write_text(folder / JSON, json.dumps(report.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, report.to_markdown()),

@@ -188,5 +188,25 @@ def test_results_of_other_models_are_refused_before_the_run(refused, native, tmp
     assert "results of another model" in said
 
 
+@pytest.mark.parametrize("changed", ["device", "needles_sha256"])
+def test_results_of_other_data_are_refused_and_stay(run, refused, picture, tiny, tmp_path, changed):
+    picture("a.png")
+    needles = tmp_path / "needles.jsonl"
+    line = {"image": "a.png", "question": "What is it?", "answer": "a dog"}
+    needles.write_text(json.dumps(line) + "\n")
+    words = ("eval", "needle", "--model", tiny, *SMALL, "--needles", needles, "--output", tmp_path / "out")
+    path = tmp_path / "out" / "needle.json"
+    assert run(*words).code == 0
+    if changed == "device":
+        content = json.loads(path.read_text())
+        content["models"][0]["device"] = "tpu:0"
+        path.write_text(json.dumps(content))
+    else:
+        needles.write_text(json.dumps({**line, "answer": "a cat"}) + "\n")
+    before = path.read_bytes()
+    assert f"results of other {changed}; choose another --output" in refused(*words)
+    assert path.read_bytes() == before
+
+
 def test_a_ratio_that_is_none(refused, tiny):
     assert "1, 2, 4, 8, 16" in refused("eval", "needle", "--model", tiny, *SMALL, "--compression", "3")
