@@ -60,6 +60,8 @@ class Subject:
     """See `device_name`; None behind an address."""
     requests: int | None
     """How many questions may be on their way; None for weights on this machine."""
+    has_dials: bool
+    """Whether it can be told a ratio: not where it is behind an address that is no `oryx serve`."""
     open: Callable[[], Opened]
 
 
@@ -132,7 +134,7 @@ def find_subject(
         remote = address.connect({**weights, "--device": device}, dials)
         identity = identity_of(remote.facts)
         opened = Opened(remote, remote.facts, None, None)
-        return Subject(address.options, identity, None, address.requests, lambda: opened)
+        return Subject(address.options, identity, None, address.requests, remote.is_oryx, lambda: opened)
     address.check_unused()
     from oryx.evaluation.answers import ModelAnswerer
     from oryx.evaluation.output import device_name, hash_weights, model_facts
@@ -147,7 +149,7 @@ def find_subject(
         )
         return Opened(ModelAnswerer(loaded, processor), model_facts(model, sha256, loaded), loaded, processor)
 
-    return Subject(weights, sha256, device_name(device), None, open_model)
+    return Subject(weights, sha256, device_name(device), None, True, open_model)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from oryx.evaluation.output import (
     describe_model,
     identity_of,
     installed_versions,
+    ratio_text,
     unparsed_text,
     write_picture,
     write_text,
@@ -55,6 +56,13 @@ class NeedlePage:
     models: tuple[NeedleModel, ...]
     needles_sha256: str | None = None
     """See `number_needles`."""
+    has_dials: bool = True
+    """Whether the model could be told the test's compression: not an endpoint that is no `oryx serve`."""
+
+    @property
+    def compression(self) -> int | None:
+        """Of all visuals; None where the endpoint has no such dial."""
+        return self.test.compression if self.has_dials else None
 
     def gains(self) -> dict[int, Gain]:
         """Frames -> how much more often the first of two models is right; clusters are the needles."""
@@ -78,6 +86,7 @@ class NeedlePage:
         return {
             "task": "needle",
             **asdict(self.test),
+            "compression": self.compression,
             "haystack": self.haystack,
             "needles": self.needles,
             "needles_sha256": self.needles_sha256,
@@ -101,7 +110,7 @@ class NeedlePage:
             f"- command: `{self.command}`",
             f"- haystack: {self.haystack}; needles: {self.needles}; {self.test.trials} at each depth of each "
             f"length, the same for all lengths and models; seed {self.seed}",
-            f"- {_tokens_text(self.test, self.models)}; greedy; right is "
+            f"- {ratio_text(self.compression)}{_tokens_text(self.models)}; greedy; right is "
             f"{_SCORES[self.test.score]}; intervals are 95%, Wilson's",
             f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
             "",
@@ -135,7 +144,8 @@ class NeedlePage:
             )
             tokens = _most_tokens([model])
             trials = f"{self.test.trials} trial{'s' * (self.test.trials != 1)} a square"
-            told = "" if tokens is None else f"{tokens:g} tokens a frame at {self.test.compression}x; "
+            ratio = "" if self.compression is None else f" at {self.compression}x"
+            told = "" if tokens is None else f"{tokens:g} tokens a frame{ratio}; "
             note = told + trials
             maps.append(HeatMap(_short(model.model), note, shares))
         rows = [f"{depth:.3g}%" for depth in self.test.depths]
@@ -222,14 +232,11 @@ def _most_tokens(models: Sequence[NeedleModel]) -> float | None:
     return max((tokens for tokens in known if tokens is not None), default=None)
 
 
-def _tokens_text(test: NeedleTest, models: Sequence[NeedleModel]) -> str:
+def _tokens_text(models: Sequence[NeedleModel]) -> str:
     most = _most_tokens(models)
     if most is None:
-        return "tokens a frame are not known"
-    return (
-        f"compression {test.compression}x, at most {most:g} tokens a frame (measured, newlines and separator "
-        "included)"
-    )
+        return "; tokens a frame are not known"
+    return f", at most {most:g} tokens a frame (measured, newlines and separator included)"
 
 
 def _told(number: float | None, form: str, unit: str = "", scale: int = 1) -> str:

@@ -90,6 +90,11 @@ def describe_model(facts: Mapping[str, Any]) -> str:
     )
 
 
+def ratio_text(compression: int | None) -> str:
+    """What a page says of the compression; None is that of an endpoint that has no such dial."""
+    return "the endpoint's own compression" if compression is None else f"compression {compression}x"
+
+
 def unparsed_text(number: int) -> str:
     """What a page says of answers that could not be read; empty where there are none."""
     return f"; {number:,} of the answers say nothing and count as wrong" if number else ""

@@ -18,6 +18,7 @@ from oryx.evaluation.output import (
     describe_model,
     identity_of,
     installed_versions,
+    ratio_text,
     unparsed_text,
     write_lines,
     write_picture,
@@ -53,12 +54,26 @@ class RoomReport:
     """The address."""
     rooms_sha256: str | None = None
     """See `RoomStore.hash_rooms`."""
+    has_dials: bool = True
+    """Whether the model could be told the test's compression: not an endpoint that is no `oryx serve`."""
+
+    @property
+    def compression(self) -> int | None:
+        """Of all visuals; None where the endpoint has no such dial."""
+        return self.test.compression if self.has_dials else None
 
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file holds."""
-        own = {key: value for key, value in asdict(self).items() if key not in ("test", "result")}
-        result = self.result.to_dict()
-        return {"task": "rooms", **own, **asdict(self.test), "versions": installed_versions(), **result}
+        left_out = ("test", "result", "has_dials")
+        own = {key: value for key, value in asdict(self).items() if key not in left_out}
+        test = {**asdict(self.test), "compression": self.compression}
+        return {
+            "task": "rooms",
+            **own,
+            **test,
+            "versions": installed_versions(),
+            **self.result.to_dict(),
+        }
 
     def to_markdown(self) -> str:
         """The page."""
@@ -72,8 +87,8 @@ class RoomReport:
             "",
             f"- command: `{self.command}`",
             f"- {test.rooms} rooms of {self.folder} ({', '.join(self.catalogues) or 'unknown furniture'}), "
-            f"{test.views[0]}-{test.views[1]} views of {test.height}x{test.width} pixels at "
-            f"{test.compression}x, seed {test.seed}",
+            f"{test.views[0]}-{test.views[1]} views of {test.height}x{test.width} pixels, "
+            f"{ratio_text(self.compression)}, seed {test.seed}",
             f"- visual tokens of a prompt, mean: {tokens}",
             "- greedy; right is the expected text, letter for letter. Intervals are 95%, with the questions "
             "on a room as a cluster: of shares Wilson's at the effective number of questions, of differences "
@@ -109,13 +124,14 @@ def make_report(
     test: RoomTest,
     result: RoomResult,
     rooms_sha256: str | None = None,
+    has_dials: bool = True,
 ) -> RoomReport:
     """The report of a result just measured.
 
     Args:
         facts: see `model_facts` and `endpoint_facts`.
         folder: of the rooms.
-        rooms_sha256: see `RoomStore.hash_rooms`.
+        rooms_sha256, has_dials: see `RoomReport`.
     """
     return RoomReport(
         **facts,
@@ -125,6 +141,7 @@ def make_report(
         test=test,
         result=result,
         rooms_sha256=rooms_sha256,
+        has_dials=has_dials,
     )
 
 
