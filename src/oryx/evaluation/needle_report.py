@@ -129,7 +129,14 @@ class NeedlePage:
                 "",
             ]
         if gains := self.gains():
-            lines += [f"## {self.models[0].model} over {self.models[1].model}", "", gain_table(gains)]
+            lines += [
+                f"## {self.models[0].model} over {self.models[1].model}",
+                "",
+                gain_table(gains),
+                "Intervals are of a bootstrap that draws needles, one more that is all better and one that "
+                "is all worse.",
+                "",
+            ]
         return "\n".join(lines)
 
     def to_image(self) -> Image.Image:
@@ -179,7 +186,7 @@ def share_table(result: NeedleResult, test: NeedleTest) -> str:
 
 def gain_table(gains: Mapping[int, Gain]) -> str:
     """How much more often one model is right than another, by length, in Markdown."""
-    lines = ["| frames | more right answers, points (95%, a bootstrap that draws needles) |", "|---|---|"]
+    lines = ["| frames | more right answers, points (95%) |", "|---|---|"]
     for length, gain in gains.items():
         low, high = gain.interval
         lines.append(f"| {length:,} | {100 * gain.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |")

@@ -92,7 +92,8 @@ class RoomReport:
             f"- visual tokens of a prompt, mean: {tokens}",
             "- greedy; right is the expected text, letter for letter. Intervals are 95%, with the questions "
             "on a room as a cluster: of shares Wilson's at the effective number of questions, of differences "
-            "(percentage points) a bootstrap that draws whole rooms" + unparsed_text(result.num_unparsed),
+            "(percentage points) a bootstrap that draws whole rooms, one more that is all better and one "
+            "that is all worse" + unparsed_text(result.num_unparsed),
             f"- {describe_model(vars(self))}",
             f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
             "",

@@ -74,7 +74,7 @@ def test_every_model_has_room_before_the_first_is_loaded(refused, native, tmp_pa
 def test_the_difference_of_two_models_is_told(run, tiny, native, tmp_path):
     result = run("eval", "needle", "--model", tiny, "--compare", native, *SMALL, "--output", tmp_path)
     assert f"{tiny} over {native}" in result.out
-    assert "| 5 | +0.0 (+0.0 to +0.0) |" in result.out
+    assert "| 5 | +0.0 (-50.0 to +50.0) |" in result.out
     gains = json.loads((tmp_path / "needle.json").read_text())["gains"]
     assert [gain["frames"] for gain in gains] == [3, 5]
 
