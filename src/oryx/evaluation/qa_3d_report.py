@@ -74,7 +74,7 @@ class QaReport:
             f"- {result.num_questions} questions on {result.num_scenes} scenes{left_out}; records SHA-256 "
             f"`{self.records_sha256}`",
             f"- greedy, at most {self.max_new_tokens} tokens; of {result.num_unparsed} answers nothing is "
-            "left once they are cleaned, and they are wrong",
+            "left once they are cleaned: wrong by every rule but EM, which takes them as they are",
             *_tokens(result),
             "- scores are shown times a hundred; intervals are 95%, with the questions on a scene as a "
             "cluster: of shares Wilson's at the effective number of questions, of the others a bootstrap of "

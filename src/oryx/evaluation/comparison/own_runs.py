@@ -227,7 +227,7 @@ def _unparsed(model: Mapping[str, Any]) -> int | None:
     if "num_unparsed" in model:
         return int(model["num_unparsed"])
     counts = [one.get("num_unparsed") for one in model.get("results", [])]
-    return None if None in counts else sum(counts)
+    return None if not counts or None in counts else sum(counts)
 
 
 _READERS: dict[str, Callable[[Path, dict[str, Any]], Iterator[Run]]] = {
