@@ -80,7 +80,7 @@ def eval_skills_command(
     from oryx.evaluation.card import check_card, write_card
     from oryx.evaluation.journal import Journal
     from oryx.evaluation.output import check_output, command_line
-    from oryx.evaluation.report import (
+    from oryx.evaluation.skill_report import (
         CONDITIONS,
         FILES,
         font_families,

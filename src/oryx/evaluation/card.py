@@ -15,8 +15,8 @@ from oryx.data.synthetic.fonts import TRAIN_FAMILIES
 from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, plural
 from oryx.data.synthetic.words import DICTIONARY_LENGTHS, word_split_of
 from oryx.errors import ConfigError
-from oryx.evaluation.output import write_text
-from oryx.evaluation.report import SkillReport, results_table
+from oryx.evaluation.output import versions_text, write_text
+from oryx.evaluation.skill_report import SkillReport, results_table
 from oryx.evaluation.skills import TESTS, SkillResult
 from oryx.files import check_writable
 
@@ -89,7 +89,7 @@ def make_card(report: SkillReport, pages: Sequence[Path] = ()) -> str:
         sha256=report.model_sha256,
         dtype=report.dtype,
         device=report.device,
-        versions=", ".join(f"{package} {number}" for package, number in report.versions.items()),
+        versions=versions_text(report.versions),
         letters=" to ".join(map(str, DICTIONARY_LENGTHS)),
         num_train_words=_num_words("train"),
         num_test_words=_num_words("test"),

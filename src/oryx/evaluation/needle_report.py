@@ -17,10 +17,13 @@ from oryx.evaluation.needle import NeedleResult, NeedleShare, NeedleTest
 from oryx.evaluation.output import (
     check_output,
     describe_model,
+    gain_text,
     identity_of,
     installed_versions,
     ratio_text,
+    share_text,
     unparsed_text,
+    versions_text,
     write_picture,
     write_text,
 )
@@ -112,7 +115,7 @@ class NeedlePage:
             f"length, the same for all lengths and models; seed {self.seed}",
             f"- {ratio_text(self.compression)}{_tokens_text(self.models)}; greedy; right is "
             f"{_SCORES[self.test.score]}; intervals are 95%, Wilson's",
-            f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
+            f"- {versions_text(installed_versions())}",
             "",
         ]
         for model in self.models:
@@ -177,10 +180,7 @@ def share_table(result: NeedleResult, test: NeedleTest) -> str:
         cells = (_cell(result.share(length, depth)) for length in lengths)
         lines.append(f"| {depth:.3g}% | " + " | ".join(cells) + " |")
     totals = (result.share(length, None) for length in lengths)
-    shares = (
-        f"{total.share:.1%} ({total.interval[0]:.1%} to {total.interval[1]:.1%}, n = {total.num_trials})"
-        for total in totals
-    )
+    shares = (share_text(total, f", n = {total.num_trials}") for total in totals)
     return "\n".join([*lines, "| all | " + " | ".join(shares) + " |"]) + "\n"
 
 
@@ -188,8 +188,7 @@ def gain_table(gains: Mapping[int, Gain]) -> str:
     """How much more often one model is right than another, by length, in Markdown."""
     lines = ["| frames | more right answers, points (95%) |", "|---|---|"]
     for length, gain in gains.items():
-        low, high = gain.interval
-        lines.append(f"| {length:,} | {100 * gain.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |")
+        lines.append(f"| {length:,} | {gain_text(gain)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -21,6 +21,7 @@ from oryx.checkpoints.files import list_shards
 from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint
 from oryx.checkpoints.verify import count_parameters
 from oryx.errors import ConfigError
+from oryx.evaluation.metrics import Gain, Share
 from oryx.files import check_folder, check_writable, write_whole
 from oryx.json_file import read_json
 from oryx.loading import resolve_device, resolve_tower
@@ -109,6 +110,23 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:  # an unpacked source tree has no metadata
             versions[package] = "unknown"
     return versions
+
+
+def versions_text(versions: Mapping[str, str]) -> str:
+    """The versions, in one line of a page."""
+    return ", ".join(f"{package} {number}" for package, number in versions.items())
+
+
+def share_text(share: Share, more: str = "") -> str:
+    """A share in percent with its interval, and `more` beside that, as in "50.0% (15.0% to 85.0%, n = 4)"."""
+    low, high = share.interval
+    return f"{share.share:.1%} ({low:.1%} to {high:.1%}{more})"
+
+
+def gain_text(gain: Gain) -> str:
+    """A gain in percentage points with its interval."""
+    low, high = gain.interval
+    return f"{100 * gain.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def command_line(task: str, given: Mapping[str, Any], *arguments: str | Path) -> str:

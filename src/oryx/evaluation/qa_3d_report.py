@@ -10,12 +10,12 @@ from typing import Any
 
 from oryx.errors import ConfigError
 from oryx.evaluation.captions import CAPTION_METRICS, Score
-from oryx.evaluation.metrics import Share
 from oryx.evaluation.output import (
     check_output,
     describe_model,
     identity_of,
     installed_versions,
+    versions_text,
     write_lines,
     write_text,
 )
@@ -80,7 +80,7 @@ class QaReport:
             "cluster: of shares Wilson's at the effective number of questions, of the others a bootstrap of "
             "whole scenes",
             f"- {describe_model(facts)}",
-            f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
+            f"- {versions_text(installed_versions())}",
             "",
             match_table(self.benchmark, result),
             *(f"- {RULES[rule]}: {MATCHES[rule]}" for rule in rules_of(self.benchmark)),
@@ -163,7 +163,8 @@ def match_table(benchmark: Benchmark, result: QaResult) -> str:
     rows = [("**all**", result.num_questions, result.matches)]
     rows += [(kind.name, kind.num_questions, kind.matches) for kind in result.kinds]
     for name, number, matches in rows:
-        lines.append(f"| {name} | {number} | {' | '.join(_share(matches[rule]) for rule in rules)} |")
+        cells = [_numbers(matches[rule].share, matches[rule].interval) for rule in rules]
+        lines.append(f"| {name} | {number} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -174,10 +175,6 @@ def caption_table(result: QaResult) -> str:
         cells = [_score(result.captions[name][metric], result.lacks[name].get(metric)) for name in PROTOCOLS]
         lines.append(f"| {METRICS[metric]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _share(share: Share) -> str:
-    return _numbers(share.share, share.interval)
 
 
 def _score(score: Score | None, lacks: str | None) -> str:

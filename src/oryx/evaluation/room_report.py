@@ -12,14 +12,17 @@ from PIL import Image
 
 from oryx.data.rooms.store import RoomStore
 from oryx.evaluation.bar_chart import Bars, Section, draw_bars
-from oryx.evaluation.metrics import Gain, Share
+from oryx.evaluation.metrics import Gain
 from oryx.evaluation.output import (
     check_output,
     describe_model,
+    gain_text,
     identity_of,
     installed_versions,
     ratio_text,
+    share_text,
     unparsed_text,
+    versions_text,
     write_lines,
     write_picture,
     write_text,
@@ -95,7 +98,7 @@ class RoomReport:
             "(percentage points) a bootstrap that draws whole rooms, one more that is all better and one "
             "that is all worse" + unparsed_text(result.num_unparsed),
             f"- {describe_model(vars(self))}",
-            f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
+            f"- {versions_text(installed_versions())}",
             "",
             ways_table(result),
             numbers_table(result),
@@ -169,7 +172,7 @@ def ways_table(result: RoomResult) -> str:
     ]
     for one in _in_order(result):
         if one.group != NUMBERS:
-            shares = " | ".join(_share(one.ways[way]) for way in NAMES)
+            shares = " | ".join(share_text(one.ways[way]) for way in NAMES)
             gains = f"{_gain(one.marks_gain)} | {_gain(one.views_gain)}"
             lines.append(f"| {_title(one)} | {one.num_questions} | {shares} | {gains} | {_blind(one)} |")
     return "\n".join(lines) + "\n"
@@ -178,7 +181,7 @@ def ways_table(result: RoomResult) -> str:
 def numbers_table(result: RoomResult) -> str:
     """The questions about numbers, in Markdown; empty if none were asked."""
     rows = [
-        f"| {_title(one)} | {one.num_questions} | {_share(one.ways[WITH_MARKS])} | {_blind(one)} |"
+        f"| {_title(one)} | {one.num_questions} | {share_text(one.ways[WITH_MARKS])} | {_blind(one)} |"
         for one in _in_order(result)
         if one.group == NUMBERS
     ]
@@ -198,15 +201,8 @@ def _title(one: KindResult) -> str:
     return f"**{one.name}**" if one.blind_rule is None else one.name
 
 
-def _share(share: Share) -> str:
-    return f"{share.share:.1%} ({share.interval[0]:.1%} to {share.interval[1]:.1%})"
-
-
 def _gain(gain: Gain | None) -> str:
-    if gain is None:
-        return "-"
-    low, high = gain.interval
-    return f"{100 * gain.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return "-" if gain is None else gain_text(gain)
 
 
 def _blind(one: KindResult) -> str:

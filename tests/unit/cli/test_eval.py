@@ -11,7 +11,7 @@ from oryx.cli.eval import eval_app
 from oryx.data.pictures.store import write_store
 from oryx.errors import CheckpointError, ConfigError
 from oryx.evaluation.output import hash_weights
-from oryx.evaluation.report import font_families
+from oryx.evaluation.skill_report import font_families
 
 TINY = str(Path(__file__).parents[2] / "parity" / "reference" / "oryx-tiny-qwen")
 

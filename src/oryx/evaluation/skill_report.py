@@ -20,6 +20,7 @@ from oryx.evaluation.output import (
     identity_of,
     installed_versions,
     unparsed_text,
+    versions_text,
     write_lines,
     write_picture,
     write_text,
@@ -139,7 +140,6 @@ def results_table(results: Sequence[SkillResult]) -> str:
 
 def report_page(report: SkillReport) -> str:
     """The Markdown page of a report: how it was measured, the table, some wrong answers."""
-    versions = ", ".join(f"{package} {number}" for package, number in report.versions.items())
     lines = [
         f"# Skills of {report.model}",
         "",
@@ -148,7 +148,7 @@ def report_page(report: SkillReport) -> str:
         f"- seed {report.seed}, greedy, scored as each test says"
         + unparsed_text(sum(result.num_unparsed for result in report.results)),
         f"- fonts never trained on: {', '.join(report.fonts['test']) or 'none installed'}",
-        f"- {versions}",
+        f"- {versions_text(report.versions)}",
         "",
         results_table(report.results),
         "## Some wrong answers",

@@ -8,7 +8,7 @@ import pytest
 
 import oryx
 from oryx.errors import ConfigError
-from oryx.evaluation import report as reports
+from oryx.evaluation import skill_report as reports
 from oryx.evaluation.card import check_card, is_nano, make_card, write_card
 from oryx.evaluation.output import model_facts
 from oryx.evaluation.skills import SkillResult, WrongAnswer
