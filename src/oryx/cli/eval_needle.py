@@ -43,7 +43,10 @@ def eval_needle_command(
     frames: Lengths = "100,400,1600",
     depths: Depths = "10",
     trials: Trials = 10,
-    compression: opt.Ratio = 16,
+    compression: Annotated[
+        int | None,
+        typer.Option(metavar="RATIO", help="Patches to a token: 1, 2, 4, 8 or 16.", show_default="16"),
+    ] = None,
     max_pixels: opt.MaxPixels = None,
     frame_size: FrameSize = "32x32",
     prompt: Annotated[
@@ -98,14 +101,15 @@ def eval_needle_command(
         save_page,
         share_table,
     )
-    from oryx.evaluation.output import check_output, command_line, hash_weights, identity_of
-    from oryx.loading import resolve_device, resolve_folder
+    from oryx.evaluation.needle_test import RATIO
+    from oryx.evaluation.output import check_output, command_line, device_name, hash_weights, identity_of
+    from oryx.loading import resolve_folder
 
     test = NeedleTest(
         frames=lengths,
         depths=places,
         trials=trials,
-        compression=compression,
+        compression=RATIO if compression is None else compression,
         max_pixels=max_pixels,
         prompt=prompt,
         score=score,
@@ -124,8 +128,9 @@ def eval_needle_command(
         identities = [hash_weights(folder, tower) for folder, tower in zip(folders, towers, strict=True)]
     else:
         local = {**weights, "--device": device, "--compare": compare}
-        remote = address.connect(local, {"--max-pixels": max_pixels})
+        remote = address.connect(local, {"--max-pixels": max_pixels, "--compression": compression})
         identities = [identity_of(remote.facts)]
+    has_dials = url is None or remote.is_oryx
     given = {
         **(weights if url is None else address.options),
         "--compare": compare,
@@ -134,7 +139,7 @@ def eval_needle_command(
         "--frames": frames,
         "--depths": depths,
         "--trials": trials,
-        "--compression": compression,
+        "--compression": test.compression if has_dials else None,
         "--max-pixels": max_pixels,
         "--frame-size": frame_size if haystack == "drawn" else None,
         "--prompt": prompt,
@@ -143,10 +148,11 @@ def eval_needle_command(
         "--seed": seed,
     }
     command = command_line("needle", given)
+    where = None if url is not None else device_name(device)
+    needles_sha256 = number_needles(chosen, test)[1]
+    conditions = {"device": where, "needles_sha256": needles_sha256}
     if output is not None:
-        check_output(output, FILES, command, *identities)
-    where = None if url is not None else str(resolve_device(device))
-    conditions = {"device": where, "needles": number_needles(chosen, test)[1]}
+        check_output(output, FILES, command, *identities, conditions=conditions)
     journal = Journal(output, "needle", command, conditions, complain)
 
     def show(one: NeedleModel) -> NeedleModel:
@@ -163,7 +169,7 @@ def eval_needle_command(
                 how = {"dtype": dtype, "device": device, "vision_tower": tower, "quantize": quantize}
                 measured.append(show(_measure(name, folder, sha256, how, stack, chosen, test, journal)))
     shown = "drawn" if needles is None else str(needles)
-    page = NeedlePage(test, stack.name, shown, seed, command, tuple(measured))
+    page = NeedlePage(test, stack.name, shown, seed, command, tuple(measured), needles_sha256, has_dials)
     # Printed first: a disk that is full by now must not take the work with it.
     if as_json:
         typer.echo(json.dumps(page.to_dict()))

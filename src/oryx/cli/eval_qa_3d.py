@@ -22,6 +22,7 @@ from oryx.cli.eval_subject import (
     tell_written,
     telling_of_stops,
 )
+from oryx.cli.noise import complain
 
 if TYPE_CHECKING:
     from oryx.evaluation.answers import Answerer
@@ -91,8 +92,10 @@ def _evaluate(
     as_json: bool,
 ) -> None:
     from oryx.errors import ConfigError
-    from oryx.evaluation.output import check_output, command_line
-    from oryx.evaluation.qa_3d_report import QaReport, caption_table, file_names, match_table, save_report
+    from oryx.evaluation.journal import Journal
+    from oryx.evaluation.output import command_line
+    from oryx.evaluation.qa_3d import lacks_here
+    from oryx.evaluation.qa_3d_report import QaReport, caption_table, check_results, match_table, save_report
     from oryx.evaluation.qa_records import read_items, refuse_missing
     from oryx.processing.weights import check_quantize
 
@@ -108,11 +111,12 @@ def _evaluate(
     subject = find_subject(**who, dials={})
     given = {**subject.options, "--max-new-tokens": max_new_tokens, "--skip-missing": skip_missing}
     command = command_line(benchmark, given, path)
-    conditions = {"records_sha256": records.sha256}
+    conditions = {"device": subject.device, "records_sha256": records.sha256}
+    lacks = lacks_here()
     if output is not None:
-        check_output(output, file_names(benchmark), command, subject.identity, conditions=conditions)
-    journal = subject.journal(output, benchmark, command, **conditions)
-    _tell_lacks()
+        check_results(output, benchmark, command, subject.identity, conditions, lacks)
+    journal = Journal(output, benchmark, command, conditions, complain)
+    _tell_lacks(lacks)
     facts, result = _measure(subject, journal, benchmark, items, max_new_tokens)
     report = QaReport(
         benchmark=benchmark,
@@ -166,13 +170,9 @@ def _measure(
     return facts, result
 
 
-def _tell_lacks() -> None:
+def _tell_lacks(lacks: dict[str, dict[str, str]]) -> None:
     """Say before the run which metrics will be missing, and that they can be had later."""
-    from oryx.evaluation.captions import what_lacks
-
-    lacks = what_lacks("ptb")
-    if lacks:
-        (need,) = set(lacks.values())
+    for need in {need for needs in lacks.values() for need in needs.values()}:
         typer.echo(
             f"oryx: caption metrics need {need}; with --output the same command adds them later, without "
             "asking again.",

@@ -20,6 +20,7 @@ from oryx.cli.eval_subject import (
     tell_written,
     telling_of_stops,
 )
+from oryx.cli.noise import complain
 
 
 def eval_rooms_command(
@@ -33,7 +34,10 @@ def eval_rooms_command(
     questions_per_room: Annotated[
         int, typer.Option(min=1, help="At most; those about numbers come on top.")
     ] = 15,
-    compression: opt.Ratio = 4,
+    compression: Annotated[
+        int | None,
+        typer.Option(metavar="RATIO", help="Patches to a token: 1, 2, 4, 8 or 16.", show_default="4"),
+    ] = None,
     mark_size: Annotated[int, typer.Option(help="Diameter of a number's dot in pixels.")] = 11,
     seed: Annotated[int, typer.Option(help="Same seed, same questions.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at once.")] = 32,
@@ -56,9 +60,10 @@ def eval_rooms_command(
 ) -> None:
     """Ask about rooms three ways: with numbered dots on the things, without, and showing a single view."""
     from oryx.cli.display import progress_bar
+    from oryx.evaluation.journal import Journal
     from oryx.evaluation.output import check_output, command_line
     from oryx.evaluation.room_report import FILES, make_report, numbers_table, save_report, ways_table
-    from oryx.evaluation.room_test import RoomTest, open_rooms
+    from oryx.evaluation.room_test import RATIO, RoomTest, open_rooms
     from oryx.evaluation.rooms import measure_rooms
     from oryx.processing.weights import check_quantize
 
@@ -71,13 +76,15 @@ def eval_rooms_command(
         width=width,
         questions_per_room=questions_per_room,
         seed=seed,
-        compression=compression,
+        compression=RATIO if compression is None else compression,
         mark_size=mark_size,
     )
     # Everything that can be refused is refused before hours of work.
-    open_rooms(str(folder), test)
+    skill = open_rooms(str(folder), test)
     address = Address(url, url_model, api_key_env, requests)
-    subject = find_subject(model, vision_tower, quantize, dtype, device, address, {})
+    subject = find_subject(
+        model, vision_tower, quantize, dtype, device, address, {"--compression": compression}
+    )
     given = {
         "--folder": folder,
         **subject.options,
@@ -85,14 +92,16 @@ def eval_rooms_command(
         "--views": views,
         "--size": size,
         "--questions-per-room": questions_per_room,
-        "--compression": compression,
+        "--compression": test.compression if subject.has_dials else None,
         "--mark-size": mark_size,
         "--seed": seed,
     }
     command = command_line("rooms", given)
+    rooms_sha256 = skill.store.hash_rooms(rooms)
+    conditions = {"device": subject.device, "rooms_sha256": rooms_sha256}
     if output is not None:
-        check_output(output, FILES, command, subject.identity)
-    journal = subject.journal(output, "rooms", command)
+        check_output(output, FILES, command, subject.identity, conditions=conditions)
+    journal = Journal(output, "rooms", command, conditions, complain)
     opened = subject.open()
     kept = journal.of(opened.facts)
     tell_kept(len(kept), "answers")
@@ -100,7 +109,7 @@ def eval_rooms_command(
     at_once = subject.requests or batch_size
     with telling_of_stops(journal.path), progress_bar("questions") as bar:
         result = measure_rooms(opened.answerer, str(folder), test, at_once, bar.update, kept, tokenizer)
-    report = make_report(opened.facts, str(folder), command, test, result)
+    report = make_report(opened.facts, str(folder), command, test, result, rooms_sha256, subject.has_dials)
     # Printed first: a disk that is full by now must not take hours of work with it.
     if as_json:
         typer.echo(json.dumps(report.to_dict()))

@@ -23,6 +23,7 @@ from oryx.cli.eval_subject import (
     tell_written,
     telling_of_stops,
 )
+from oryx.cli.noise import complain
 
 
 def eval_skills_command(
@@ -77,8 +78,16 @@ def eval_skills_command(
     from oryx.cli.display import progress_bar
     from oryx.errors import ConfigError
     from oryx.evaluation.card import check_card, write_card
+    from oryx.evaluation.journal import Journal
     from oryx.evaluation.output import check_output, command_line
-    from oryx.evaluation.report import FILES, font_families, make_report, results_table, save_report
+    from oryx.evaluation.skill_report import (
+        CONDITIONS,
+        FILES,
+        font_families,
+        make_report,
+        results_table,
+        save_report,
+    )
     from oryx.evaluation.skills import (
         FIRST_TEST_SEED,
         SWEEP_PIXELS,
@@ -134,10 +143,12 @@ def eval_skills_command(
         "--sweep": sweep,
     }
     command = command_line("skills", given)
+    pictures_sha256 = _digest(pictures)
+    values = subject.device, font_families(font_folder or ()), pictures_sha256
+    conditions = dict(zip(CONDITIONS, values, strict=True))
     if output is not None:
-        check_output(output, FILES, command, subject.identity)
-    shown = {"fonts": font_families(font_folder or ()), "pictures": _digest(pictures)}
-    journal = subject.journal(output, "skills", command, **shown)
+        check_output(output, FILES, command, subject.identity, conditions=conditions)
+    journal = Journal(output, "skills", command, conditions, complain)
     if left_out:
         typer.echo(
             f"Without --pictures (see oryx data pictures) these are left out: {', '.join(left_out)}.",
@@ -174,7 +185,7 @@ def eval_skills_command(
         if results:
             typer.echo(f"Measured so far:\n{results_table(results)}", err=True, nl=False)
         raise
-    report = make_report(opened.facts, opened.model, results, command, font_folder or ())
+    report = make_report(opened.facts, opened.model, results, command, font_folder or (), pictures_sha256)
     # Printed first: a disk that is full by now must not take hours of work with it.
     typer.echo(json.dumps(report.to_dict()) if as_json else results_table(results), nl=as_json)
     written = save_report(report, output) if output is not None else []
@@ -185,10 +196,10 @@ def eval_skills_command(
 
 
 def _digest(pictures: Path | None) -> str | None:
-    """SHA-256 of a store of pictures."""
+    """SHA-256 of a store of pictures. Raises `ConfigError` where there is none."""
     if pictures is None:
         return None
-    from oryx.data.pictures.store import FILE_NAME
+    from oryx.data.pictures.store import PictureStore
 
-    with (pictures / FILE_NAME if pictures.is_dir() else pictures).open("rb") as file:
+    with PictureStore(pictures).path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,6 @@ from oryx.errors import ConfigError
 if TYPE_CHECKING:
     from oryx.evaluation.answers import Answerer
     from oryx.evaluation.endpoint_answers import EndpointAnswerer
-    from oryx.evaluation.journal import Journal
 
 Url = Annotated[
     str | None,
@@ -58,25 +57,12 @@ class Subject:
     identity: str
     """See `identity_of`."""
     device: str | None
-    """None behind an address."""
+    """See `device_name`; None behind an address."""
     requests: int | None
     """How many questions may be on their way; None for weights on this machine."""
+    has_dials: bool
+    """Whether it can be told a ratio: not where it is behind an address that is no `oryx serve`."""
     open: Callable[[], Opened]
-
-    def journal(self, output: Path | None, task: str, command: str, **conditions: Any) -> Journal:
-        """What an earlier run of the same command left in the results folder.
-
-        Args:
-            conditions: see `Journal`.
-
-        Raises:
-            ConfigError: what lies there was measured otherwise, or cannot be read.
-        """
-        from oryx.evaluation.journal import Journal
-        from oryx.loading import resolve_device
-
-        where = None if self.device is None else str(resolve_device(self.device))
-        return Journal(output, task, command, {"device": where, **conditions}, complain)
 
 
 @dataclass(frozen=True)
@@ -148,10 +134,10 @@ def find_subject(
         remote = address.connect({**weights, "--device": device}, dials)
         identity = identity_of(remote.facts)
         opened = Opened(remote, remote.facts, None, None)
-        return Subject(address.options, identity, None, address.requests, lambda: opened)
+        return Subject(address.options, identity, None, address.requests, remote.is_oryx, lambda: opened)
     address.check_unused()
     from oryx.evaluation.answers import ModelAnswerer
-    from oryx.evaluation.output import hash_weights, model_facts
+    from oryx.evaluation.output import device_name, hash_weights, model_facts
     from oryx.loading import load, resolve_folder
 
     folder = resolve_folder(model)
@@ -163,7 +149,7 @@ def find_subject(
         )
         return Opened(ModelAnswerer(loaded, processor), model_facts(model, sha256, loaded), loaded, processor)
 
-    return Subject(weights, sha256, device, None, open_model)
+    return Subject(weights, sha256, device_name(device), None, True, open_model)
 
 
 @contextmanager

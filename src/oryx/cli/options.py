@@ -30,7 +30,6 @@ Compression = Annotated[
         help="Patches to a token: 1, 2, 4, 8 or 16. Images 1, videos up to 64 frames 4, longer 16.",
     ),
 ]
-Ratio = Annotated[int, typer.Option(metavar="RATIO", help="Patches to a token: 1, 2, 4, 8 or 16.")]
 Detail = Annotated[
     str | None, typer.Option(metavar="high|low", help="Both views of an image, or the small one alone.")
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -41,8 +41,8 @@ class Answerer(Protocol):
 
     def answer(
         self, samples: Sequence[Sample], max_new_tokens: int, dials: Mapping[str, Any]
-    ) -> list[Answer]:
-        """An answer to the first question of each sample.
+    ) -> Iterator[tuple[int, Answer]]:
+        """(index of a sample, the answer to its first question), of each sample once, as they come.
 
         Args:
             max_new_tokens: cap on each answer.
@@ -60,12 +60,13 @@ class ModelAnswerer:
 
     def answer(
         self, samples: Sequence[Sample], max_new_tokens: int, dials: Mapping[str, Any]
-    ) -> list[Answer]:
+    ) -> Iterator[tuple[int, Answer]]:
         """See `Answerer`; all samples are one batch."""
         began = time.perf_counter()
         answers, tokens = _answer(self.model, self.processor, samples, max_new_tokens, dials)
         seconds = (time.perf_counter() - began) / max(1, len(samples))
-        return [Answer(text, number, seconds) for text, number in zip(answers, tokens, strict=True)]
+        for index, (text, number) in enumerate(zip(answers, tokens, strict=True)):
+            yield index, Answer(text, number, seconds)
 
 
 def answer_all(
@@ -84,7 +85,7 @@ def answer_all(
         answerer: may be None where all answers are kept.
         keys: one for each question, none twice.
         draw: the sample of a key; it is drawn only if it is asked.
-        kept: gets every answer that came; one that a server did not give is asked for again the next time.
+        kept: gets every answer as it comes; one that a server did not give is asked for again the next time.
         progress: called with how many are done now, after every batch.
 
     Raises:
@@ -98,9 +99,8 @@ def answer_all(
         batch = missing[start : start + batch_size]
         drawn = [draw(key) for key in batch]
         assert answerer is not None
-        said = answerer.answer(drawn, max_new_tokens, dials)
-        for key, sample, answer in zip(batch, drawn, said, strict=True):
-            question, expected = question_of(sample)
+        for index, answer in answerer.answer(drawn, max_new_tokens, dials):
+            key, (question, expected) = batch[index], question_of(drawn[index])
             found[key] = Answered(
                 question, expected, answer.text, answer.visual_tokens, answer.seconds, answer.problem
             )

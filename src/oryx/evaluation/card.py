@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -14,8 +15,8 @@ from oryx.data.synthetic.fonts import TRAIN_FAMILIES
 from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, plural
 from oryx.data.synthetic.words import DICTIONARY_LENGTHS, word_split_of
 from oryx.errors import ConfigError
-from oryx.evaluation.output import write_text
-from oryx.evaluation.report import SkillReport, results_table
+from oryx.evaluation.output import versions_text, write_text
+from oryx.evaluation.skill_report import SkillReport, results_table
 from oryx.evaluation.skills import TESTS, SkillResult
 from oryx.files import check_writable
 
@@ -34,6 +35,8 @@ _WORDS = {
     "first": "3",
     "second": "12",
 }
+_MARK = "\n## What it can do\n\nMeasured by `oryx eval skills"
+"""In every card, by which it is known as one."""
 _PLURAL_WORDS = _WORDS | {"phrase": "some grapes", "name": "grapes"}
 _PLURAL_QUESTIONS = ("are_there", "where_things")
 
@@ -41,10 +44,11 @@ _PLURAL_QUESTIONS = ("are_there", "where_things")
 def check_card(path: Path, dials: Iterable[Dial], pages: Sequence[Path] = ()) -> None:
     """Refuses, before anything is measured, a card that could not be made of results at these dials.
 
-    Raises `ConfigError` if none of them is the default, if the file cannot be written, or a page not be read.
+    Raises `ConfigError` if none of them is the default, if the file cannot be written or is no card, or a
+    page not be read.
     """
     _check_default(dials)
-    check_writable(_card_file(path))
+    _check_file(_card_file(path))
     for page in pages:
         _read_page(page)
 
@@ -52,10 +56,12 @@ def check_card(path: Path, dials: Iterable[Dial], pages: Sequence[Path] = ()) ->
 def write_card(report: SkillReport, path: Path, pages: Sequence[Path] = ()) -> Path:
     """Writes the card of a report to a file, or as README.md into a folder, and returns its path.
 
-    Raises `ConfigError` if no result is at the default dial, if the file cannot be written, or a page not be
-    read.
+    Raises `ConfigError` if no result is at the default dial, if the file cannot be written or is no card, or
+    a page not be read.
     """
-    return write_text(_card_file(path), make_card(report, pages))
+    file = _card_file(path)
+    _check_file(file)
+    return write_text(file, make_card(report, pages))
 
 
 def make_card(report: SkillReport, pages: Sequence[Path] = ()) -> str:
@@ -83,7 +89,7 @@ def make_card(report: SkillReport, pages: Sequence[Path] = ()) -> str:
         sha256=report.model_sha256,
         dtype=report.dtype,
         device=report.device,
-        versions=", ".join(f"{package} {number}" for package, number in report.versions.items()),
+        versions=versions_text(report.versions),
         letters=" to ".join(map(str, DICTIONARY_LENGTHS)),
         num_train_words=_num_words("train"),
         num_test_words=_num_words("test"),
@@ -130,6 +136,18 @@ def _read_page(path: Path) -> str:
 
 def _card_file(path: Path) -> Path:
     return path if path.suffix == ".md" else path / "README.md"
+
+
+def _check_file(path: Path) -> None:
+    check_writable(path)
+    if not os.path.lexists(path):
+        return
+    try:
+        is_card = _MARK in path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        is_card = False
+    if not is_card:
+        raise ConfigError(f"{path} is no card of a model; choose another --card.")
 
 
 def _dial(result: SkillResult) -> Dial:

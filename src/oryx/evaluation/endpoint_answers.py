@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class EndpointAnswerer:
 
     def answer(
         self, samples: Sequence[Sample], max_new_tokens: int, dials: Mapping[str, Any]
-    ) -> list[Answer]:
+    ) -> Iterator[tuple[int, Answer]]:
         """See `Answerer`. A question that the server refuses has no text but a `problem`.
 
         Raises:
@@ -70,27 +70,27 @@ class EndpointAnswerer:
         workers: Workers[int, Answer] = Workers(
             lambda number: self._ask(samples[number], max_new_tokens, dials), self.requests
         )
-        found: dict[int, Answer] = {}
         try:
             for number in range(len(samples)):
                 workers.give(number)
             while workers.num_pending:
                 if (done := workers.take()) is not None:
-                    number, answer = done
-                    found[number] = answer
-                    self._heed(answer)
+                    yield done
+                    self._heed(done[1])
         finally:
             workers.close()
-        return [found[number] for number in range(len(samples))]
 
     def _ask(self, sample: Sample, max_new_tokens: int, dials: Mapping[str, Any]) -> Answer:
         content, extra = message_of(sample, dials, self.is_oryx)
         began = time.perf_counter()
-        for turn in range(_RETRIES + 1):
+        turn = 0
+        while True:
+            greedy = self._greedy  # which another thread may change meanwhile
             try:
-                reply = self.endpoint.chat(content, max_new_tokens, {**self._greedy, **extra})
+                reply = self.endpoint.chat(content, max_new_tokens, {**greedy, **extra})
+                return Answer(reply.text.strip(), _visual_tokens(reply), time.perf_counter() - began)
             except EndpointError as error:
-                if "temperature" in str(error) and self._greedy:  # some models of OpenAI have no such dial
+                if "temperature" in str(error) and greedy:  # some models of OpenAI have no such dial
                     self._greedy = {}
                     continue
                 if not error.is_outage:
@@ -98,10 +98,8 @@ class EndpointAnswerer:
                 if turn == _RETRIES:
                     raise
                 wait = self._pause * 2**turn if error.wait is None else error.wait
-                time.sleep(min(wait, _LONGEST_WAIT_S))
-                continue
-            return Answer(reply.text.strip(), _visual_tokens(reply), time.perf_counter() - began)
-        raise AssertionError("the last try answers or raises")
+            time.sleep(min(wait, _LONGEST_WAIT_S))
+            turn += 1
 
     def _heed(self, answer: Answer) -> None:
         self._num_refused = 0 if answer.problem is None else self._num_refused + 1

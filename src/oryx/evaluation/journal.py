@@ -2,7 +2,7 @@
 
 The file stands beside the results to come, as `TASK.part.jsonl`. Its first line says what was asked for, and
 under which conditions. A line that names a model says whose the parts after it are. Each part is a line of
-its own, appended as soon as it is there: a kill costs at most the one that is being written.
+its own, appended as soon as it is there: a kill costs what is being made, of weights in memory one batch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from oryx.errors import ConfigError
 from oryx.evaluation.output import identity_of, installed_versions, other_settings
-from oryx.files import check_writable
+from oryx.files import check_writable, write_whole
 from oryx.locks import take_lock
 
 Key = tuple[str | int | float | None, ...]
@@ -78,6 +78,7 @@ class Journal:
         self._conditions = {**conditions, "versions": installed_versions()}
         self._warn = warn or (lambda _: None)
         self._models: dict[tuple[str, Any], tuple[dict[str, Any], dict[Key, dict[str, Any]]]] = {}
+        self._opened: set[tuple[str, Any]] = set()
         self._file: IO[str] | None = None
         self._lock: Any = None
         self._is_broken = self.path is None
@@ -101,14 +102,20 @@ class Journal:
             ConfigError: another run writes to the same folder.
         """
         self._take_lock()
-        _, parts = self._models.setdefault(_model_key(facts), (dict(facts), {}))
+        key = _model_key(facts)
+        self._opened.add(key)
+        _, parts = self._models.setdefault(key, (dict(facts), {}))
         return Kept(self, facts, parts)
 
     def before(self, identity: str) -> tuple[dict[str, Any], Kept] | None:
-        """The facts and parts of an earlier run by a model that is not loaded; see `identity_of`."""
+        """The facts and parts of an earlier run by a model that is not loaded; see `identity_of`.
+
+        Raises:
+            ConfigError: as `of`.
+        """
         for (name, _), (facts, parts) in self._models.items():
             if name == identity and parts:
-                return facts, Kept(self, facts, parts)
+                return facts, self.of(facts)
         return None
 
     def close(self) -> None:
@@ -122,10 +129,17 @@ class Journal:
             self._lock = None
 
     def remove(self) -> None:
-        """Take the file away, once the results are written."""
+        """Take away the parts of all models that were opened, once the results are written.
+
+        The file goes with them, unless another model left some there.
+        """
         if self.path is not None:
+            left = [own for key, own in self._models.items() if key not in self._opened]
             with suppress(OSError):
-                self.path.unlink(missing_ok=True)
+                if left:
+                    write_whole(self.path, "".join([self._head(), *map(_lines, left)]).encode("utf-8"))
+                else:
+                    self.path.unlink(missing_ok=True)
                 if self._lock is not None:
                     self._lock_file(self.path).unlink(missing_ok=True)
         self.close()
@@ -135,10 +149,8 @@ class Journal:
             return
         try:
             file = self._file or self._open()
-            if self._written != facts:
-                file.write(json.dumps({"model": dict(facts)}) + "\n")
-                self._written = facts
-            file.write(json.dumps({"key": list(key), **content}) + "\n")
+            file.write(_lines((facts, {key: content}), self._written != facts))
+            self._written = facts
             file.flush()
         except OSError as error:  # a full disk must not take the work with it
             self._is_broken = True
@@ -152,8 +164,11 @@ class Journal:
             self._file.truncate(self._size)  # without what a kill left of a line
         else:
             self._file.truncate(0)
-            self._file.write(json.dumps({"command": self._command, **self._conditions}) + "\n")
+            self._file.write(self._head())
         return self._file
+
+    def _head(self) -> str:
+        return json.dumps({"command": self._command, **self._conditions}) + "\n"
 
     def _take_lock(self) -> None:
         if self.path is None or self._lock is not None:
@@ -199,3 +214,10 @@ class Journal:
 
 def _model_key(facts: Mapping[str, Any]) -> tuple[str, Any]:
     return identity_of(facts), facts["dtype"]
+
+
+def _lines(own: tuple[Mapping[str, Any], Mapping[Key, Mapping[str, Any]]], is_named: bool = True) -> str:
+    """A model's parts as they stand in the file, its name before them."""
+    facts, parts = own
+    objects = [{"model": dict(facts)}] * is_named + [{"key": list(key), **one} for key, one in parts.items()]
+    return "".join(json.dumps(one) + "\n" for one in objects)

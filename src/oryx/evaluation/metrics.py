@@ -180,13 +180,13 @@ class Gain:
     difference: float
     """-1 to 1."""
     interval: tuple[float, float]
-    """95%, see `clustered_interval`."""
+    """95%, see `paired_interval`."""
 
     @classmethod
     def of(cls, one: Sequence[bool], other: Sequence[bool], clusters: Clusters) -> Gain:
         """The gain of one over the other; both answer the same questions in one order."""
         differences = [int(first) - int(second) for first, second in zip(one, other, strict=True)]
-        return cls(sum(differences) / len(differences), clustered_interval(differences, clusters))
+        return cls(sum(differences) / len(differences), paired_interval(differences, clusters))
 
 
 def is_match(answer: str, expected: str) -> bool:

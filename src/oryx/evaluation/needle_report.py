@@ -17,9 +17,13 @@ from oryx.evaluation.needle import NeedleResult, NeedleShare, NeedleTest
 from oryx.evaluation.output import (
     check_output,
     describe_model,
+    gain_text,
     identity_of,
     installed_versions,
+    ratio_text,
+    share_text,
     unparsed_text,
+    versions_text,
     write_picture,
     write_text,
 )
@@ -53,6 +57,15 @@ class NeedlePage:
     seed: int
     command: str
     models: tuple[NeedleModel, ...]
+    needles_sha256: str | None = None
+    """See `number_needles`."""
+    has_dials: bool = True
+    """Whether the model could be told the test's compression: not an endpoint that is no `oryx serve`."""
+
+    @property
+    def compression(self) -> int | None:
+        """Of all visuals; None where the endpoint has no such dial."""
+        return self.test.compression if self.has_dials else None
 
     def gains(self) -> dict[int, Gain]:
         """Frames -> how much more often the first of two models is right; clusters are the needles."""
@@ -76,8 +89,10 @@ class NeedlePage:
         return {
             "task": "needle",
             **asdict(self.test),
+            "compression": self.compression,
             "haystack": self.haystack,
             "needles": self.needles,
+            "needles_sha256": self.needles_sha256,
             "seed": self.seed,
             "command": self.command,
             "versions": installed_versions(),
@@ -98,9 +113,9 @@ class NeedlePage:
             f"- command: `{self.command}`",
             f"- haystack: {self.haystack}; needles: {self.needles}; {self.test.trials} at each depth of each "
             f"length, the same for all lengths and models; seed {self.seed}",
-            f"- {_tokens_text(self.test, self.models)}; greedy; right is "
+            f"- {ratio_text(self.compression)}{_tokens_text(self.models)}; greedy; right is "
             f"{_SCORES[self.test.score]}; intervals are 95%, Wilson's",
-            f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
+            f"- {versions_text(installed_versions())}",
             "",
         ]
         for model in self.models:
@@ -117,7 +132,14 @@ class NeedlePage:
                 "",
             ]
         if gains := self.gains():
-            lines += [f"## {self.models[0].model} over {self.models[1].model}", "", gain_table(gains)]
+            lines += [
+                f"## {self.models[0].model} over {self.models[1].model}",
+                "",
+                gain_table(gains),
+                "Intervals are of a bootstrap that draws needles, one more that is all better and one that "
+                "is all worse.",
+                "",
+            ]
         return "\n".join(lines)
 
     def to_image(self) -> Image.Image:
@@ -132,7 +154,8 @@ class NeedlePage:
             )
             tokens = _most_tokens([model])
             trials = f"{self.test.trials} trial{'s' * (self.test.trials != 1)} a square"
-            told = "" if tokens is None else f"{tokens:g} tokens a frame at {self.test.compression}x; "
+            ratio = "" if self.compression is None else f" at {self.compression}x"
+            told = "" if tokens is None else f"{tokens:g} tokens a frame{ratio}; "
             note = told + trials
             maps.append(HeatMap(_short(model.model), note, shares))
         rows = [f"{depth:.3g}%" for depth in self.test.depths]
@@ -157,19 +180,15 @@ def share_table(result: NeedleResult, test: NeedleTest) -> str:
         cells = (_cell(result.share(length, depth)) for length in lengths)
         lines.append(f"| {depth:.3g}% | " + " | ".join(cells) + " |")
     totals = (result.share(length, None) for length in lengths)
-    shares = (
-        f"{total.share:.1%} ({total.interval[0]:.1%} to {total.interval[1]:.1%}, n = {total.num_trials})"
-        for total in totals
-    )
+    shares = (share_text(total, f", n = {total.num_trials}") for total in totals)
     return "\n".join([*lines, "| all | " + " | ".join(shares) + " |"]) + "\n"
 
 
 def gain_table(gains: Mapping[int, Gain]) -> str:
     """How much more often one model is right than another, by length, in Markdown."""
-    lines = ["| frames | more right answers, points (95%, a bootstrap that draws needles) |", "|---|---|"]
+    lines = ["| frames | more right answers, points (95%) |", "|---|---|"]
     for length, gain in gains.items():
-        low, high = gain.interval
-        lines.append(f"| {length:,} | {100 * gain.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) |")
+        lines.append(f"| {length:,} | {gain_text(gain)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -200,7 +219,9 @@ def save_page(page: NeedlePage, folder: Path) -> list[Path]:
     Raises:
         ConfigError: what `check_output` refuses, or a disk that does.
     """
-    check_output(folder, FILES, page.command, *(identity_of(vars(model)) for model in page.models))
+    identities = (identity_of(vars(model)) for model in page.models)
+    conditions = {"device": page.models[0].device, "needles_sha256": page.needles_sha256}
+    check_output(folder, FILES, page.command, *identities, conditions=conditions)
     return [
         write_text(folder / JSON, json.dumps(page.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, page.to_markdown()),
@@ -217,14 +238,11 @@ def _most_tokens(models: Sequence[NeedleModel]) -> float | None:
     return max((tokens for tokens in known if tokens is not None), default=None)
 
 
-def _tokens_text(test: NeedleTest, models: Sequence[NeedleModel]) -> str:
+def _tokens_text(models: Sequence[NeedleModel]) -> str:
     most = _most_tokens(models)
     if most is None:
-        return "tokens a frame are not known"
-    return (
-        f"compression {test.compression}x, at most {most:g} tokens a frame (measured, newlines and separator "
-        "included)"
-    )
+        return "; tokens a frame are not known"
+    return f", at most {most:g} tokens a frame (measured, newlines and separator included)"
 
 
 def _told(number: float | None, form: str, unit: str = "", scale: int = 1) -> str:

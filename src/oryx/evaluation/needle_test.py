@@ -11,6 +11,7 @@ from oryx.errors import ConfigError
 from oryx.evaluation.metrics import Share, is_blank, is_contained, is_match
 
 SCORES = ("exact", "contains")
+RATIO = 16
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class NeedleTest:
     """Places of the needle in percent: 0 is the first frame, 100 the last."""
     trials: int = 10
     """Needles at each depth of each length. All lengths, and all models, have the same."""
-    compression: int = 16
+    compression: int = RATIO
     max_pixels: int | None = None
     prompt: str = "{question}"
     """May hold `{frames}`, the length of the video."""

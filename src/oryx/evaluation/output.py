@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from oryx import __version__
@@ -20,9 +21,10 @@ from oryx.checkpoints.files import list_shards
 from oryx.checkpoints.published import PUBLISHED_TYPES, PublishedCheckpoint
 from oryx.checkpoints.verify import count_parameters
 from oryx.errors import ConfigError
+from oryx.evaluation.metrics import Gain, Share
 from oryx.files import check_folder, check_writable, write_whole
 from oryx.json_file import read_json
-from oryx.loading import resolve_tower
+from oryx.loading import resolve_device, resolve_tower
 
 _PACKAGES = ("torch", "transformers", "pillow", "av", "numpy")
 OF_WEIGHTS = ("--model", "--compare", "--vision-tower", "--url", "--url-model", "--api-key-env")
@@ -63,6 +65,11 @@ def model_facts(name: str, sha256: str, model: Any) -> dict[str, Any]:
     }
 
 
+def device_name(device: str) -> str:
+    """How the facts of a model that is loaded to a device name it: with its number, where it has one."""
+    return str(torch.empty(0, device=resolve_device(device)).device)
+
+
 def endpoint_facts(name: str, url: str) -> dict[str, Any]:
     """The same of a model behind an address, of which little is known; `name` is what its server calls it."""
     unknown = dict.fromkeys(("model_sha256", "num_parameters", "dtype", "device"))
@@ -84,6 +91,11 @@ def describe_model(facts: Mapping[str, Any]) -> str:
     )
 
 
+def ratio_text(compression: int | None) -> str:
+    """What a page says of the compression; None is that of an endpoint that has no such dial."""
+    return "the endpoint's own compression" if compression is None else f"compression {compression}x"
+
+
 def unparsed_text(number: int) -> str:
     """What a page says of answers that could not be read; empty where there are none."""
     return f"; {number:,} of the answers say nothing and count as wrong" if number else ""
@@ -98,6 +110,23 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:  # an unpacked source tree has no metadata
             versions[package] = "unknown"
     return versions
+
+
+def versions_text(versions: Mapping[str, str]) -> str:
+    """The versions, in one line of a page."""
+    return ", ".join(f"{package} {number}" for package, number in versions.items())
+
+
+def share_text(share: Share, more: str = "") -> str:
+    """A share in percent with its interval, and `more` beside that, as in "50.0% (15.0% to 85.0%, n = 4)"."""
+    low, high = share.interval
+    return f"{share.share:.1%} ({low:.1%} to {high:.1%}{more})"
+
+
+def gain_text(gain: Gain) -> str:
+    """A gain in percentage points with its interval."""
+    low, high = gain.interval
+    return f"{100 * gain.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def command_line(task: str, given: Mapping[str, Any], *arguments: str | Path) -> str:
@@ -157,7 +186,8 @@ def check_output(
             `models`, each with its own.
         command: the command line that measures what is to be written.
         identities: of the models that are measured, in their order; see `identity_of`.
-        conditions: what else the JSON must hold as it is here.
+        conditions: what the JSON, or the facts of its first model, must say as it is here, if they say
+            anything of it: results of earlier versions say less.
 
     Raises:
         ConfigError: such a folder, one whose results cannot be read or that cannot be written, or a file of
@@ -171,10 +201,12 @@ def check_output(
         return
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        models = [identity_of(model) for model in content.get("models", [content])]
+        facts = content.get("models", [content])
+        models = [identity_of(model) for model in facts]
         other = other_settings(str(content["command"]), command)
-        changed = [name for name, value in (conditions or {}).items() if content.get(name) != value]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        said = {**facts[0], **content}
+        changed = [name for name, value in (conditions or {}).items() if said.get(name, value) != value]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise ConfigError(f"{path} cannot be read as results; choose another --output.") from None
     if models != list(identities):
         told = ", ".join(model if " at " in model else model[:12] for model in models)

@@ -170,7 +170,7 @@ def measure_qa(
 
     Args:
         answerer: asked scene by scene; may be None where `are_kept` says that all answers are there.
-        batch_size: questions asked at once, and kept when all of them are answered.
+        batch_size: questions asked at once.
         kept: answers of an earlier run to the same records; it gets those that come.
 
     Raises:
@@ -231,7 +231,7 @@ def score_items(benchmark: Benchmark, items: Sequence[SceneItem], answered: Sequ
             if (own := [index for index, other in enumerate(kinds) if other == kind])
         ],
         captions=caption_scores(said, [item.answers for item in items], scenes),
-        lacks={name: what_lacks(tokens) for name, (_, tokens) in PROTOCOLS.items()},
+        lacks=lacks_here(),
         wrong=[
             WrongQaAnswer(one.id, one.question, one.answer, one.references)
             for one in answers
@@ -239,6 +239,11 @@ def score_items(benchmark: Benchmark, items: Sequence[SceneItem], answered: Sequ
         ][:_KEPT_WRONG],
         answers=answers,
     )
+
+
+def lacks_here() -> dict[str, dict[str, str]]:
+    """Protocol -> metric -> what it needs, for those that cannot be measured on this machine."""
+    return {name: what_lacks(tokens) for name, (_, tokens) in PROTOCOLS.items()}
 
 
 def caption_scores(

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from oryx.errors import ConfigError
 from oryx.evaluation.captions import CAPTION_METRICS, Score
-from oryx.evaluation.metrics import Share
 from oryx.evaluation.output import (
     check_output,
     describe_model,
     identity_of,
     installed_versions,
+    versions_text,
     write_lines,
     write_text,
 )
 from oryx.evaluation.qa_3d import MATCHES, QaResult, rules_of
 from oryx.evaluation.qa_answers import Benchmark
+from oryx.json_file import read_json
 
 TITLES = {"scanqa": "ScanQA", "sqa3d": "SQA3D"}
 RULES = {"em": "EM", "em_cleaned": "EM, cleaned", "em_refined": "EM-R", "loose": "loose"}
@@ -72,13 +74,13 @@ class QaReport:
             f"- {result.num_questions} questions on {result.num_scenes} scenes{left_out}; records SHA-256 "
             f"`{self.records_sha256}`",
             f"- greedy, at most {self.max_new_tokens} tokens; of {result.num_unparsed} answers nothing is "
-            "left once they are cleaned, and they are wrong",
+            "left once they are cleaned: wrong by every rule but EM, which takes them as they are",
             *_tokens(result),
             "- scores are shown times a hundred; intervals are 95%, with the questions on a scene as a "
             "cluster: of shares Wilson's at the effective number of questions, of the others a bootstrap of "
             "whole scenes",
             f"- {describe_model(facts)}",
-            f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
+            f"- {versions_text(installed_versions())}",
             "",
             match_table(self.benchmark, result),
             *(f"- {RULES[rule]}: {MATCHES[rule]}" for rule in rules_of(self.benchmark)),
@@ -102,16 +104,53 @@ def file_names(benchmark: Benchmark) -> tuple[str, str, str]:
 def save_report(report: QaReport, folder: Path) -> list[Path]:
     """Write JSON, Markdown and answers, each whole or not at all, and return their paths.
 
-    Raises `ConfigError` for what `check_output` refuses, and where the disk does.
+    Raises `ConfigError` for what `check_results` refuses, and where the disk does.
     """
     names = file_names(report.benchmark)
-    conditions = {"records_sha256": report.records_sha256}
-    check_output(folder, names, report.command, identity_of(report.facts), conditions=conditions)
+    conditions = {"device": report.facts["device"], "records_sha256": report.records_sha256}
+    identity, lacks = identity_of(report.facts), report.result.lacks
+    check_results(folder, report.benchmark, report.command, identity, conditions, lacks)
     return [
         write_text(folder / names[0], json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"),
         write_text(folder / names[1], report.to_markdown()),
         write_lines(folder / names[2], map(asdict, report.result.answers)),
     ]
+
+
+def check_results(
+    folder: Path,
+    benchmark: Benchmark,
+    command: str,
+    identity: str,
+    conditions: Mapping[str, Any],
+    lacks: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Refuses what `check_output` does, and a folder whose results have metrics that would be lost.
+
+    Args:
+        command, identity, conditions: see `check_output`.
+        lacks: of the results that are to be written; see `QaResult`.
+
+    Raises:
+        ConfigError: such a folder.
+    """
+    names = file_names(benchmark)
+    check_output(folder, names, command, identity, conditions=conditions)
+    path = folder / names[0]
+    if not path.exists():
+        return
+    there = read_json(path).get("lacks", {})
+    lost = {
+        METRICS[metric]: need
+        for protocol, needs in lacks.items()
+        for metric, need in needs.items()
+        if metric not in there.get(protocol, {})
+    }
+    if lost:
+        raise ConfigError(
+            f"{path} has {', '.join(lost)}, for which this machine needs {' and '.join(set(lost.values()))}; "
+            "choose another --output."
+        )
 
 
 def match_table(benchmark: Benchmark, result: QaResult) -> str:
@@ -124,7 +163,8 @@ def match_table(benchmark: Benchmark, result: QaResult) -> str:
     rows = [("**all**", result.num_questions, result.matches)]
     rows += [(kind.name, kind.num_questions, kind.matches) for kind in result.kinds]
     for name, number, matches in rows:
-        lines.append(f"| {name} | {number} | {' | '.join(_share(matches[rule]) for rule in rules)} |")
+        cells = [_numbers(matches[rule].share, matches[rule].interval) for rule in rules]
+        lines.append(f"| {name} | {number} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -135,10 +175,6 @@ def caption_table(result: QaResult) -> str:
         cells = [_score(result.captions[name][metric], result.lacks[name].get(metric)) for name in PROTOCOLS]
         lines.append(f"| {METRICS[metric]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _share(share: Share) -> str:
-    return _numbers(share.share, share.interval)
 
 
 def _score(score: Score | None, lacks: str | None) -> str:

@@ -12,13 +12,17 @@ from PIL import Image
 
 from oryx.data.rooms.store import RoomStore
 from oryx.evaluation.bar_chart import Bars, Section, draw_bars
-from oryx.evaluation.metrics import Gain, Share
+from oryx.evaluation.metrics import Gain
 from oryx.evaluation.output import (
     check_output,
     describe_model,
+    gain_text,
     identity_of,
     installed_versions,
+    ratio_text,
+    share_text,
     unparsed_text,
+    versions_text,
     write_lines,
     write_picture,
     write_text,
@@ -51,12 +55,28 @@ class RoomReport:
     result: RoomResult
     endpoint: str | None = None
     """The address."""
+    rooms_sha256: str | None = None
+    """See `RoomStore.hash_rooms`."""
+    has_dials: bool = True
+    """Whether the model could be told the test's compression: not an endpoint that is no `oryx serve`."""
+
+    @property
+    def compression(self) -> int | None:
+        """Of all visuals; None where the endpoint has no such dial."""
+        return self.test.compression if self.has_dials else None
 
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file holds."""
-        own = {key: value for key, value in asdict(self).items() if key not in ("test", "result")}
-        result = self.result.to_dict()
-        return {"task": "rooms", **own, **asdict(self.test), "versions": installed_versions(), **result}
+        left_out = ("test", "result", "has_dials")
+        own = {key: value for key, value in asdict(self).items() if key not in left_out}
+        test = {**asdict(self.test), "compression": self.compression}
+        return {
+            "task": "rooms",
+            **own,
+            **test,
+            "versions": installed_versions(),
+            **self.result.to_dict(),
+        }
 
     def to_markdown(self) -> str:
         """The page."""
@@ -70,14 +90,15 @@ class RoomReport:
             "",
             f"- command: `{self.command}`",
             f"- {test.rooms} rooms of {self.folder} ({', '.join(self.catalogues) or 'unknown furniture'}), "
-            f"{test.views[0]}-{test.views[1]} views of {test.height}x{test.width} pixels at "
-            f"{test.compression}x, seed {test.seed}",
+            f"{test.views[0]}-{test.views[1]} views of {test.height}x{test.width} pixels, "
+            f"{ratio_text(self.compression)}, seed {test.seed}",
             f"- visual tokens of a prompt, mean: {tokens}",
             "- greedy; right is the expected text, letter for letter. Intervals are 95%, with the questions "
             "on a room as a cluster: of shares Wilson's at the effective number of questions, of differences "
-            "(percentage points) a bootstrap that draws whole rooms" + unparsed_text(result.num_unparsed),
+            "(percentage points) a bootstrap that draws whole rooms, one more that is all better and one "
+            "that is all worse" + unparsed_text(result.num_unparsed),
             f"- {describe_model(vars(self))}",
-            f"- {', '.join(f'{package} {number}' for package, number in installed_versions().items())}",
+            f"- {versions_text(installed_versions())}",
             "",
             ways_table(result),
             numbers_table(result),
@@ -101,13 +122,20 @@ class RoomReport:
 
 
 def make_report(
-    facts: Mapping[str, Any], folder: str, command: str, test: RoomTest, result: RoomResult
+    facts: Mapping[str, Any],
+    folder: str,
+    command: str,
+    test: RoomTest,
+    result: RoomResult,
+    rooms_sha256: str | None = None,
+    has_dials: bool = True,
 ) -> RoomReport:
     """The report of a result just measured.
 
     Args:
         facts: see `model_facts` and `endpoint_facts`.
         folder: of the rooms.
+        rooms_sha256, has_dials: see `RoomReport`.
     """
     return RoomReport(
         **facts,
@@ -116,6 +144,8 @@ def make_report(
         command=command,
         test=test,
         result=result,
+        rooms_sha256=rooms_sha256,
+        has_dials=has_dials,
     )
 
 
@@ -124,7 +154,8 @@ def save_report(report: RoomReport, folder: Path) -> list[Path]:
 
     Raises `ConfigError` for what `check_output` refuses, and where the disk does.
     """
-    check_output(folder, FILES, report.command, identity_of(vars(report)))
+    conditions = {"device": report.device, "rooms_sha256": report.rooms_sha256}
+    check_output(folder, FILES, report.command, identity_of(vars(report)), conditions=conditions)
     return [
         write_text(folder / JSON, json.dumps(report.to_dict(), indent=1) + "\n"),
         write_text(folder / PAGE, report.to_markdown()),
@@ -141,7 +172,7 @@ def ways_table(result: RoomResult) -> str:
     ]
     for one in _in_order(result):
         if one.group != NUMBERS:
-            shares = " | ".join(_share(one.ways[way]) for way in NAMES)
+            shares = " | ".join(share_text(one.ways[way]) for way in NAMES)
             gains = f"{_gain(one.marks_gain)} | {_gain(one.views_gain)}"
             lines.append(f"| {_title(one)} | {one.num_questions} | {shares} | {gains} | {_blind(one)} |")
     return "\n".join(lines) + "\n"
@@ -150,7 +181,7 @@ def ways_table(result: RoomResult) -> str:
 def numbers_table(result: RoomResult) -> str:
     """The questions about numbers, in Markdown; empty if none were asked."""
     rows = [
-        f"| {_title(one)} | {one.num_questions} | {_share(one.ways[WITH_MARKS])} | {_blind(one)} |"
+        f"| {_title(one)} | {one.num_questions} | {share_text(one.ways[WITH_MARKS])} | {_blind(one)} |"
         for one in _in_order(result)
         if one.group == NUMBERS
     ]
@@ -170,15 +201,8 @@ def _title(one: KindResult) -> str:
     return f"**{one.name}**" if one.blind_rule is None else one.name
 
 
-def _share(share: Share) -> str:
-    return f"{share.share:.1%} ({share.interval[0]:.1%} to {share.interval[1]:.1%})"
-
-
 def _gain(gain: Gain | None) -> str:
-    if gain is None:
-        return "-"
-    low, high = gain.interval
-    return f"{100 * gain.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return "-" if gain is None else gain_text(gain)
 
 
 def _blind(one: KindResult) -> str:

@@ -22,6 +22,7 @@ from oryx.errors import ConfigError
 
 WITH_MARKS, WITHOUT_MARKS, SINGLE_VIEW = WAYS = ("with_marks", "without_marks", "single_view")
 
+RATIO = 4
 _SUBSETS = 8
 """Choices of views tried in each room, for the rare kinds."""
 
@@ -40,7 +41,7 @@ class RoomTest:
     questions_per_room: int = 15
     """Without numbers, at most; those about numbers come on top, as many a kind."""
     seed: int = 0
-    compression: int = 4
+    compression: int = RATIO
     mark_size: int = 11
     """Diameter of a number's dot in pixels."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from oryx.data.synthetic import Sample
@@ -27,9 +27,10 @@ class SceneAnswerer:
 
     def answer(
         self, samples: Sequence[Sample], max_new_tokens: int, dials: Mapping[str, Any]
-    ) -> list[Answer]:
+    ) -> Iterator[tuple[int, Answer]]:
         """See `Answerer`; they are asked one after the other."""
-        return [self._ask(sample, max_new_tokens, dials) for sample in samples]
+        for index, sample in enumerate(samples):
+            yield index, self._ask(sample, max_new_tokens, dials)
 
     def _ask(self, sample: Sample, max_new_tokens: int, dials: Mapping[str, Any]) -> Answer:
         session = self._open([{**dials, **visual} for visual in sample.visuals])

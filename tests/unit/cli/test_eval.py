@@ -1,5 +1,6 @@
 """`oryx eval`: what it prints, what it writes, what it refuses before the model is loaded."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from oryx.cli.eval import eval_app
+from oryx.data.pictures.store import write_store
 from oryx.errors import CheckpointError, ConfigError
+from oryx.evaluation.output import hash_weights
+from oryx.evaluation.skill_report import font_families
 
 TINY = str(Path(__file__).parents[2] / "parity" / "reference" / "oryx-tiny-qwen")
 
@@ -49,6 +53,7 @@ def test_card_is_written_where_asked(tmp_path):
             ConfigError,
             "No store of pictures",
         ),
+        (["skills", "--test", "color", "--pictures", "/no/store"], ConfigError, "No store of pictures"),
         (["skills", "--test", "color", "--seed", "1"], ConfigError, "at least 10000000"),
         (["skills", "--test", "color", "--model", "/no/such"], CheckpointError, "/no/such"),
     ],
@@ -122,6 +127,32 @@ def test_results_of_other_settings_are_refused_before_the_run(tmp_path, monkeypa
     assert isinstance(result.exception, ConfigError)
     assert "results of other settings (--seed 10000001)" in str(result.exception)
     assert (tmp_path / "skills.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("changed", ["device", "fonts", "pictures_sha256"])
+def test_results_of_other_data_are_refused_before_the_run(tmp_path, loads_nothing, changed):
+    """The same command, but the machine or the store of pictures is another one now."""
+    store = tmp_path / "pictures.zip"
+    write_store(store, [], {"version": 1})
+    small = ("skills", "--model", TINY, "--samples", "1", "--test", "shape", "--pictures", str(store))
+    there = {
+        "model_sha256": hash_weights(Path(TINY)),
+        "command": f"oryx eval skills --model {TINY} --samples 1 --test shape --pictures {store}",
+        "device": "cpu",
+        "fonts": font_families([]),
+        "pictures_sha256": hashlib.sha256(store.read_bytes()).hexdigest(),
+    }
+    path = tmp_path / "out" / "skills.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({**there, changed: "another"}))
+    before = path.read_bytes()
+    result = run(*small, "--device", "cpu", "--output", str(path.parent))
+    assert isinstance(result.exception, ConfigError)
+    assert f"results of other {changed}; choose another" in str(result.exception)
+    assert path.read_bytes() == before
+    path.write_text(json.dumps(there))
+    result = run(*small, "--device", "cpu", "--output", str(path.parent))
+    assert "the model was loaded" in str(result.exception)
 
 
 def test_pages_without_a_card_are_refused(tmp_path, loads_nothing):

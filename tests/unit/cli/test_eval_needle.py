@@ -74,7 +74,7 @@ def test_every_model_has_room_before_the_first_is_loaded(refused, native, tmp_pa
 def test_the_difference_of_two_models_is_told(run, tiny, native, tmp_path):
     result = run("eval", "needle", "--model", tiny, "--compare", native, *SMALL, "--output", tmp_path)
     assert f"{tiny} over {native}" in result.out
-    assert "| 5 | +0.0 (+0.0 to +0.0) |" in result.out
+    assert "| 5 | +0.0 (-50.0 to +50.0) |" in result.out
     gains = json.loads((tmp_path / "needle.json").read_text())["gains"]
     assert [gain["frames"] for gain in gains] == [3, 5]
 
@@ -186,6 +186,26 @@ def test_results_of_other_models_are_refused_before_the_run(refused, native, tmp
     (tmp_path / "needle.json").write_text(json.dumps(there))
     said = refused("eval", "needle", "--model", native, *SMALL, "--output", tmp_path)
     assert "results of another model" in said
+
+
+@pytest.mark.parametrize("changed", ["device", "needles_sha256"])
+def test_results_of_other_data_are_refused_and_stay(run, refused, picture, tiny, tmp_path, changed):
+    picture("a.png")
+    needles = tmp_path / "needles.jsonl"
+    line = {"image": "a.png", "question": "What is it?", "answer": "a dog"}
+    needles.write_text(json.dumps(line) + "\n")
+    words = ("eval", "needle", "--model", tiny, *SMALL, "--needles", needles, "--output", tmp_path / "out")
+    path = tmp_path / "out" / "needle.json"
+    assert run(*words).code == 0
+    if changed == "device":
+        content = json.loads(path.read_text())
+        content["models"][0]["device"] = "tpu:0"
+        path.write_text(json.dumps(content))
+    else:
+        needles.write_text(json.dumps({**line, "answer": "a cat"}) + "\n")
+    before = path.read_bytes()
+    assert f"results of other {changed}; choose another --output" in refused(*words)
+    assert path.read_bytes() == before
 
 
 def test_a_ratio_that_is_none(refused, tiny):

@@ -87,10 +87,16 @@ def test_json_on_stdout_is_the_file_and_the_metrics_that_lack_are_added_later(
     again = run(*words)
     assert json.loads(again.out) == printed
     assert "4 answers of an earlier run are kept." in again.err
-    monkeypatch.setattr(qa_3d, "what_lacks", lambda _: {})  # Java is there now
-    assert run(*words).code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(qa_3d, "what_lacks", lambda _: {})  # Java is there now
+        assert run(*words).code == 0
     assert json.loads((out / "scanqa.json").read_text())["lacks"]["scanqa"] == {}
     assert _files(out) == ["scanqa.answers.jsonl", "scanqa.json", "scanqa.md"]
+    before = (out / "scanqa.json").read_bytes()
+    lost = run(*words)
+    assert lost.code == 2
+    assert "METEOR, ROUGE-L, CIDEr, for which this machine needs Java" in lost.err
+    assert (out / "scanqa.json").read_bytes() == before
 
 
 def test_a_run_that_was_cut_goes_on_to_the_same_results(run, tiny, scanqa, tmp_path, monkeypatch):
@@ -182,13 +188,18 @@ def test_a_model_behind_an_address(run, refused, server, scanqa, tmp_path, owner
     assert f"another model (seer at {server.url})" in refused(*words)
 
 
-def test_results_of_others_are_refused_and_stay(run, refused, tiny, native, scanqa, tmp_path):
+def test_results_of_others_are_refused_and_stay(run, refused, tiny, native, scanqa, tmp_path, monkeypatch):
     out = tmp_path / "out"
     assert run(*_words("scanqa", scanqa, tiny, "--output", out)).code == 0
     before = {path: path.read_bytes() for path in out.iterdir()}
     other = ("eval", "scanqa", scanqa, "--model", tiny, "--max-new-tokens", 4, "--output", out)
     assert "results of other settings (--max-new-tokens 3, not 4)" in refused(*other)
     assert "results of another model" in refused(*_words("scanqa", scanqa, native, "--output", out))
+    with monkeypatch.context() as patch:
+        patch.setattr("oryx.evaluation.output.device_name", lambda _: "tpu:0")
+        assert "results of other device; choose another --output" in refused(
+            *_words("scanqa", scanqa, tiny, "--output", out)
+        )
     assert {path: path.read_bytes() for path in out.iterdir()} == before
     changed = tmp_path / "changed"
     shutil.copytree(scanqa.parent, changed)

@@ -232,6 +232,45 @@ def test_dials_are_for_oryx_alone(refused, server):
     assert "only that has a dial for --compression" in said
 
 
+@pytest.mark.parametrize("task", ["needle", "rooms"])
+def test_the_ratio_is_that_of_an_endpoint_that_has_no_dial(
+    run, refused, server, rooms, tmp_path, monkeypatch, task
+):
+    monkeypatch.setitem(sys.modules, "oryx.data.synthetic.haystack", haystack_stand_in)
+    server.models = {"data": [{"id": "gpt"}]}
+    answer = {"choices": [{"message": {"content": "red"}, "finish_reason": "stop"}]}
+    server.script = lambda *_: {**answer, "usage": {"prompt_tokens_details": {"visual_tokens": 32}}}
+    words = ("eval", task, "--url", server.url, "--output", tmp_path)
+    if task == "needle":
+        words += ("--frames", "3", "--depths", "0,100", "--trials", 1)
+    else:
+        words += ("--folder", rooms, "--rooms", 1, "--views", 2, "--questions-per-room", 1)
+    assert "only that has a dial for --compression" in refused(*words, "--compression", 8)
+    assert server.bodies == []
+    assert run(*words).code == 0
+    content = json.loads((tmp_path / f"{task}.json").read_text())
+    assert content["compression"] is None
+    assert "--compression" not in content["command"]
+    page = (tmp_path / f"{task}.md").read_text()
+    assert "the endpoint's own compression" in page
+    assert "Nonex" not in page
+
+
+@pytest.mark.parametrize(("task", "ratio"), [("needle", 16), ("rooms", 4)])
+def test_the_ratio_of_oryx_serve_is_told(run, server, rooms, tmp_path, monkeypatch, task, ratio):
+    monkeypatch.setitem(sys.modules, "oryx.data.synthetic.haystack", haystack_stand_in)
+    words = ("eval", task, "--url", server.url, "--output", tmp_path)
+    if task == "needle":
+        words += ("--frames", "3", "--depths", "0,100", "--trials", 1)
+    else:
+        words += ("--folder", rooms, "--rooms", 1, "--views", 2, "--questions-per-room", 1)
+    assert run(*words).code == 0
+    content = json.loads((tmp_path / f"{task}.json").read_text())
+    assert content["compression"] == ratio
+    assert f"--compression {ratio}" in content["command"]
+    assert {body["mm_processor_kwargs"]["compression"] for body in server.bodies} == {ratio}
+
+
 def test_options_of_url_need_it(refused):
     assert "--url-model goes with --url" in refused("eval", "skills", "--url-model", "x")
     assert "--api-key-env goes with --url" in refused("eval", "needle", "--api-key-env", "x")

@@ -1,6 +1,7 @@
 """`oryx eval rooms`: what it prints, what it writes, what it refuses before the model is loaded."""
 
 import json
+import shutil
 
 import pytest
 from made_rooms import random_room, write_rooms
@@ -39,6 +40,19 @@ def test_json_on_stdout_is_the_file(run, tiny, folder, tmp_path):
     again = run(*words, *small, "--output", out)
     assert again.code == 2
     assert "results of another model" in again.err
+
+
+def test_results_of_other_rooms_are_refused_and_stay(run, refused, tiny, tmp_path):
+    write_rooms(tmp_path / "rooms", [random_room(0)])
+    words = ("eval", "rooms", "--folder", tmp_path / "rooms", "--model", tiny, "--rooms", 1, "--views", "2")
+    words += ("--size", "16x16", "--mark-size", 9, "--questions-per-room", 1, "--compression", 16)
+    words += ("--output", tmp_path / "out")
+    assert run(*words).code == 0
+    before = (tmp_path / "out" / "rooms.json").read_bytes()
+    shutil.rmtree(tmp_path / "rooms")
+    write_rooms(tmp_path / "rooms", [random_room(1)])
+    assert "results of other rooms_sha256; choose another --output" in refused(*words)
+    assert (tmp_path / "out" / "rooms.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

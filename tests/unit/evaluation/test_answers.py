@@ -3,6 +3,7 @@
 import pytest
 
 from oryx.data.synthetic import Sample
+from oryx.endpoint import EndpointError
 from oryx.errors import ConfigError
 from oryx.evaluation.answers import Answer, answer_all, mean_tokens
 from oryx.evaluation.journal import Journal
@@ -17,10 +18,8 @@ class Echo:
     def answer(self, samples, max_new_tokens, dials):
         asked = [sample.conversations[0]["value"].removeprefix("<image>\n") for sample in samples]
         self.batches.append(asked)
-        return [
-            Answer("", None, 0.5, "withheld") if text == "q3" else Answer(text.upper(), 7, 0.5)
-            for text in asked
-        ]
+        for index, text in reversed([*enumerate(asked)]):
+            yield index, Answer("", None, 0.5, "withheld") if text == "q3" else Answer(text.upper(), 7, 0.5)
 
 
 def draw(key):
@@ -44,6 +43,18 @@ def test_what_is_kept_is_not_asked_again():
     assert ask(again, kept, done.append) == whole
     assert again.batches == [["q3"]]  # refused before: asked again
     assert done == [4, 1]
+
+
+def test_what_came_before_a_failure_is_kept():
+    class Failing(Echo):
+        def answer(self, *args):
+            yield next(super().answer(*args))
+            raise EndpointError("away", True)
+
+    kept = Journal.in_memory()
+    with pytest.raises(EndpointError, match="away"):
+        ask(Failing(), kept)
+    assert list(kept) == [(1,)]
 
 
 def test_kept_answers_of_another_shape():

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import threading
 
 import av
 import numpy as np
@@ -17,6 +18,7 @@ from oryx.evaluation.endpoint_answers import EndpointAnswerer, lossless_video, m
 from oryx.media.image import open_image
 
 TURNS = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "a dog"}]
+NO_TEMPERATURE = json.dumps({"error": {"message": "'temperature' does not support 0"}}).encode()
 OURS = {"data": [{"id": "nano", "owned_by": "oryx"}]}
 
 
@@ -105,7 +107,7 @@ def test_upright_jpeg_files_go_as_they_are_and_others_as_png(tmp_path):
 
 def ask(server, number=3, **how):
     answerer = EndpointAnswerer(ChatEndpoint(server.url, timeout=5), pause=0.001, **how)
-    return answerer.answer([picture()] * number, 7, {})
+    return [one for _, one in sorted(answerer.answer([picture()] * number, 7, {}), key=lambda one: one[0])]
 
 
 def test_answers_come_in_their_order_and_greedily(server):
@@ -150,12 +152,49 @@ def test_when_all_is_refused_the_run_ends(server):
 def test_a_model_without_a_temperature(server):
     def script(_, body):
         if "temperature" in body:
-            return 400, {}, json.dumps({"error": {"message": "'temperature' does not support 0"}}).encode()
+            return 400, {}, NO_TEMPERATURE
         return "a dog"
 
     server.script = script
     assert [one.text for one in ask(server, 2, requests=1)] == ["a dog"] * 2
     assert len(server.bodies) == 3
+
+
+def test_a_model_without_a_temperature_that_refuses_several_at_once(server):
+    together = threading.Barrier(4)
+
+    def script(_, body):
+        if "temperature" in body:
+            together.wait(5)
+            return 400, {}, NO_TEMPERATURE
+        return "a dog"
+
+    server.script = script
+    assert [one.text for one in ask(server, 4, requests=4)] == ["a dog"] * 4
+    assert len(server.bodies) == 8
+
+
+def test_asking_without_a_temperature_is_no_further_try(server):
+    """Busy to the last try, which the temperature spoils: it is asked once more without."""
+
+    def script(number, body):
+        if number < 5:
+            return 503
+        return (400, {}, NO_TEMPERATURE) if "temperature" in body else "a dog"
+
+    server.script = script
+    assert [one.text for one in ask(server, 1)] == ["a dog"]
+    assert len(server.bodies) == 7
+
+
+def test_answers_are_given_as_they_come(server):
+    """Three questions at once, of which one is never answered: the others are there before the run ends."""
+    server.script = lambda number, _: 503 if number == 0 or number > 2 else "a dog"
+    answerer = EndpointAnswerer(ChatEndpoint(server.url, timeout=5), 3, pause=0.001)
+    came = answerer.answer([picture()] * 3, 7, {})
+    assert [next(came)[1].text, next(came)[1].text] == ["a dog"] * 2
+    with pytest.raises(EndpointError, match=r"refuses \(503"):
+        next(came)
 
 
 def test_oryx_is_known_by_its_list_of_models(server):

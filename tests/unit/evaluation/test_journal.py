@@ -60,6 +60,24 @@ def test_parts_come_back_by_model_and_type(tmp_path):
     assert list((tmp_path / "new").iterdir()) == []
 
 
+def test_what_another_model_left_outlives_a_run_that_is_done(tmp_path):
+    journal = begin(tmp_path)
+    journal.of(facts()).add((1,), {"answer": "red"})
+    journal.of(facts("cd")).add((1,), {"answer": "blue"})
+    journal.close()
+    other = begin(tmp_path)
+    other.of(facts("ef")).add((1,), {"answer": "green"})
+    assert other.before("cd") is not None
+    other.remove()
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert there(tmp_path) == [(1,)]
+    last = begin(tmp_path)
+    assert [last.before(name) for name in ("cd", "ef")] == [None, None]
+    assert len(last.of(facts())) == 1
+    last.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_line_that_a_kill_cut_is_left_out_and_written_anew(tmp_path):
     write(tmp_path, (1,))
     path = tmp_path / FILE

@@ -10,6 +10,7 @@ from oryx.evaluation.metrics import (
     events_named,
     exact_score,
     is_exact,
+    paired_interval,
     share_interval,
     token_f1,
     wilson_interval,
@@ -148,6 +149,8 @@ def test_a_gain_is_the_mean_of_paired_differences():
     one, other = [True, True, True, False], [True, False, False, False]
     gain = Gain.of(one, other, [0, 1, 2, 3])
     assert gain.difference == 0.5
-    assert gain.interval == clustered_interval([0, 1, 1, 0], [0, 1, 2, 3])
+    assert gain.interval == paired_interval([0, 1, 1, 0], [0, 1, 2, 3])
+    low, high = Gain.of([True] * 3, [False] * 3, [0, 1, 2]).interval
+    assert low <= 0 < high  # three that agree prove nothing
     with pytest.raises(ValueError, match="zip"):
         Gain.of(one, other[:3], [0, 1, 2, 3])

@@ -77,7 +77,8 @@ def test_the_page_names_everything(page):
         "`" + "cd" * 32 + "`",
         "- 100 frames, 50%: What color? 'red', not 'blue'",
         "## nano over plain",
-        "| 1,600 | +50.0 (+0.0 to +100.0) |",
+        "| 1,600 | +50.0 (-50.0 to +100.0) |",  # of two needles
+        "a bootstrap that draws needles, one more that is all better",
         "torch ",
     ):
         assert part in text
@@ -90,7 +91,7 @@ def test_the_json_holds_every_answer(page):
     assert (first["model"], second["model_sha256"]) == ("nano", "cd" * 32)
     assert second["answers"][1]["answer"] == "blue"
     assert (second["answers"][1]["matches"], second["answers"][1]["contains"]) == (False, False)
-    assert content["gains"][0] == {"frames": 100, "difference": 0.5, "interval": [0.0, 1.0]}
+    assert content["gains"][0] == {"frames": 100, "difference": 0.5, "interval": [-0.5, 1.0]}
     assert first["costs"][1]["tokens_per_frame"] == 3.0
     assert first["cells"][0]["interval"] == [0.1, 0.9]
 

@@ -97,6 +97,13 @@ def test_results_that_may_not_be_lost(tmp_path):
     check_output(tmp_path, names, command, "ab", "cd", conditions={"records": "1"})
     with pytest.raises(ConfigError, match=r"results of other records; choose"):
         check_output(tmp_path, names, command, "ab", "cd", conditions={"records": "0", "rooms": "2"})
+    # What results of earlier versions do not say is not held against them.
+    check_output(tmp_path, names, command, "ab", "cd", conditions={"device": "cpu", "records": "1"})
+    path.write_text(
+        json.dumps({**content, "models": [{**one, "device": "mps"} for one in content["models"]]})
+    )
+    with pytest.raises(ConfigError, match=r"results of other device; choose"):
+        check_output(tmp_path, names, command, "ab", "cd", conditions={"device": "cpu"})
     path.write_text("{}")
     with pytest.raises(ConfigError, match="cannot be read as results"):
         check_output(tmp_path, names, command, "ab")

@@ -116,6 +116,21 @@ def test_scores_counted_by_hand(monkeypatch):
     assert "| **all** | 4 | 25.0 (" in match_table("scanqa", result)
 
 
+def test_an_answer_that_cleaning_empties_is_wrong_by_the_rules_that_clean(monkeypatch):
+    _no_java(monkeypatch)
+    result = score_items("sqa3d", [_item("sqa3d-1", "one", "What is it?", "...")], _said("..."))
+    assert result.num_unparsed == 1
+    assert {rule: share.num_right for rule, share in result.matches.items()} == {
+        "em": 1,
+        "em_cleaned": 0,
+        "em_refined": 0,
+        "loose": 0,
+    }
+    facts = endpoint_facts("m", "http://host/v1")
+    page = QaReport("sqa3d", facts, "r.jsonl", "cd", 0, 32, "oryx eval sqa3d r.jsonl", result).to_markdown()
+    assert "of 1 answers nothing is left once they are cleaned: wrong by every rule but EM" in page
+
+
 def test_the_page_says_what_was_measured(monkeypatch):
     _no_java(monkeypatch)
     result = score_items("sqa3d", [_item("sqa3d-1", "one", "What is it?", "chair")], _said("a table"))

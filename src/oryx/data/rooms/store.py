@@ -10,6 +10,7 @@ The table lets a reader fetch any view without reading through the tar. A shard 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -132,6 +133,11 @@ class RoomStore:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self._rooms[index][1]
+
+    def hash_rooms(self, number: int) -> str:
+        """SHA-256 of the first so many records, which hold where and how long each picture is."""
+        text = "".join(json.dumps(record) for _, record in self._rooms[:number])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def view(self, index: int, view: int) -> Image.Image:
         """RGB picture of one view. Raises MediaError if it cannot be read."""

@@ -67,7 +67,10 @@ def _who_ran(runs: Sequence[Run]) -> Section:
     head = ["run", "model", "task", "folder", "blank answers"]
     blocks: list[Block] = [Table(head, rows, texts=4)]
     if any(run.num_unparsed for run in runs):
-        text = "Blank answers say nothing, or a server never gave them: they are counted, and never right."
+        text = (
+            "Blank answers say nothing, or a server never gave them: they are counted, and wrong by every "
+            "rule but EM of ScanQA and SQA3D."
+        )
         blocks.append(Paragraph([text], is_quiet=True))
     return Section("Runs", blocks)
 

@@ -16,14 +16,14 @@ from oryx.evaluation.needle_report import JSON as NEEDLE_JSON
 from oryx.evaluation.output import OF_WEIGHTS, describe_model, identity_of, options_of
 from oryx.evaluation.qa_3d_report import METRICS, PROTOCOLS, RULES, file_names
 from oryx.evaluation.qa_answers import Benchmark
-from oryx.evaluation.report import ANSWERS as SKILL_ANSWERS
-from oryx.evaluation.report import RESULTS_JSON as SKILLS_JSON
-from oryx.evaluation.report import dial_text
 from oryx.evaluation.room_report import ANSWERS as ROOM_ANSWERS
 from oryx.evaluation.room_report import JSON as ROOMS_JSON
 from oryx.evaluation.room_report import NAMES as WAY_NAMES
 from oryx.evaluation.room_scores import NUMBERS
 from oryx.evaluation.room_test import WITH_MARKS
+from oryx.evaluation.skill_report import ANSWERS as SKILL_ANSWERS
+from oryx.evaluation.skill_report import RESULTS_JSON as SKILLS_JSON
+from oryx.evaluation.skill_report import dial_text
 
 _NO_ANSWERS = "its answers are not kept beside it, so that it cannot be compared question by question"
 
@@ -227,7 +227,7 @@ def _unparsed(model: Mapping[str, Any]) -> int | None:
     if "num_unparsed" in model:
         return int(model["num_unparsed"])
     counts = [one.get("num_unparsed") for one in model.get("results", [])]
-    return None if None in counts else sum(counts)
+    return None if not counts or None in counts else sum(counts)
 
 
 _READERS: dict[str, Callable[[Path, dict[str, Any]], Iterator[Run]]] = {

@@ -48,6 +48,12 @@ def read_html(text):
     return checker
 
 
+def test_blank_answers_that_nobody_counted_are_not_told_as_none(needle):
+    (run,) = read_runs([needle("old", {"nano": [1, 1, 0, 0]})])
+    assert run.num_unparsed is None
+    assert "| - |" in to_markdown(build_page([run]), "pictures")
+
+
 def test_one_run(skills, tmp_path):
     paths = write_report(read_runs([skills("a", HALF)]), tmp_path / "out")
     markdown, html = (path.read_text() for path in paths)

@@ -20,6 +20,7 @@ from oryx.evaluation.output import (
     identity_of,
     installed_versions,
     unparsed_text,
+    versions_text,
     write_lines,
     write_picture,
     write_text,
@@ -28,6 +29,8 @@ from oryx.evaluation.skills import SkillResult
 
 FILES = ("skills.json", "skills.md", "skills.png", "skills.answers.jsonl")
 RESULTS_JSON, RESULTS_TABLE, CHART, ANSWERS = FILES
+CONDITIONS = ("device", "fonts", "pictures_sha256")
+"""What the results depend on beside the settings."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class SkillReport:
     results: list[SkillResult]
     endpoint: str | None = None
     """The address."""
+    pictures_sha256: str | None = None
+    """Of the store of pictures; None without one."""
 
     def to_dict(self) -> dict[str, Any]:
         """What the JSON file holds."""
@@ -88,6 +93,7 @@ def make_report(
     results: Sequence[SkillResult],
     command: str,
     font_folders: Sequence[str] = (),
+    pictures_sha256: str | None = None,
 ) -> SkillReport:
     """The report of results just measured.
 
@@ -97,6 +103,7 @@ def make_report(
         results: of `evaluate_skills`; at least one.
         command: a command line that measures this again; see `command_line`.
         font_folders: as given to `evaluate_skills`.
+        pictures_sha256: of the store given to it.
     """
     counts = {} if model is None else count_parameters(model)
     parts = {part: number for part, number in counts.items() if part != "total"}
@@ -109,6 +116,7 @@ def make_report(
         command=command,
         versions=installed_versions(),
         results=list(results),
+        pictures_sha256=pictures_sha256,
     )
 
 
@@ -132,7 +140,6 @@ def results_table(results: Sequence[SkillResult]) -> str:
 
 def report_page(report: SkillReport) -> str:
     """The Markdown page of a report: how it was measured, the table, some wrong answers."""
-    versions = ", ".join(f"{package} {number}" for package, number in report.versions.items())
     lines = [
         f"# Skills of {report.model}",
         "",
@@ -141,7 +148,7 @@ def report_page(report: SkillReport) -> str:
         f"- seed {report.seed}, greedy, scored as each test says"
         + unparsed_text(sum(result.num_unparsed for result in report.results)),
         f"- fonts never trained on: {', '.join(report.fonts['test']) or 'none installed'}",
-        f"- {versions}",
+        f"- {versions_text(report.versions)}",
         "",
         results_table(report.results),
         "## Some wrong answers",
@@ -160,7 +167,8 @@ def save_report(report: SkillReport, folder: Path) -> list[Path]:
 
     Raises `ConfigError` for what `check_output` refuses, and where the folder cannot be written.
     """
-    check_output(folder, FILES, report.command, identity_of(vars(report)))
+    conditions = {name: getattr(report, name) for name in CONDITIONS}
+    check_output(folder, FILES, report.command, identity_of(vars(report)), conditions=conditions)
     return [
         write_text(folder / RESULTS_JSON, json.dumps(report.to_dict(), indent=2) + "\n"),
         write_text(folder / RESULTS_TABLE, report_page(report)),

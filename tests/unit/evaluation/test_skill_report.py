@@ -8,7 +8,7 @@ import pytest
 
 import oryx
 from oryx.errors import ConfigError
-from oryx.evaluation import report as reports
+from oryx.evaluation import skill_report as reports
 from oryx.evaluation.card import check_card, is_nano, make_card, write_card
 from oryx.evaluation.output import model_facts
 from oryx.evaluation.skills import SkillResult, WrongAnswer
@@ -164,6 +164,27 @@ def test_a_card_is_checked_before_the_results_are_there(tmp_path):
     (tmp_path / "README.md").mkdir()
     with pytest.raises(ConfigError, match="a folder has this name"):
         check_card(tmp_path, [(None, None, None)])
+
+
+def test_a_readme_of_something_else_is_no_card(tmp_path, make_report):
+    path = tmp_path / "README.md"
+    path.write_text("# My project\n")
+    with pytest.raises(ConfigError, match="is no card of a model; choose another --card"):
+        check_card(tmp_path, [(None, None, None)])
+    with pytest.raises(ConfigError, match="is no card of a model"):
+        write_card(make_report([RESULT]), tmp_path)
+    assert path.read_text() == "# My project\n"
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="is no card of a model"):
+        check_card(tmp_path, [(None, None, None)])
+
+
+@pytest.mark.parametrize("name", ["nano", "runs/mine"])
+def test_a_card_may_be_written_over(tmp_path, make_report, name):
+    check_card(Path(oryx.__file__).parent / "assets/nano", [(None, None, None)])
+    for accuracy in (0.5, 0.75):
+        path = write_card(make_report([replace(RESULT, accuracy=accuracy)], model=name), tmp_path)
+    assert "| 75.0% |" in path.read_text()
 
 
 def test_card_needs_results_at_the_default_dial(make_report):
