@@ -18,7 +18,7 @@ from common import ROOT, Report, parser
 
 import oryx
 from oryx.config import OryxConfig
-from oryx.evaluation.skills import evaluate_skills
+from oryx.evaluation.skills.evaluate import evaluate_skills
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.processing.weights import QUANTIZATIONS
 

@@ -12,12 +12,12 @@ from lmms_plugin.harness import Made, names
 from lmms_plugin.test_benchmarks import SCENES, check
 from made_qa import write_scanqa, write_sqa3d
 
-from oryx.evaluation import java
-from oryx.evaluation.captions import CAPTION_METRICS
 from oryx.evaluation.lmms import CONFIGS
 from oryx.evaluation.lmms.scenes import write_scene_task
-from oryx.evaluation.qa_3d import caption_scores, evaluate_qa
-from oryx.evaluation.qa_records import read_items
+from oryx.evaluation.scenes import java
+from oryx.evaluation.scenes.captions import CAPTION_METRICS
+from oryx.evaluation.scenes.evaluate import caption_scores, evaluate_qa
+from oryx.evaluation.scenes.records import read_items
 
 CONFIG = ("--config", str(CONFIGS / "scenes.yaml"))
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from oryx.data.builders.haystack.sources import Haystack
     from oryx.evaluation.endpoint_answers import EndpointAnswerer
     from oryx.evaluation.journal import Journal, Kept
-    from oryx.evaluation.needle import NeedlePart, NeedleTest
-    from oryx.evaluation.needle_report import NeedleModel
+    from oryx.evaluation.needle.evaluate import NeedlePart, NeedleTest
+    from oryx.evaluation.needle.report import NeedleModel
 
 
 def eval_needle_command(
@@ -92,8 +92,8 @@ def eval_needle_command(
     chosen = drawn_needles(seed, *size) if needles is None else read_needles(needles, seed, *size)
 
     from oryx.evaluation.journal import Journal
-    from oryx.evaluation.needle import NeedleTest, number_needles
-    from oryx.evaluation.needle_report import (
+    from oryx.evaluation.needle.evaluate import NeedleTest, number_needles
+    from oryx.evaluation.needle.report import (
         FILES,
         NeedlePage,
         cost_table,
@@ -101,7 +101,7 @@ def eval_needle_command(
         save_page,
         share_table,
     )
-    from oryx.evaluation.needle_test import RATIO
+    from oryx.evaluation.needle.trials import RATIO
     from oryx.evaluation.output import check_output, command_line, device_name, hash_weights, identity_of
     from oryx.loading import resolve_folder
 
@@ -195,7 +195,7 @@ def _check_room(
     """Refuse lengths that a model does not read, by its config: weights stay on disk."""
     from oryx.cli.forecast import read_any_config
     from oryx.errors import ConfigError
-    from oryx.evaluation.needle import check_room
+    from oryx.evaluation.needle.evaluate import check_room
     from oryx.loading import load_processor
     from oryx.processing.context import context_limit
 
@@ -211,8 +211,8 @@ def _measure_remote(
 ) -> NeedleModel:
     """The model behind an address on all lengths; answers that are kept are not asked for again."""
     from oryx.cli.display import progress_bar
-    from oryx.evaluation.needle_endpoint import measure_needle
-    from oryx.evaluation.needle_report import NeedleModel
+    from oryx.evaluation.needle.endpoint import measure_needle
+    from oryx.evaluation.needle.report import NeedleModel
 
     kept = journal.of(remote.facts)
     tell_kept(len(kept), "answers")
@@ -237,8 +237,8 @@ def _measure(
 ) -> NeedleModel:
     """One model on all lengths, those that are kept aside. It is gone from memory afterwards."""
     from oryx.cli.display import progress_bar
-    from oryx.evaluation.needle import NeedleResult, evaluate_needle
-    from oryx.evaluation.needle_report import NeedleModel
+    from oryx.evaluation.needle.evaluate import NeedleResult, evaluate_needle
+    from oryx.evaluation.needle.report import NeedleModel
     from oryx.evaluation.output import model_facts
     from oryx.loading import load
 
@@ -270,7 +270,7 @@ def _measure(
 def _parts(kept: Kept) -> list[NeedlePart]:
     """The lengths that are kept."""
     from oryx.errors import ConfigError
-    from oryx.evaluation.needle import NeedleAnswer, NeedleCost, NeedlePart
+    from oryx.evaluation.needle.evaluate import NeedleAnswer, NeedleCost, NeedlePart
 
     try:
         return [

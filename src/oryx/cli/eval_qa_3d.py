@@ -27,9 +27,9 @@ from oryx.cli.noise import complain
 if TYPE_CHECKING:
     from oryx.evaluation.answers import Answerer
     from oryx.evaluation.journal import Journal
-    from oryx.evaluation.qa_3d import QaResult
-    from oryx.evaluation.qa_answers import Benchmark
-    from oryx.evaluation.qa_records import SceneItem
+    from oryx.evaluation.scenes.evaluate import QaResult
+    from oryx.evaluation.scenes.records import SceneItem
+    from oryx.evaluation.scenes.rules import Benchmark
 
 Records = Annotated[
     Path,
@@ -94,9 +94,9 @@ def _evaluate(
     from oryx.errors import ConfigError
     from oryx.evaluation.journal import Journal
     from oryx.evaluation.output import command_line
-    from oryx.evaluation.qa_3d import lacks_here
-    from oryx.evaluation.qa_3d_report import QaReport, caption_table, check_results, match_table, save_report
-    from oryx.evaluation.qa_records import read_items, refuse_missing
+    from oryx.evaluation.scenes.evaluate import lacks_here
+    from oryx.evaluation.scenes.records import read_items, refuse_missing
+    from oryx.evaluation.scenes.report import QaReport, caption_table, check_results, match_table, save_report
     from oryx.processing.weights import check_quantize
 
     # Everything that can be refused is refused before hours of work.
@@ -150,8 +150,8 @@ def _measure(
 ) -> tuple[dict[str, Any], QaResult]:
     """The facts and the result of a model, which is not loaded where it answered everything before."""
     from oryx.cli.display import progress_bar
-    from oryx.evaluation.qa_3d import are_kept, measure_qa
-    from oryx.evaluation.scene_answers import SceneAnswerer
+    from oryx.evaluation.scenes.asking import SceneAnswerer
+    from oryx.evaluation.scenes.evaluate import are_kept, measure_qa
 
     answerer: Answerer | None = None
     before = journal.before(subject.identity)

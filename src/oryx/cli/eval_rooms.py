@@ -62,9 +62,9 @@ def eval_rooms_command(
     from oryx.cli.display import progress_bar
     from oryx.evaluation.journal import Journal
     from oryx.evaluation.output import check_output, command_line
-    from oryx.evaluation.room_report import FILES, make_report, numbers_table, save_report, ways_table
-    from oryx.evaluation.room_test import RATIO, RoomTest, open_rooms
-    from oryx.evaluation.rooms import measure_rooms
+    from oryx.evaluation.rooms.evaluate import measure_rooms
+    from oryx.evaluation.rooms.questions import RATIO, RoomTest, open_rooms
+    from oryx.evaluation.rooms.report import FILES, make_report, numbers_table, save_report, ways_table
     from oryx.processing.weights import check_quantize
 
     check_quantize(quantize)

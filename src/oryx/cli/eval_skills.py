@@ -77,18 +77,10 @@ def eval_skills_command(
     """Ask about fresh pictures and videos of everything nano is trained for."""
     from oryx.cli.display import progress_bar
     from oryx.errors import ConfigError
-    from oryx.evaluation.card import check_card, write_card
     from oryx.evaluation.journal import Journal
     from oryx.evaluation.output import check_output, command_line
-    from oryx.evaluation.skill_report import (
-        CONDITIONS,
-        FILES,
-        font_families,
-        make_report,
-        results_table,
-        save_report,
-    )
-    from oryx.evaluation.skills import (
+    from oryx.evaluation.skills.card import check_card, write_card
+    from oryx.evaluation.skills.evaluate import (
         FIRST_TEST_SEED,
         SWEEP_PIXELS,
         SWEEP_RATIOS,
@@ -98,6 +90,14 @@ def eval_skills_command(
         drawable_tests,
         make_test_source,
         measure_skills,
+    )
+    from oryx.evaluation.skills.report import (
+        CONDITIONS,
+        FILES,
+        font_families,
+        make_report,
+        results_table,
+        save_report,
     )
     from oryx.processing.weights import check_quantize
 

@@ -11,7 +11,7 @@ from oryx.cli.eval import eval_app
 from oryx.data.pictures.store import write_store
 from oryx.errors import CheckpointError, ConfigError
 from oryx.evaluation.output import hash_weights
-from oryx.evaluation.skill_report import font_families
+from oryx.evaluation.skills.report import font_families
 
 TINY = str(Path(__file__).parents[2] / "parity" / "reference" / "oryx-tiny-qwen")
 
@@ -100,7 +100,7 @@ def test_the_table_is_printed_even_if_the_card_cannot_be_written(tmp_path, monke
     def refuse(*args):
         raise ConfigError("the disk is full.")
 
-    monkeypatch.setattr("oryx.evaluation.card.write_card", refuse)
+    monkeypatch.setattr("oryx.evaluation.skills.card.write_card", refuse)
     result = run("skills", "--model", TINY, "--samples", "1", "--test", "shape", "--card", str(tmp_path))
     assert isinstance(result.exception, ConfigError)
     assert "| shape | default |" in result.stdout
@@ -179,7 +179,7 @@ def test_a_tower_is_taken_as_in_ask(tmp_path):
 
 
 def test_what_is_measured_is_told_when_the_run_is_stopped(monkeypatch):
-    from oryx.evaluation import skills
+    from oryx.evaluation.skills import evaluate as skills
 
     measure = skills.measure_skills
 
@@ -197,7 +197,7 @@ def test_what_is_measured_is_told_when_the_run_is_stopped(monkeypatch):
 
 
 def test_tests_left_out_for_want_of_pictures_are_named(monkeypatch):
-    from oryx.evaluation import skills
+    from oryx.evaluation.skills import evaluate as skills
 
     def stop(*args, **kwargs):
         raise KeyboardInterrupt

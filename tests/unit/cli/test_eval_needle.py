@@ -81,7 +81,7 @@ def test_the_difference_of_two_models_is_told(run, tiny, native, tmp_path):
 
 def test_a_run_that_was_cut_goes_on(run, tiny, native, tmp_path, monkeypatch):
     """The second model breaks off in its second length: three of four are there, and not done again."""
-    from oryx.evaluation import needle
+    from oryx.evaluation.needle import evaluate as needle
 
     measure, lengths, loaded = needle._evaluate_length, [], []
     load = loading.load

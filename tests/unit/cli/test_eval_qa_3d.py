@@ -8,8 +8,9 @@ from fake_chat import FakeServer
 from made_qa import SCENES, write_scanqa, write_sqa3d
 
 from oryx.errors import ConfigError
-from oryx.evaluation import captions, qa_3d
-from oryx.evaluation.scene_answers import SceneAnswerer
+from oryx.evaluation.scenes import captions
+from oryx.evaluation.scenes import evaluate as qa_3d
+from oryx.evaluation.scenes.asking import SceneAnswerer
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from oryx.data.tokenizer import spelling_tokenizer
-from oryx.evaluation import skill_report as reports
+from oryx.evaluation.skills import report as reports
 from oryx.processing.processor import OryxProcessor
 
 TINY = Path(__file__).parents[2] / "parity" / "reference" / "oryx-tiny-qwen"

@@ -15,9 +15,9 @@ from oryx.evaluation.claims.arms import Arm, Measure, Measured
 from oryx.evaluation.claims.boards import Boards, BoardSettings, Films, FilmSettings
 from oryx.evaluation.claims.views import Indexed, Looked, encoded_in
 from oryx.evaluation.metrics import is_exact
-from oryx.evaluation.needle import NeedleTest, evaluate_needle
-from oryx.evaluation.room_test import WITH_MARKS, WITHOUT_MARKS, RoomTest
-from oryx.evaluation.rooms import RoomResult, evaluate_rooms
+from oryx.evaluation.needle.evaluate import NeedleTest, evaluate_needle
+from oryx.evaluation.rooms.evaluate import RoomResult, evaluate_rooms
+from oryx.evaluation.rooms.questions import WITH_MARKS, WITHOUT_MARKS, RoomTest
 from oryx.processing.geometry import ResizeRule, frame_view
 
 BATCH = 50

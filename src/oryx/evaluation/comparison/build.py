@@ -32,7 +32,7 @@ from oryx.evaluation.comparison.wording import (
     value_text,
     verdict_text,
 )
-from oryx.evaluation.qa_3d_report import TITLES as QA_TITLES
+from oryx.evaluation.scenes.report import TITLES as QA_TITLES
 
 TITLES: dict[str, str] = {
     "skills": "Skills",

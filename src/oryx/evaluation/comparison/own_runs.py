@@ -12,18 +12,18 @@ import numpy as np
 
 from oryx.errors import ConfigError
 from oryx.evaluation.comparison.runs import Heat, Row, Run, Scored, read_lines, read_results, without_twins
-from oryx.evaluation.needle_report import JSON as NEEDLE_JSON
+from oryx.evaluation.needle.report import JSON as NEEDLE_JSON
 from oryx.evaluation.output import OF_WEIGHTS, describe_model, identity_of, options_of
-from oryx.evaluation.qa_3d_report import METRICS, PROTOCOLS, RULES, file_names
-from oryx.evaluation.qa_answers import Benchmark
-from oryx.evaluation.room_report import ANSWERS as ROOM_ANSWERS
-from oryx.evaluation.room_report import JSON as ROOMS_JSON
-from oryx.evaluation.room_report import NAMES as WAY_NAMES
-from oryx.evaluation.room_scores import NUMBERS
-from oryx.evaluation.room_test import WITH_MARKS
-from oryx.evaluation.skill_report import ANSWERS as SKILL_ANSWERS
-from oryx.evaluation.skill_report import RESULTS_JSON as SKILLS_JSON
-from oryx.evaluation.skill_report import dial_text
+from oryx.evaluation.rooms.questions import WITH_MARKS
+from oryx.evaluation.rooms.report import ANSWERS as ROOM_ANSWERS
+from oryx.evaluation.rooms.report import JSON as ROOMS_JSON
+from oryx.evaluation.rooms.report import NAMES as WAY_NAMES
+from oryx.evaluation.rooms.scores import NUMBERS
+from oryx.evaluation.scenes.report import METRICS, PROTOCOLS, RULES, file_names
+from oryx.evaluation.scenes.rules import Benchmark
+from oryx.evaluation.skills.report import ANSWERS as SKILL_ANSWERS
+from oryx.evaluation.skills.report import RESULTS_JSON as SKILLS_JSON
+from oryx.evaluation.skills.report import dial_text
 
 _NO_ANSWERS = "its answers are not kept beside it, so that it cannot be compared question by question"
 

@@ -6,7 +6,7 @@ from typing import cast, get_args
 
 from oryx.errors import OryxError
 from oryx.evaluation.lmms import CONFIGS, TASKS
-from oryx.evaluation.qa_answers import Benchmark
+from oryx.evaluation.scenes.rules import Benchmark
 
 FOLDERS = {"tasks": TASKS, "configs": CONFIGS}
 USAGE = "usage: python -m oryx.evaluation.lmms tasks|configs|needle HAYSTACKS|scanqa RECORDS|sqa3d RECORDS"

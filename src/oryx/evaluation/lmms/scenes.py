@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from oryx.evaluation.lmms.task_file import write_task_file
-from oryx.evaluation.qa_answers import Benchmark
-from oryx.evaluation.qa_records import read_items
+from oryx.evaluation.scenes.records import read_items
+from oryx.evaluation.scenes.rules import Benchmark
 
 
 def write_scene_task(benchmark: Benchmark, records: Path) -> Path:

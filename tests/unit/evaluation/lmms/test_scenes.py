@@ -6,11 +6,11 @@ import pytest
 import yaml
 from made_qa import write_scanqa, write_sqa3d
 
-from oryx.evaluation import captions
-from oryx.evaluation.captions import CAPTION_METRICS
 from oryx.evaluation.lmms.__main__ import main
 from oryx.evaluation.lmms.tasks.scenes import utils
-from oryx.evaluation.qa_3d import rules_of
+from oryx.evaluation.scenes import captions
+from oryx.evaluation.scenes.captions import CAPTION_METRICS
+from oryx.evaluation.scenes.evaluate import rules_of
 
 
 class _Loader(yaml.SafeLoader):

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from oryx.evaluation.captions import CAPTION_METRICS, Score, what_lacks
-from oryx.evaluation.qa_3d import PROTOCOLS, caption_scores, match_answer
-from oryx.evaluation.qa_answers import Benchmark, is_empty_answer, question_kind
+from oryx.evaluation.scenes.captions import CAPTION_METRICS, Score, what_lacks
+from oryx.evaluation.scenes.evaluate import PROTOCOLS, caption_scores, match_answer
+from oryx.evaluation.scenes.rules import Benchmark, is_empty_answer, question_kind
 from oryx.processing.markers import IMAGE_MARKER
 
 logger = logging.getLogger(__name__)

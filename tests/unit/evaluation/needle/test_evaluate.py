@@ -12,9 +12,9 @@ from PIL import Image
 from oryx.data.builders.haystack.needles import Needle, drawn_needles
 from oryx.data.builders.haystack.sources import open_haystack
 from oryx.errors import ConfigError, MediaError
-from oryx.evaluation import needle as home
 from oryx.evaluation.metrics import wilson_interval
-from oryx.evaluation.needle import NeedleResult, NeedleTest, evaluate_needle
+from oryx.evaluation.needle import evaluate as home
+from oryx.evaluation.needle.evaluate import NeedleResult, NeedleTest, evaluate_needle
 
 SIZE = (32, 32)
 

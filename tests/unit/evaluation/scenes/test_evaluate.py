@@ -6,16 +6,17 @@ import pytest
 from made_qa import write_scanqa
 
 import oryx
-from oryx.evaluation import captions, qa_3d
 from oryx.evaluation.answers import Answered
 from oryx.evaluation.journal import Journal
 from oryx.evaluation.output import endpoint_facts
-from oryx.evaluation.qa_3d import are_kept, evaluate_qa, measure_qa, score_items
-from oryx.evaluation.qa_3d_report import QaReport, caption_table, match_table
-from oryx.evaluation.qa_records import SceneItem, read_items
-from oryx.evaluation.scene_answers import SceneAnswerer
+from oryx.evaluation.scenes import captions
+from oryx.evaluation.scenes import evaluate as qa_3d
+from oryx.evaluation.scenes.asking import SceneAnswerer
+from oryx.evaluation.scenes.evaluate import are_kept, evaluate_qa, measure_qa, score_items
+from oryx.evaluation.scenes.records import SceneItem, read_items
+from oryx.evaluation.scenes.report import QaReport, caption_table, match_table
 
-TINY = Path(__file__).parents[2] / "parity" / "reference" / "oryx-tiny-qwen"
+TINY = Path(__file__).parents[3] / "parity" / "reference" / "oryx-tiny-qwen"
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from oryx.evaluation.output import (
     write_picture,
     write_text,
 )
-from oryx.evaluation.skills import SkillResult
+from oryx.evaluation.skills.evaluate import SkillResult
 
 FILES = ("skills.json", "skills.md", "skills.png", "skills.answers.jsonl")
 RESULTS_JSON, RESULTS_TABLE, CHART, ANSWERS = FILES

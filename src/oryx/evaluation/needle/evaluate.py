@@ -21,7 +21,7 @@ from oryx.data.builders.haystack.sources import Haystack
 from oryx.engine.encode import VisualTokens
 from oryx.engine.reader import Reader
 from oryx.engine.splice import encode_frames, frame_offset, splice
-from oryx.evaluation.needle_test import (
+from oryx.evaluation.needle.trials import (
     SCORES,
     NeedleAnswer,
     NeedleCost,

@@ -27,8 +27,8 @@ from oryx.evaluation.output import (
     write_picture,
     write_text,
 )
-from oryx.evaluation.room_test import SINGLE_VIEW, WAYS, WITH_MARKS, WITHOUT_MARKS, RoomTest
-from oryx.evaluation.rooms import GROUPS, NUMBERS, KindResult, RoomResult
+from oryx.evaluation.rooms.evaluate import GROUPS, NUMBERS, KindResult, RoomResult
+from oryx.evaluation.rooms.questions import SINGLE_VIEW, WAYS, WITH_MARKS, WITHOUT_MARKS, RoomTest
 
 FILES = JSON, PAGE, CHART, ANSWERS = "rooms.json", "rooms.md", "rooms.png", "rooms.answers.jsonl"
 

@@ -8,12 +8,12 @@ import pytest
 
 import oryx
 from oryx.errors import ConfigError
-from oryx.evaluation import skill_report as reports
-from oryx.evaluation.card import check_card, is_nano, make_card, write_card
 from oryx.evaluation.output import model_facts
-from oryx.evaluation.skills import SkillResult, WrongAnswer
+from oryx.evaluation.skills import report as reports
+from oryx.evaluation.skills.card import check_card, is_nano, make_card, write_card
+from oryx.evaluation.skills.evaluate import SkillResult, WrongAnswer
 
-from .conftest import TINY
+from ..conftest import TINY
 
 RESULT = SkillResult(
     test="color",

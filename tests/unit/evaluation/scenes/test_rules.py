@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from made_answers import made_answers
 
-from oryx.evaluation.qa_3d import match_answer
-from oryx.evaluation.qa_answers import clean_answer, question_kind, question_kinds
+from oryx.evaluation.scenes.evaluate import match_answer
+from oryx.evaluation.scenes.rules import clean_answer, question_kind, question_kinds
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "captions.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "captions.json").read_text())
 MADE = made_answers()
 MATCHES = [match_answer("sqa3d", made.answer, made.references) for made in MADE]
 IS_EMPTY = [not clean_answer(made.answer) for made in MADE]

@@ -13,10 +13,12 @@ from typing import Any
 
 from oryx.data.synthetic import Sample
 from oryx.evaluation.answers import Answered, Answerer, answer_all, mean_tokens
-from oryx.evaluation.captions import Score, Tokens, open_meteor, score_captions, what_lacks
 from oryx.evaluation.journal import Journal, Kept, Key
 from oryx.evaluation.metrics import Share
-from oryx.evaluation.qa_answers import (
+from oryx.evaluation.scenes.asking import SceneAnswerer
+from oryx.evaluation.scenes.captions import Score, Tokens, open_meteor, score_captions, what_lacks
+from oryx.evaluation.scenes.records import SceneItem
+from oryx.evaluation.scenes.rules import (
     Benchmark,
     clean_answer,
     is_empty_answer,
@@ -26,8 +28,6 @@ from oryx.evaluation.qa_answers import (
     question_kind,
     question_kinds,
 )
-from oryx.evaluation.qa_records import SceneItem
-from oryx.evaluation.scene_answers import SceneAnswerer
 
 PROTOCOLS: dict[str, tuple[bool, Tokens]] = {
     "scanqa": (False, "ptb"),

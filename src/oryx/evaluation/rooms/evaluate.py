@@ -17,7 +17,17 @@ from oryx.errors import ConfigError
 from oryx.evaluation.answers import Answered, Answerer, ModelAnswerer, answer_all, mean_tokens
 from oryx.evaluation.journal import Journal, Kept, Key
 from oryx.evaluation.metrics import is_blank, is_right
-from oryx.evaluation.room_scores import (
+from oryx.evaluation.rooms.questions import (
+    WAYS,
+    WITH_MARKS,
+    RoomQuestion,
+    RoomTest,
+    draw_questions,
+    open_rooms,
+    sample_of,
+    shown,
+)
+from oryx.evaluation.rooms.scores import (
     GROUPS,
     NUMBERS,
     KindResult,
@@ -27,16 +37,6 @@ from oryx.evaluation.room_scores import (
     first_wrong,
     group_results,
     kind_results,
-)
-from oryx.evaluation.room_test import (
-    WAYS,
-    WITH_MARKS,
-    RoomQuestion,
-    RoomTest,
-    draw_questions,
-    open_rooms,
-    sample_of,
-    shown,
 )
 
 __all__ = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from oryx.data.synthetic.room_questions import CROSS_KINDS, MARK_KINDS, ROOM_KINDS, VIEW_KINDS
 from oryx.evaluation.metrics import Gain, Share, is_right
-from oryx.evaluation.room_test import SINGLE_VIEW, WITH_MARKS, WITHOUT_MARKS, RoomQuestion, shown
+from oryx.evaluation.rooms.questions import SINGLE_VIEW, WITH_MARKS, WITHOUT_MARKS, RoomQuestion, shown
 
 NUMBERS = "numbers"
 GROUPS = {"room": ROOM_KINDS, "one view": VIEW_KINDS, "across views": CROSS_KINDS, NUMBERS: MARK_KINDS}

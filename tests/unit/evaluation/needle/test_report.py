@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from oryx.errors import ConfigError
-from oryx.evaluation import needle_report
-from oryx.evaluation.needle import NeedleAnswer, NeedleCost, NeedleResult, NeedleShare, NeedleTest
-from oryx.evaluation.needle_report import (
+from oryx.evaluation.needle import report as needle_report
+from oryx.evaluation.needle.evaluate import NeedleAnswer, NeedleCost, NeedleResult, NeedleShare, NeedleTest
+from oryx.evaluation.needle.report import (
     NeedleModel,
     NeedlePage,
     cost_table,

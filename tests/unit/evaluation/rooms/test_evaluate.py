@@ -7,8 +7,8 @@ from oryx.data.synthetic.room_questions import KINDS, MARK_KINDS
 from oryx.errors import ConfigError
 from oryx.evaluation.metrics import wilson_interval
 from oryx.evaluation.output import model_facts
-from oryx.evaluation.room_report import FILES, make_report, numbers_table, save_report, ways_table
-from oryx.evaluation.room_test import (
+from oryx.evaluation.rooms.evaluate import GROUPS, best_blind_rule, evaluate_rooms
+from oryx.evaluation.rooms.questions import (
     SINGLE_VIEW,
     WAYS,
     WITH_MARKS,
@@ -18,9 +18,9 @@ from oryx.evaluation.room_test import (
     draw_questions,
     open_rooms,
 )
-from oryx.evaluation.rooms import GROUPS, best_blind_rule, evaluate_rooms
+from oryx.evaluation.rooms.report import FILES, make_report, numbers_table, save_report, ways_table
 
-from .conftest import TINY, ScriptedModel
+from ..conftest import TINY, ScriptedModel
 
 TEST = RoomTest(rooms=4, views=(2, 3), height=16, width=16, mark_size=9, compression=16)
 

@@ -10,7 +10,7 @@ from PIL import Image
 import oryx
 from oryx.data.pictures.store import FILE_NAME, INDEX_NAME
 from oryx.errors import ConfigError
-from oryx.evaluation.skills import (
+from oryx.evaluation.skills.evaluate import (
     FIRST_TEST_SEED,
     TESTS,
     drawable_tests,
@@ -18,7 +18,7 @@ from oryx.evaluation.skills import (
     make_test_source,
 )
 
-from .conftest import TINY, ScriptedModel
+from ..conftest import TINY, ScriptedModel
 
 # Pictures of these need no font installed.
 DRAWN = [name for name, test in TESTS.items() if not {"words", "pages"} & set(test.skills)]

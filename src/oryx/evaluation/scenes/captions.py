@@ -19,8 +19,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from oryx.evaluation.java import INSTALL_JAVA, Meteor, has_java, one_line, tokenize
 from oryx.evaluation.metrics import Clusters, clustered_interval, draw_clusters, percentile_interval
+from oryx.evaluation.scenes.java import INSTALL_JAVA, Meteor, has_java, one_line, tokenize
 
 CAPTION_METRICS = (*(f"bleu_{order}" for order in (1, 2, 3, 4)), "meteor", "rouge_l", "cider")
 

@@ -2,7 +2,7 @@
 
     results = evaluate_skills(model, processor, ["words", "color"], samples=500)
 
-`skill_tests` says what is asked.
+`suite` says what is asked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from oryx.errors import ConfigError
 from oryx.evaluation.answers import Answered, Answerer, ModelAnswerer, answer_all, mean_tokens
 from oryx.evaluation.journal import Journal, Kept, Key
 from oryx.evaluation.metrics import is_blank, is_right, token_f1, wilson_interval
-from oryx.evaluation.skill_tests import (
+from oryx.evaluation.skills.suite import (
     FIRST_TEST_SEED,
     SWEEP_PIXELS,
     SWEEP_RATIOS,

@@ -8,7 +8,7 @@ from made_rooms import make_room, random_room, write_rooms
 
 from oryx.data.synthetic.room_questions import IDENTITY_KINDS, KINDS, MARK_KINDS
 from oryx.errors import ConfigError
-from oryx.evaluation.room_test import (
+from oryx.evaluation.rooms.questions import (
     SINGLE_VIEW,
     WITH_MARKS,
     WITHOUT_MARKS,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from oryx.evaluation.heat_map import HeatMap, draw_heat_maps
 from oryx.evaluation.metrics import Gain
-from oryx.evaluation.needle import NeedleResult, NeedleShare, NeedleTest
+from oryx.evaluation.needle.evaluate import NeedleResult, NeedleShare, NeedleTest
 from oryx.evaluation.output import (
     check_output,
     describe_model,

@@ -16,8 +16,8 @@ from oryx.data.synthetic.questions import DIRECTIONS, PLACES, WORDINGS, plural
 from oryx.data.synthetic.words import DICTIONARY_LENGTHS, word_split_of
 from oryx.errors import ConfigError
 from oryx.evaluation.output import versions_text, write_text
-from oryx.evaluation.skill_report import SkillReport, results_table
-from oryx.evaluation.skills import TESTS, SkillResult
+from oryx.evaluation.skills.evaluate import TESTS, SkillResult
+from oryx.evaluation.skills.report import SkillReport, results_table
 from oryx.files import check_writable
 
 Dial = tuple[int | None, int | None, str | None]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from oryx.errors import ConfigError
-from oryx.evaluation.captions import CAPTION_METRICS, Score
 from oryx.evaluation.output import (
     check_output,
     describe_model,
@@ -19,8 +18,9 @@ from oryx.evaluation.output import (
     write_lines,
     write_text,
 )
-from oryx.evaluation.qa_3d import MATCHES, QaResult, rules_of
-from oryx.evaluation.qa_answers import Benchmark
+from oryx.evaluation.scenes.captions import CAPTION_METRICS, Score
+from oryx.evaluation.scenes.evaluate import MATCHES, QaResult, rules_of
+from oryx.evaluation.scenes.rules import Benchmark
 from oryx.json_file import read_json
 
 TITLES = {"scanqa": "ScanQA", "sqa3d": "SQA3D"}

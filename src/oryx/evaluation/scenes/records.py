@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from oryx.errors import ConfigError
-from oryx.evaluation.qa_answers import Benchmark
+from oryx.evaluation.scenes.rules import Benchmark
 
 _SQA3D_ID = "sqa3d-"
 _NAMED = 3

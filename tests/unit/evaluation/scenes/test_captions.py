@@ -23,13 +23,13 @@ import pytest
 from made_answers import made_answers
 
 from oryx.errors import ConfigError
-from oryx.evaluation import captions, java
-from oryx.evaluation.captions import CAPTION_METRICS, open_meteor, score_captions, what_lacks
-from oryx.evaluation.qa_3d import PROTOCOLS, caption_scores
+from oryx.evaluation.scenes import captions, java
+from oryx.evaluation.scenes.captions import CAPTION_METRICS, open_meteor, score_captions, what_lacks
+from oryx.evaluation.scenes.evaluate import PROTOCOLS, caption_scores
 
 pytest.importorskip("pycocoevalcap")
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "captions.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "captions.json").read_text())
 MADE = made_answers()
 
 needs_java = pytest.mark.skipif(not java.has_java(), reason="needs Java")

@@ -14,7 +14,7 @@ from oryx.data.synthetic import Sample
 from oryx.evaluation.answers import answer_all
 from oryx.evaluation.endpoint_answers import EndpointAnswerer
 from oryx.evaluation.journal import Journal, Kept, Key
-from oryx.evaluation.needle_test import (
+from oryx.evaluation.needle.trials import (
     NeedleAnswer,
     NeedleCost,
     NeedlePart,

@@ -6,7 +6,7 @@ import pytest
 from made_qa import SCANQA, SCENES, write_scanqa, write_sqa3d
 
 from oryx.errors import ConfigError
-from oryx.evaluation.qa_records import read_items, refuse_missing
+from oryx.evaluation.scenes.records import read_items, refuse_missing
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Furnished rooms: what is asked, in three ways, and whether marks help."""

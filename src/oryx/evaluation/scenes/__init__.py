@@ -1,0 +1,1 @@
+"""ScanQA and SQA3D: records, answers, each rule and score in use, and the report."""
