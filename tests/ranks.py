@@ -11,11 +11,12 @@ import multiprocessing
 import os
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 TIMEOUT_S = 100
+SOON_S = 1
 
 
 class RankFailed(Exception):  # noqa: N818 (reads as what happened)
@@ -55,7 +56,7 @@ def run_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
             if not ready:
                 raise RankFailed(f"nothing happened for {TIMEOUT_S} s: the processes hang")
             for rank in [rank for rank in range(size) if pipes[rank][0] in ready]:
-                results[rank] = _receive(rank, pipes[rank][0], processes[rank])
+                results[rank] = _receive(rank, pipes[rank][0], processes)
     finally:
         for process in processes:
             process.kill()
@@ -63,15 +64,22 @@ def run_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
     return [results[rank] for rank in range(size)]
 
 
-def _receive(rank: int, receiver: Connection, process: Any) -> Any:
+def _receive(rank: int, receiver: Connection, processes: Sequence[Any]) -> Any:
     try:
         is_good, content = receiver.recv()
     except EOFError:
-        process.join()
-        raise RankFailed(f"process {rank} ended with {process.exitcode}") from None
-    if not is_good:
-        raise RankFailed(f"process {rank}: {content}")
-    return content
+        processes[rank].join()
+        raise RankFailed(f"process {rank} ended with {processes[rank].exitcode}") from None
+    if is_good:
+        return content
+    # Where a process is killed, the others fail for lack of it, and may say so first.
+    others = [process for process in processes if process is not processes[rank]]
+    if others:
+        wait([process.sentinel for process in others], SOON_S)
+    for other, process in enumerate(processes):
+        if process.exitcode is not None and process.exitcode < 0:
+            raise RankFailed(f"process {other} ended with {process.exitcode}")
+    raise RankFailed(f"process {rank}: {content}")
 
 
 def _run(rank: int, size: int, port: int, sender: Connection, target: tuple[str, str], args: Any) -> None:

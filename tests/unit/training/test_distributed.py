@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 from accelerate.state import AcceleratorState
@@ -113,9 +114,18 @@ def kill_one():
     world.gather(None)
 
 
-def test_a_killed_process_ends_the_run():
+def fail_before_the_kill_is_seen():
+    world = join_world()
+    if world.rank == 0:
+        raise ConnectionError("the other one is gone")
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("function", [kill_one, fail_before_the_kill_is_seen])
+def test_a_killed_process_ends_the_run(function):
     with pytest.raises(RankFailed, match="process 1 ended with -9"):
-        run_ranks(2, kill_one)
+        run_ranks(2, function)
 
 
 def test_one_process_needs_no_group(monkeypatch):
