@@ -31,15 +31,22 @@ def client(running: Running, **more) -> openai.OpenAI:
 
 
 def test_a_line_for_each_request_without_contents(running, logged):
+    def told_of(requests: int) -> None:  # a line comes after the answer: the next would race it
+        eventually(lambda: len(logged()) >= requests)
+
     with client(running) as asking:
         content = [PICTURE, {"type": "text", "text": "a secret question"}]
         asking.chat.completions.create(model="nano", messages=[{"role": "user", "content": content}])
+        told_of(1)
         with pytest.raises(openai.BadRequestError):
             asking.chat.completions.create(model="nano", messages=[{"role": "user", "content": content}], n=2)
+    told_of(2)
     call(running, "GET", "/nothing%0Ahere?token=a+secret+question")
+    told_of(3)
     call(running, "GET", "/v1/models", Authorization="Bearer the-secret-key-with-an-error")
+    told_of(4)
     call(running, "GET", "/health")
-    eventually(lambda: len(logged()) >= 5)
+    told_of(5)
     whole, wrong, nothing, locked, health = logged()
     assert re.fullmatch(rf"POST {CHAT} 200 27 prompt tokens \(10 visual\), 3 generated, \d\.\d\d s", whole)
     told = r"\({}, [0-9a-f]{{32}}\) \d\.\d\d s"
@@ -89,6 +96,7 @@ def test_a_client_that_left_in_the_midst_of_its_body_is_no_error(running, logged
         connection.sendall(f"{head}Authorization: Bearer the-secret-key\r\n\r\n--cut".encode())
         eventually(lambda: value(running, "oryx_held_bytes") == 99)
     eventually(lambda: value(running, "oryx_held_bytes") == 0)
+    eventually(lambda: any("/metrics" not in line for line in logged()))
     (line,) = [line for line in logged() if "/metrics" not in line]
     assert line.startswith(f"POST {CHAT} 499 ")
 
