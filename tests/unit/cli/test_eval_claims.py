@@ -38,7 +38,12 @@ def keep(folder, names, seeds=1, quick=False):
     ("words", "message"),
     [
         (("--claim", "h"), "there is no claim 'h'; allowed: a, b, c, d, e, f, g."),
-        (("--page", "/no/such.md"), "/no/such.md cannot be read"),
+        (("--page", "/no/such.md"), "/no/such.md cannot be read (No such file or directory)."),
+        (("--quick", "--seeds", 1), "--quick is of one seed; leave out --seeds."),
+        (("--report", "--seeds", 3), "--report is of all that the folder holds; leave out --claim and"),
+        (("--report", "--claim", "a"), "--report is of all that the folder holds; leave out --claim and"),
+        (("--report",), "out holds no results of claims (arms/ARM-seedN.json), so there is nothing to report;"),
+        (("--claim", "g", "--rooms", "/none"), "claim g needs the folders train and test of rooms"),
     ],
 )
 def test_refusals(refused, runs_nothing, tmp_path, words, message):
@@ -62,25 +67,72 @@ def test_measured_arms_are_only_reported(run, runs_nothing, tmp_path):
 
 
 def test_a_report_of_what_there_is(run, runs_nothing, tmp_path):
-    result = run("eval", "claims", "--report", "--output", tmp_path / "out")
+    keep(tmp_path, ["base", "dial"], seeds=2)
+    result = run("eval", "claims", "--report", "--output", tmp_path)
     assert result.code == 0, result.err
-    assert result.out.count("not measured") == 7
+    assert result.out.count("not measured") == 6
+    assert json.loads((tmp_path / "claims.json").read_text())["seeds"] == [0, 1]
 
 
 def test_rooms_that_are_not_there(run, runs_nothing, tmp_path):
-    words = ("eval", "claims", "--claim", "g", "--output", tmp_path, "--rooms", tmp_path / "none")
-    result = run(*words)
+    keep(tmp_path, [name for name in stores.planned(False) if not name.startswith("rooms_")])
+    words = ("eval", "claims", "--output", tmp_path, "--rooms", tmp_path / "none", "--seeds")
+    result = run(*words, 1)
     assert result.code == 0, result.err
-    assert f"Skipped: {tmp_path}/none holds no rooms; see recipes/nano/materials/README.md." in result.err
+    why = "none lacks the folders of rooms train and test; see recipes/nano/materials/README.md."
+    assert f"Skipped: {tmp_path}/{why}" in result.err
     assert "(g) Marks in rooms: Skipped" in result.out
     keep(tmp_path, ["rooms_marked", "rooms_plain"], seeds=3)
-    assert "(g) Marks in rooms: does not hold" in run(*words).out  # what is measured needs none
+    result = run(*words, 3, "--claim", "g")  # what is measured needs none
+    assert "(g) Marks in rooms: does not hold" in result.out
+
+
+PAGE = "what it is\n<!-- results: oryx eval claims -->\n<!-- end of results -->\n"
+
+
+def test_what_a_report_would_lose(run, refused, runs_nothing, tmp_path):
+    keep(tmp_path / "all", ["base", "dial"], seeds=2)
+    keep(tmp_path / "some", ["base"])
+    keep(tmp_path / "quick", ["base"], quick=True)
+    page = tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    page.write_text(PAGE)
+    report = ("eval", "claims", "--report", "--output")
+    assert run(*report, tmp_path / "all", "--page", page).code == 0
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+
+    def kept(*words):
+        message = refused(*words)
+        assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+        return message
+
+    message = kept(*report, tmp_path / "some", "--page", page)
+    assert f"{page.parent}/claims.json holds 3 of 4 results that would be lost, such as base of seed" in message
+    quick = ("eval", "claims", "--quick", "--report", "--output", tmp_path / "quick", "--page", page)
+    assert f"{page.parent}/claims.json holds the results of a whole run; choose" in kept(*quick)
+    assert run(*report, tmp_path / "all", "--page", page).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("claims.md", "my notes", "claims.md is a page of something else; choose another --output."),
+        ("claims.md", "# Claims of the paper", "claims.md is a page of something else"),
+        ("claims.json", "{}", "claims.json cannot be read as results of claims; choose another place."),
+    ],
+)
+def test_files_of_something_else(refused, runs_nothing, tmp_path, name, text, message):
+    keep(tmp_path, ["base"])
+    (tmp_path / name).write_text(text)
+    assert message in refused("eval", "claims", "--claim", "a", "--output", tmp_path)
+    assert message in refused("eval", "claims", "--report", "--output", tmp_path)
+    assert (tmp_path / name).read_text() == text
 
 
 def test_a_report_is_of_all_that_the_folder_holds(run, runs_nothing, tmp_path):
     keep(tmp_path, ["base", "native", "square", "aspect", "tiled", "dial"], seeds=3)
-    for more in (("--claim", "a", "--seeds", 2), ("--claim", "b"), ()):
-        assert run("eval", "claims", *more, "--report", "--output", tmp_path).code == 0
+    for more in (("--claim", "a", "--seeds", 2), ("--claim", "b"), ("--report",)):
+        assert run("eval", "claims", *more, "--output", tmp_path).code == 0
         content = json.loads((tmp_path / "claims.json").read_text())
         verdicts = {one["claim"]: one["verdict"] for one in content["claims"]}
         assert verdicts["a"] == verdicts["b"] == "does not hold"

@@ -23,7 +23,8 @@ def read_page(page: Path) -> tuple[str, str]:
     try:
         text = page.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{page} cannot be read ({error}).") from None
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigError(f"{page} cannot be read ({reason}).") from None
     before, begin, rest = text.partition(BEGIN)
     _, end, behind = rest.partition(END)
     if not begin or not end:

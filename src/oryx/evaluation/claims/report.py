@@ -28,6 +28,8 @@ from oryx.evaluation.claims.verdicts import (
 from oryx.evaluation.output import write_picture, write_text
 
 RESULTS_JSON, RESULTS_PAGE = "claims.json", "claims.md"
+HEADING = "# Claims\n\nCommand: `oryx eval claims"
+"""How each page that `save_report` writes begins."""
 
 Results = Mapping[tuple[str, int], ArmResult]
 """(arm, seed) -> its result."""
@@ -167,9 +169,9 @@ def results_page(report: ClaimsReport, pictures: str = "") -> str:
     Args:
         pictures: what stands before a picture's name in links, such as "pictures/".
     """
-    seeds = ", ".join(map(str, report.seeds))
+    seeds = ("Seed " if len(report.seeds) == 1 else "Seeds ") + ", ".join(map(str, report.seeds))
     lines = [
-        f"Command: `{report.command}`. Seeds {seeds}; {len(report.results)} trainings, "
+        f"Command: `{report.command}`. {seeds}; {len(report.results)} trainings, "
         f"{report.minutes / 60:.1f} hours of one core in all, some of them beside other work.",
         "",
     ]
