@@ -14,6 +14,8 @@ class FakeServer:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.models: Any = {"data": [{"id": "seer"}]}
+        self.refusals: list[tuple[int, dict[str, str], bytes]] = []
+        """What its list of models is answered with first, as (code, headers, bytes)."""
         self.script: Callable[[int, dict[str, Any]], Any] = lambda number, _: f"A picture, number {number}."
         self.release = threading.Event()
         """Set when the test is over: what waits for it stops waiting."""
@@ -27,7 +29,8 @@ class FakeServer:
             def do_GET(self) -> None:
                 with owner._lock:
                     owner.headers.append(dict(self.headers))
-                self.send(200, {}, json.dumps(owner.models).encode())
+                    refusal = owner.refusals.pop(0) if owner.refusals else None
+                self.send(*(refusal or (200, {}, json.dumps(owner.models).encode())))
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import http.client
 import json
+import logging
 import time
 import urllib.error
 import urllib.parse
@@ -16,6 +17,8 @@ from typing import Any
 
 from oryx import __version__
 from oryx.errors import ConfigError, OryxError
+
+logger = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 2**20
 _BLOCK = 2**14
@@ -80,14 +83,26 @@ class ChatEndpoint:
     def connect(self) -> list[dict[str, Any]]:
         """What the server lists as its models; finds out the model's name where none was given.
 
+        A server that says when to ask again, as `oryx serve` does while it loads its model, is asked again
+        for `timeout` seconds.
+
         Raises:
             ConfigError: the server is out of reach or refuses, or serves none or several models and none was
                 named.
         """
-        try:
-            answer = self._call("/models", None)
-        except EndpointError as error:
-            raise ConfigError(f"{error}; is this the address of an endpoint?") from None
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                answer = self._call("/models", None)
+                break
+            except EndpointError as error:
+                if error.wait is None:
+                    raise ConfigError(f"{error}; is this the address of an endpoint?") from None
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise ConfigError(f"{error}; it said so for {self.timeout:g} s.") from None
+                logger.warning("%s; it is asked again for up to %g s.", error, self.timeout)
+                time.sleep(min(max(error.wait, 0.1), left))
         try:
             entries = [dict(entry) for entry in answer["data"]]
             served = [str(entry["id"]) for entry in entries]
@@ -164,7 +179,9 @@ class ChatEndpoint:
             said = json.loads(said)["error"]["message"]
         reason = f"{error.code} {error.reason}" + (f": {' '.join(str(said).split())[:200]}" if said else "")
         if error.code in _REFUSED:
-            return ConfigError(f"{self.base_url} refuses ({reason}); check address, key and model.")
+            path = urllib.parse.urlsplit(self.base_url).path
+            hint = ": most end in /v1" if error.code == 404 and not path.strip("/") else ""
+            return ConfigError(f"{self.base_url} refuses ({reason}); check address, key and model{hint}.")
         is_outage = error.code in _BUSY or error.code >= 500
         wait = error.headers.get("Retry-After", "") if error.headers else ""
         seconds = float(wait) if wait.replace(".", "", 1).isdecimal() else None

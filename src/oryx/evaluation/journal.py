@@ -186,7 +186,7 @@ class Journal:
         try:
             data = path.read_bytes()
             whole = data[: data.rfind(b"\n") + 1]
-            lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+            lines = _parsed(whole, path)
             if not lines:
                 return
             head, facts = lines[0], {}
@@ -210,6 +210,21 @@ class Journal:
                 f"{path} was begun with other settings ({told}); delete it, or choose another --output."
             )
         self._size = len(whole)
+
+
+def _parsed(whole: bytes, path: Path) -> list[dict[str, Any]]:
+    """The objects, one a line. Raises ValueError or TypeError for a first line that is none."""
+    objects = []
+    for number, line in enumerate(whole.split(b"\n")[:-1], 1):
+        try:
+            objects.append(dict(json.loads(line)))
+        except (ValueError, TypeError):
+            if not objects:
+                raise
+            raise ConfigError(
+                f"{path}, line {number} cannot be read; delete that line, or choose another --output."
+            ) from None
+    return objects
 
 
 def _model_key(facts: Mapping[str, Any]) -> tuple[str, Any]:

@@ -42,7 +42,10 @@ def keep(folder, names, seeds=1, quick=False):
         (("--quick", "--seeds", 1), "--quick is of one seed; leave out --seeds."),
         (("--report", "--seeds", 3), "--report is of all that the folder holds; leave out --claim and"),
         (("--report", "--claim", "a"), "--report is of all that the folder holds; leave out --claim and"),
-        (("--report",), "out holds no results of claims (arms/ARM-seedN.json), so there is nothing to report;"),
+        (
+            ("--report",),
+            "out holds no results of claims (arms/ARM-seedN.json), so there is nothing to report;",
+        ),
         (("--claim", "g", "--rooms", "/none"), "claim g needs the folders train and test of rooms"),
     ],
 )
@@ -107,7 +110,9 @@ def test_what_a_report_would_lose(run, refused, runs_nothing, tmp_path):
         return message
 
     message = kept(*report, tmp_path / "some", "--page", page)
-    assert f"{page.parent}/claims.json holds 3 of 4 results that would be lost, such as base of seed" in message
+    assert (
+        f"{page.parent}/claims.json holds 3 of 4 results that would be lost, such as base of seed" in message
+    )
     quick = ("eval", "claims", "--quick", "--report", "--output", tmp_path / "quick", "--page", page)
     assert f"{page.parent}/claims.json holds the results of a whole run; choose" in kept(*quick)
     assert run(*report, tmp_path / "all", "--page", page).code == 0

@@ -163,12 +163,20 @@ def loads_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--frames", "1"), "at least 2"),
+        (("--frames", "1,600"), "frames hold 1; each is a length of at least 2"),
+        (
+            ("--frames", "5,100", "--depths", "9"),
+            "9 depths are too many for 5 frames: two would be",
+        ),
         (("--depths", "x"), "depths are"),
         (("--depths", "50%%"), "depths are"),
         (("--quantize", "int3"), "int3"),
         (("--score", "fuzzy"), "allowed: exact, contains"),
         (("--prompt", "What?"), "must hold {question}"),
+        (
+            ("--prompt", "{question} in {frame}"),
+            "the prompt holds {frame}; allowed: {question}",
+        ),
         (("--haystack", "/no/film"), "does not exist"),
         (("--needles", "/no/file"), "cannot be read"),
         (("--model", "/no/model"), "/no/model"),

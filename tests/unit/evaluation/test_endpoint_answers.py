@@ -197,6 +197,27 @@ def test_answers_are_given_as_they_come(server):
         next(came)
 
 
+def test_a_server_that_loads_its_model_is_waited_for(server, caplog):
+    loading = (503, {"Retry-After": "0.1"}, b"the model is still loading")
+    server.refusals = [loading] * 3
+    assert EndpointAnswerer(ChatEndpoint(server.url)).facts["model"] == "seer"
+    assert "the model is still loading); it is asked again for up to 120 s." in caplog.text
+    server.refusals = [loading] * 99
+    with pytest.raises(ConfigError, match=r"the model is still loading\); it said so for 0\.2 s\."):
+        EndpointAnswerer(ChatEndpoint(server.url, timeout=0.2))
+    server.refusals = [(503, {}, b"away")]
+    with pytest.raises(ConfigError, match=r"away\); is this the address of an endpoint\?"):
+        EndpointAnswerer(ChatEndpoint(server.url))
+
+
+def test_an_address_without_its_path(server):
+    server.refusals = [(404, {}, b"not found")] * 2
+    for url, told in ((server.url, "model."), (server.url.removesuffix("/v1"), "model: most end in /v1.")):
+        with pytest.raises(ConfigError) as caught:
+            EndpointAnswerer(ChatEndpoint(url))
+        assert str(caught.value).endswith(f"check address, key and {told}")
+
+
 def test_oryx_is_known_by_its_list_of_models(server):
     assert not EndpointAnswerer(ChatEndpoint(server.url)).is_oryx
     with pytest.raises(ConfigError, match="no oryx serve, and only that has a dial for --detail"):

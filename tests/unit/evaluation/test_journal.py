@@ -136,6 +136,19 @@ def test_a_file_that_cannot_be_read(tmp_path, text):
         begin(tmp_path)
 
 
+def test_a_line_that_cannot_be_read_costs_no_other(tmp_path):
+    for number in range(3):
+        write(tmp_path, (number,))
+    path = tmp_path / FILE
+    lines = path.read_text().splitlines(keepends=True)
+    broken = next(number for number, line in enumerate(lines) if '"key": [1]' in line)
+    path.write_text("".join([*lines[:broken], lines[broken][:-3] + "\n", *lines[broken + 1 :]]))
+    with pytest.raises(ConfigError, match=rf", line {broken + 1} cannot be read; delete that line"):
+        begin(tmp_path)
+    path.write_text("".join([*lines[:broken], *lines[broken + 1 :]]))
+    assert there(tmp_path) == [(0,), (2,)]
+
+
 def test_a_part_that_is_there_twice(tmp_path):
     write(tmp_path, ("color", 3))
     path = tmp_path / FILE

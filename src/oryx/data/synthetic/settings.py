@@ -90,7 +90,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, and all of them."""
     known = list(known)
     nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ";"
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return f"{hint} (known: {', '.join(known)})"
 
 

@@ -21,6 +21,7 @@ from oryx.evaluation.comparison.document import (
     Table,
     Tag,
 )
+from oryx.evaluation.comparison.markdown import MARK
 
 NUM_COLORS = 6
 """Of the style sheet: `r0`, `r1`, ..."""
@@ -37,7 +38,7 @@ def to_html(page: Page) -> str:
     )
     return "\n".join(
         [
-            "<!doctype html>",
+            f"<!doctype html>{MARK}",
             '<html lang="en">',
             "<head>",
             '<meta charset="utf-8">',

@@ -18,6 +18,7 @@ from oryx.evaluation.output import write_text
 from oryx.files import check_folder, check_writable
 
 MARKDOWN, HTML, PICTURES = "report.md", "report.html", "pictures"
+CLAIMS, CLAIMS_PAGE = "claims.json", "claims.md"
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -37,6 +38,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
             raise ConfigError(f"{folder} is no folder; a results folder of oryx eval or lmms-eval is needed.")
         found = [*read_own(folder), *read_lmms(folder)]
         if not found:
+            if (folder / CLAIMS).exists():
+                raise ConfigError(f"{folder} holds results of claims, whose own page is {CLAIMS_PAGE} there.")
             raise ConfigError(
                 f"{folder} holds no results; of oryx eval these are {', '.join(RESULTS[:-1])} or "
                 f"{RESULTS[-1]}, of lmms-eval DATE_results.json."
@@ -46,18 +49,20 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 
 def check_report(output: Path) -> None:
-    """Refuse a folder whose report is not one of ours, or that cannot be written. Raises `ConfigError`."""
+    """Refuse a folder with a page of something else, or that cannot be written. Raises `ConfigError`."""
     check_folder(output)
     for name in (MARKDOWN, HTML):
         check_writable(output / name)
-    path = output / MARKDOWN
-    if os.path.lexists(path) or os.path.lexists(output / HTML):
-        try:
-            is_ours = path.read_text(encoding="utf-8").startswith(MARK)
-        except (OSError, UnicodeDecodeError):
-            is_ours = False
-        if not is_ours:
-            raise ConfigError(f"{output} holds a report of something else; choose another --output.")
+    for path in (output / MARKDOWN, output / HTML):
+        if os.path.lexists(path) and not _is_ours(path):
+            raise ConfigError(f"{path} is a report of something else; choose another --output.")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return MARK in path.read_text(encoding="utf-8")[:200]
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def write_report(runs: Sequence[Run], output: Path) -> list[Path]:
@@ -68,6 +73,10 @@ def write_report(runs: Sequence[Run], output: Path) -> list[Path]:
     """
     check_report(output)
     page = build_page(runs)
+    for picture in page.pictures:
+        path = output / PICTURES / picture.name
+        if os.path.lexists(path) and not os.path.lexists(output / MARKDOWN):
+            raise ConfigError(f"{path} is a picture of something else; choose another --output.")
     for picture in page.pictures:
         write_text(output / PICTURES / picture.name, as_file(picture.svg))
     return [

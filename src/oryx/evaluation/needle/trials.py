@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,14 @@ class NeedleTest:
             raise ConfigError("at least one depth is needed, and lengths of 2 frames or more.")
         if "{question}" not in self.prompt:
             raise ConfigError("the prompt must hold {question}; {frames} is the length of the video.")
+        for place in re.findall(r"\{\w+\}", self.prompt):
+            if place not in ("{question}", "{frames}"):
+                raise ConfigError(f"the prompt holds {place}; allowed: {{question}} and {{frames}}.")
+        for length in self.frames:
+            if len({needle_index(depth, length) for depth in self.depths}) < len(self.depths):
+                raise ConfigError(
+                    f"{len(self.depths)} depths are too many for {length} frames: two would be one frame."
+                )
 
     @property
     def num_needles(self) -> int:

@@ -19,6 +19,7 @@ from oryx.data.synthetic.room_questions import IDENTITY_KINDS, KINDS, MARK_KINDS
 from oryx.data.synthetic.rooms import Rooms, RoomsSettings
 from oryx.data.synthetic.sample import converse, whole_between
 from oryx.errors import ConfigError
+from oryx.processing.geometry import check_compression
 
 WITH_MARKS, WITHOUT_MARKS, SINGLE_VIEW = WAYS = ("with_marks", "without_marks", "single_view")
 
@@ -53,6 +54,15 @@ class RoomTest:
         ):
             if value < least:
                 raise ConfigError(f"{what} is {value}; it must be at least {least}.")
+        if self.views[0] > self.views[1]:
+            raise ConfigError(f"views are {self.views[0]}-{self.views[1]}; the fewest come first.")
+        check_compression(self.compression)
+
+    @property
+    def views_text(self) -> str:
+        """As on the command line."""
+        fewest, most = self.views
+        return f"{fewest}-{most}" if fewest < most else str(most)
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ def open_rooms(folder: str, test: RoomTest) -> Rooms:
     """The skill that draws the rooms of a folder, all of them, without what only training needs.
 
     Raises:
-        ConfigError: no rooms there, fewer than the test wants, or a setting out of range.
+        ConfigError: no rooms there, fewer or with fewer views than the test wants, or a setting out of range.
     """
     skill = Rooms(
         RoomsSettings(
@@ -92,6 +102,12 @@ def open_rooms(folder: str, test: RoomTest) -> Rooms:
     )
     if len(skill.rooms) < test.rooms:
         raise ConfigError(f"{folder} holds {len(skill.rooms)} rooms; {test.rooms} are asked for.")
+    there = [len(skill.store[room]["views"]) for room in range(test.rooms)]
+    if test.views[0] > min(there) or test.views[1] > max(there):
+        raise ConfigError(
+            f"views are {test.views_text}; the rooms of {folder} have from {min(there)} to {max(there)}: the "
+            f"fewest to show together can be {min(there)}, the most {max(there)}."
+        )
     return skill
 
 

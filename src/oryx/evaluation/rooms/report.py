@@ -90,7 +90,7 @@ class RoomReport:
             "",
             f"- command: `{self.command}`",
             f"- {test.rooms} rooms of {self.folder} ({', '.join(self.catalogues) or 'unknown furniture'}), "
-            f"{test.views[0]}-{test.views[1]} views of {test.height}x{test.width} pixels, "
+            f"{test.views_text} views of {test.height}x{test.width} pixels, "
             f"{ratio_text(self.compression)}, seed {test.seed}",
             f"- visual tokens of a prompt, mean: {tokens}",
             "- greedy; right is the expected text, letter for letter. Intervals are 95%, with the questions "
@@ -115,9 +115,7 @@ class RoomReport:
             kinds = [kind for kind in self.result.kinds if kind.group == group]
             if kinds:
                 sections.append(Section(group, [_bars(kind) for kind in kinds]))
-        title = (
-            f"Rooms: {self.model}, {self.test.rooms} rooms, {self.test.views[0]}-{self.test.views[1]} views"
-        )
+        title = f"Rooms: {self.model}, {self.test.rooms} rooms, {self.test.views_text} views"
         return draw_bars(title, NAMES, sections, _BLIND)
 
 

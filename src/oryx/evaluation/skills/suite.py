@@ -16,6 +16,7 @@ from oryx.data.synthetic import Source, make_source
 from oryx.data.synthetic.settings import FIRST_TEST_SEED, did_you_mean
 from oryx.errors import ConfigError
 from oryx.evaluation.metrics import events_named, exact_score
+from oryx.processing.geometry import check_compression
 
 _VIDEO_SKILLS = ("video_order", "video_direction", "needle", "frame_at", "frame_difference")
 _FONT_SKILLS = ("words", "pages")
@@ -157,6 +158,10 @@ def make_test_source(
         raise ConfigError(
             f"seed is {seed}; it must be at least {FIRST_TEST_SEED}: those below are for training."
         )
+    if compression is not None:
+        check_compression(compression)
+    if detail not in (None, "high", "low"):
+        raise ConfigError(f"detail is {detail!r}; allowed: high, low.")
     if pictures is None and TESTS[name].needs_pictures:
         raise ConfigError(
             f"Test {name!r} needs pictures: make a store with `oryx data pictures OUT --from FOLDER` and "

@@ -29,7 +29,7 @@ def test_lists_of_texts_become_tuples_and_one_text_is_a_list():
         ({}, "at least one skill"),
         ({"scenes": {}}, "did you mean 'scene'"),
         ({"scene": {"num_object": [1, 2]}}, "did you mean 'num_objects'"),
-        ({"scene": {"zzz": 1}}, "has no setting 'zzz'; \\(known: .*canvas"),
+        ({"scene": {"zzz": 1}}, "has no setting 'zzz' \\(known: .*canvas"),
         ({"scene": {"weight": 0}}, "weight is 0; it must be a number above 0"),
         ({"scene": {"weight": "much"}}, "weight is 'much'"),
         (

@@ -166,6 +166,9 @@ def test_folders_that_are_none(skills, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"holds no results; of oryx eval these are skills\.json"):
         read_runs([tmp_path / "empty"])
+    (tmp_path / "empty" / "claims.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"holds results of claims, whose own page is claims\.md there"):
+        read_runs([tmp_path / "empty"])
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"results": 3}', "[" * 100_000])
@@ -196,6 +199,29 @@ def test_other_reports_are_not_overwritten(skills, tmp_path):
     with pytest.raises(ConfigError, match="a report of something else"):
         check_report(tmp_path / "other")
     assert (tmp_path / "other" / "report.html").read_text() == "mine"
+    (tmp_path / "out" / "report.html").write_text("mine")
+    with pytest.raises(ConfigError, match=r"out/report\.html is a report of something else"):
+        write_report(runs, tmp_path / "out")
+    (tmp_path / "drawn" / "pictures").mkdir(parents=True)
+    picture = tmp_path / "drawn" / "pictures" / build_page(runs).pictures[0].name
+    picture.write_text("mine")
+    with pytest.raises(ConfigError, match="is a picture of something else"):
+        write_report(runs, tmp_path / "drawn")
+    assert picture.read_text() == "mine"
+    assert not (tmp_path / "drawn" / "report.md").exists()
+
+
+def test_models_behind_two_ports_are_not_the_same(skills, tmp_path):
+    served = {"model_sha256": None, "num_parameters": None, "dtype": None, "device": None}
+    urls = [f"http://127.0.0.1:{port}/v1" for port in (8000, 8001)]
+    folders = [skills(url[-7:-3], HALF, **served, endpoint=url) for url in urls]
+    write_report(read_runs(folders), tmp_path / "out")
+    row = next(
+        line
+        for line in (tmp_path / "out" / "report.md").read_text().splitlines()
+        if line.startswith("| `weights`")
+    )
+    assert all(url in row for url in urls)
 
 
 def test_names_are_no_markup(skills):

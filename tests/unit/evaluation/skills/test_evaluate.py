@@ -147,11 +147,12 @@ def test_seed_decides_the_samples():
     ("arguments", "message"),
     [
         ({"skills": ["colour"]}, "Unknown test 'colour'; did you mean 'color'"),
+        ({"skills": ["zzz"]}, r"Unknown test 'zzz' \(known: words, "),
         ({"samples": 0}, "samples is 0; it must be at least 1"),
         ({"batch_size": 0}, "batch_size is 0; it must be at least 1"),
         ({"seed": 7}, f"seed is 7; it must be at least {FIRST_TEST_SEED}"),
-        ({"compression": 3}, "1, 2, 4, 8, 16"),
-        ({"detail": "medium"}, "high, low"),
+        ({"compression": 3}, "^compression 3 is not one of the ratios 1, 2, 4, 8, 16"),
+        ({"detail": "medium"}, "^detail is 'medium'; allowed: high, low"),
         (
             {"skills": ["things_known"]},
             "Test 'things_known' needs pictures: make a store with `oryx data pictures",

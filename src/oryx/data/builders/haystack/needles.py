@@ -113,7 +113,10 @@ def parse_lengths(text: str) -> tuple[int, ...]:
     except ValueError:
         raise ConfigError(f"frames are {text!r}; whole numbers are needed, such as 100,400,1600.") from None
     if lengths[0] < 2:
-        raise ConfigError(f"frames are {text}; at least 2 are needed, the needle's among them.")
+        raise ConfigError(
+            f"frames hold {lengths[0]}; each is a length of at least 2, the needle's frame among them, as in "
+            "100,400,1600."
+        )
     return tuple(lengths)
 
 
