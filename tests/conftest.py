@@ -1,9 +1,16 @@
-"""What holds for every test: the user's caches are out of sight."""
+"""What holds for every test: the user's caches are out of sight, and Ctrl-C means what it does in a shell."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in the background deaf to Ctrl-C, and all that a test starts would be, too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
