@@ -84,7 +84,7 @@ def train(
             raise ConfigError("output is missing; set it in the recipe, or give --output.")
         parallel = settle(recipe.parallel, world.size)
         check_sharing(recipe.lora, parallel.strategy)
-    with _threads(recipe.num_threads):
+    with _threads(recipe.num_threads), _exact_sums():
         _run(recipe, where, resume, parallel, world, console)
     # The Trainer and its accelerator hold each other, and a chain's next part needs their memory.
     gc.collect()
@@ -139,6 +139,28 @@ def _threads(number: int | None) -> Iterator[None]:
     finally:
         if number is not None:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def _exact_sums() -> Iterator[None]:
+    """Inside, a CPU's threads add up gradients in the same order in every run.
+
+    Torch lets them race for rows that are used more than once, as the newline of every row of patches is, and
+    the last bits of such sums are then chance. CUDA has its own kernels, so nothing changes there.
+    """
+    if torch.accelerator.is_available():
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    fills = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it looks for bugs, and takes time
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)
+        torch.utils.deterministic.fill_uninitialized_memory = fills
 
 
 def _check_alike(world: World, batches: Batches) -> None:

@@ -66,6 +66,18 @@ def kill_and_go_on(recipe_file: Path, tmp_path: Path, silent: Console, kills: li
     assert_same_runs(whole, train(recipe_file, parts, CHANGES, console=silent))
 
 
+def test_threads_add_up_to_the_same_bits(write_recipe, settings, tmp_path, silent):
+    # Each row of patches ends in the same newline: the threads that add up its gradient must not race. It
+    # takes tensors of some size, or torch does not give them to threads.
+    settings["data"]["synthetic"]["skills"] = {"object": {"canvas": [96, 96], "compression": [1]}}
+    settings |= {"num_threads": 2, "batch": {"row_length": 1024, "rows": 4}}
+    recipe = write_recipe(settings)
+    runs = [train(recipe, tmp_path / f"run_{number}", console=silent) for number in range(3)]
+    assert_same_runs(runs[0], runs[1])
+    assert_same_runs(runs[0], runs[2])
+    assert not torch.are_deterministic_algorithms_enabled()  # the caller's own setting is back
+
+
 def test_killed_in_a_step_and_in_a_checkpoint(recipe_file, tmp_path, silent):
     # A checkpoint takes three files of torch; the sixth call is in the middle of the second one.
     kills = [("the optimiser's step", 4), ("a file of a checkpoint", 2)]
