@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 2**20
 _BLOCK = 2**14
-_REFUSED = (401, 403, 404, 405)
+_REFUSED = (401, 402, 403, 404, 405)
 _BUSY = (408, 409, 425, 429)
 
 
@@ -66,7 +66,9 @@ class ChatEndpoint:
         try:
             parts = urllib.parse.urlsplit(self.base_url)
             is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
+            self.base_url.encode("ascii")
+            (parts.hostname or "").encode("idna")
+        except ValueError:  # a UnicodeError too
             is_address = False
         if not is_address or any(character.isspace() for character in self.base_url):
             raise ConfigError(f"{self.base_url} is no address of an endpoint; http://host/v1 is needed.")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from oryx.data.sources.media import Frames, Slice, is_folder
 from oryx.data.sources.record import Record
-from oryx.errors import MediaError
+from oryx.errors import ConfigError, MediaError
 from oryx.media.image import open_file
 from oryx.media.subtitles import find_subtitles, read_subtitles
 from oryx.media.views import list_views
@@ -34,7 +34,7 @@ class Row(tuple[Stored, ...]):
 
 def read_media(record: Record) -> dict[str, Any]:
     """The record as an entry of LLaVA's layout, its media read; what else it says is kept as it is."""
-    entry: dict[str, Any] = {} if record.id is None else {"id": record.id}
+    entry: dict[str, Any] = {"id": record.id} if record.id is not None and _is_json(record.id) else {}
     entry |= {key: value for key, value in record.beside.items() if _is_json(key, value)}
     needle = record.needle
     if needle is not None:
@@ -57,7 +57,13 @@ def read_media(record: Record) -> dict[str, Any]:
         entry["video"] = visuals[0]["video"]
     elif visuals:
         entry["visuals"] = visuals
-    return {**entry, "conversations": record.conversations}
+    return {**entry, "conversations": [_plain_turn(turn) for turn in record.conversations]}
+
+
+def _plain_turn(turn: Mapping[str, Any]) -> dict[str, Any]:
+    if not _is_json(turn.get("from"), turn.get("value")):
+        raise ConfigError("a turn of its conversation holds no text.")
+    return {key: value for key, value in turn.items() if _is_json(key, value)}
 
 
 def _is_json(*values: Any) -> bool:

@@ -32,7 +32,9 @@ class CaptionFolder(Source):
             )
         self.path = path
         files = [file for file in path.rglob("*") if media_kind(file.name) and file.is_file()]
-        self.names = [str(file.relative_to(path)) for file in sorted(files, key=_order)]
+        names = [file.relative_to(path) for file in sorted(files, key=_order)]
+        # Folders of thumbnails and checkpoints, which tools leave, are hidden ones.
+        self.names = [str(name) for name in names if not any(part.startswith(".") for part in name.parts)]
         if not self.names:
             raise ConfigError(f"the folder {path} holds no picture and no video to train on.")
 
@@ -43,7 +45,7 @@ class CaptionFolder(Source):
         file = self.path / self.names[index]
         caption = file.with_suffix(CAPTION_SUFFIX)
         try:
-            text = caption.read_text(encoding="utf-8")
+            text = caption.read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             raise MediaError(f"there is no {caption.name} beside it, which would be its caption.") from None
         except (OSError, UnicodeDecodeError) as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oryx.data.sources.media import Frames, is_folder, open_picture, open_video, picture_head
 from oryx.data.sources.needle import Needle
 from oryx.errors import ConfigError
-from oryx.media.sampling import spread
+from oryx.media.focus import Focus, parse_focus
+from oryx.media.sampling import spread, spread_focused
 from oryx.media.views import list_views
 from oryx.processing.visuals import FEW_FRAMES, visual_type
 
@@ -75,8 +77,12 @@ class Record:
             if kind != "image" and self.channel_order != "rgb" and is_folder(source):
                 source = Frames(list_views(source))  # whose pictures are swapped one by one
             if isinstance(source, Frames):
-                chosen = source if kind == "views" else _choose(source, visual)
-                opened[key] = [picture(item) for item in chosen]
+                chosen = range(len(source)) if kind == "views" else _choose(len(source), visual)
+                opened[key] = [picture(source[index]) for index in chosen]
+                if kind != "views" and (focus := _spans(visual)) is not None:
+                    inside = focus.mask(None, len(source))
+                    places = [str(place) for place, index in enumerate(chosen) if inside[index]]
+                    opened["focus"] = ",".join(places)
             elif isinstance(source, list):
                 opened[key] = [picture(item) for item in source]
             elif kind == "image":
@@ -86,11 +92,19 @@ class Record:
         return opened
 
 
-def _choose(frames: Frames, visual: dict[str, Any]) -> list[Any]:
-    """The frames that the dials choose, by the rule for video files."""
+def _choose(num_frames: int, visual: dict[str, Any]) -> Sequence[int]:
+    """The frames that the dials choose, by the rule for folders of frames."""
     if visual.get("fps") is not None:
         raise ConfigError("fps needs a video file: stored frames have no times.")
     most = visual.get("max_frames")
     if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 1):
         raise ConfigError(f"max_frames must be a whole number of at least 1, not {most!r}.")
-    return [frames[index] for index in spread(len(frames), most or FEW_FRAMES)]
+    if (focus := _spans(visual)) is not None:
+        return spread_focused(focus.mask(None, num_frames), most or FEW_FRAMES)
+    return spread(num_frames, most or FEW_FRAMES)
+
+
+def _spans(visual: dict[str, Any]) -> Focus | None:
+    """A focus that names frames; one that is to be found keeps its meaning for the chosen ones."""
+    focus = parse_focus(visual.get("focus"))
+    return focus if isinstance(focus, Focus) else None

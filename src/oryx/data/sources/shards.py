@@ -85,7 +85,10 @@ class Shard(Source):
                 raise ConfigError("its .json must hold an object.")
             return entry
         if CAPTION_SUFFIX in texts:
-            return {"caption": texts[CAPTION_SUFFIX].read().decode("utf-8", errors="replace")}
+            try:
+                return {"caption": texts[CAPTION_SUFFIX].read().decode("utf-8-sig")}
+            except UnicodeDecodeError:
+                raise ConfigError("its .txt is not UTF-8 text.") from None
         raise ConfigError("it has no .json with a conversation, and no .txt with a caption.")
 
 
@@ -107,7 +110,7 @@ class _Members:
 
 @lru_cache(maxsize=4096)
 def _cached_members(path: str, identity: tuple[Any, ...]) -> _Members:
-    name = f"members-{digest(identity)}"
+    name = f"shard-{digest(identity)}"
     stored = read_arrays(name)
     if stored is not None:
         return _Members(**{**stored, "problem": str(stored["problem"])})  # type: ignore[arg-type]
@@ -141,6 +144,7 @@ def _scan(path: Path) -> _Members:
                     starts.append(len(rows))
                 kind = suffixes.setdefault(f"{dot}{suffix}", len(suffixes))
                 rows.append((member.offset_data, member.size, kind))
+            problem = _why_it_ends(archive)
     except tarfile.TarError as error:
         if not rows:
             raise ConfigError(
@@ -156,10 +160,22 @@ def _scan(path: Path) -> _Members:
         np.array([*starts, len(rows)], dtype=np.int64),
         table[:, 0],
         table[:, 1],
-        table[:, 2].astype(np.int16),
+        table[:, 2].astype(np.int32),
         np.array(list(suffixes), dtype=np.str_),
         problem,
     )
+
+
+def _why_it_ends(archive: tarfile.TarFile) -> str:
+    """What is wrong where the last header was looked for: `tarfile` takes any block that is none for the end."""
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    block = archive.fileobj.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        return f"the shard is cut off at byte {archive.offset + len(block)}; records are missing."
+    if block.strip(b"\0"):
+        return f"the shard is damaged at byte {archive.offset}; records are missing."
+    return ""
 
 
 def _visual(name: str) -> dict[str, Any]:

@@ -19,10 +19,12 @@ def folder(tmp_path):
 def test_captions_stand_beside_the_media(folder, video, records, tmp_path):
     for number in (10, 2):
         (folder / f"{number}.png").write_bytes(png(number))
-        (folder / f"{number}.txt").write_text(f"Picture {number}.\n")
+        (folder / f"{number}.txt").write_text(f"Picture {number}.\n", encoding="utf-8-sig")
     video("clip.mp4").rename(folder / "inner" / "clip.mp4")
     (folder / "inner" / "clip.txt").write_text("A clip.")
     (folder / ".hidden.png").write_bytes(b"")
+    (folder / ".thumbnails").mkdir()
+    (folder / ".thumbnails" / "2.png").write_bytes(png(2))
     (folder / "readme.md").write_text("No medium.")
     found = records(folder)
     assert [record.place for record in found] == [

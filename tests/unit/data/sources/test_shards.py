@@ -104,7 +104,7 @@ def test_where_members_lie_is_kept(tmp_path, monkeypatch, cache):
     monkeypatch.setattr("oryx.data.sources.shards._scan", None)
     again = open_source(SourceSettings(path=str(path)))
     assert [again.read(index) for index in range(4)] == expected
-    assert len(list(cache.glob("members-*.npz"))) == 1
+    assert len(list(cache.glob("shard-*.npz"))) == 1
 
 
 def test_names_that_are_no_utf_8_can_be_read_and_shown(tmp_path, records):
@@ -165,6 +165,46 @@ def test_a_shard_that_is_cut_off_has_one_more_record_which_is_broken(tmp_path):
         source.read(3)
     with pytest.raises(OryxError, match=r"the file ends before"):
         source.read(2).opened()
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [
+        (0, "the shard is cut off at byte {}; records are missing"),  # between two blocks
+        (100, "the shard is cut off at byte {}; records are missing"),
+        (None, "the shard is damaged at byte {}; records are missing"),
+    ],
+)
+def test_a_header_that_is_lost_is_one_more_record_which_is_broken(tmp_path, cut, said):
+    path = write_shard(tmp_path / "a.tar", MEMBERS)
+    whole = path.read_bytes()
+    header = whole.index(b"2.txt")
+    path.write_bytes(
+        whole[: header + cut] if cut is not None else whole[:header] + b"#" * 10 + whole[header + 10 :]
+    )
+    source = open_source(SourceSettings(path=str(path)))
+    assert len(source) == 3
+    assert source.read(1).conversations == turns("<image><image>B")
+    with pytest.raises(OryxError) as error:
+        source.read(2)
+    assert said.format(header + (cut or 0)) in str(error.value)
+
+
+def test_captions_are_utf_8_with_or_without_a_mark(tmp_path, records):
+    members = [("0.png", png(0)), ("0.txt", b"\xef\xbb\xbfA cat."), ("1.png", png(1)), ("1.txt", b"Caf\xe9")]
+    path = write_shard(tmp_path / "a.tar", members)
+    source = open_source(SourceSettings(path=str(path)))
+    assert source.read(0).conversations[-1]["value"] == "A cat."
+    with pytest.raises(OryxError, match=r"its \.txt is not UTF-8 text\."):
+        source.read(1)
+
+
+def test_a_shard_may_have_any_number_of_endings(tmp_path, records):
+    members = [(f"0.s{number}.png", b"") for number in range(2**15 + 2)]
+    (record,) = records(
+        write_shard(tmp_path / "a.tar", [("0.json", {"conversations": turns("A")}), *members])
+    )
+    assert [visual["image"].name for visual in record.visuals[-2:]] == [name for name, _ in members[-2:]]
 
 
 def test_compressed_and_other_files_are_refused(tmp_path):

@@ -15,6 +15,7 @@ from oryx.data.sources.record import Record
 from oryx.data.sources.settings import SourceSettings
 from oryx.data.sources.writing import PACK_FORMATS, pack_source
 from oryx.errors import ConfigError, OryxError
+from oryx.media.video import open_clip
 
 
 @pytest.fixture
@@ -126,3 +127,29 @@ def test_broken_records_alone_make_no_data_set(tmp_path):
     with pytest.raises(ConfigError, match="has no record that can be packed"):
         pack_source(source, tmp_path / "packed", "patches", skip_broken=True)
     assert not (tmp_path / "packed").exists()
+
+
+def test_values_that_json_does_not_know(tmp_path):
+    """Tables know dates and bytes: what is beside a record goes, and a turn of them is a broken record."""
+    extra = [{**turn, "at": date(2024, 1, 1)} for turn in turns()]
+    record = Record("a", [], extra, id=date(2024, 1, 1))
+    assert read_media(record) == {"conversations": turns()}
+    with pytest.raises(OryxError, match="a turn of its conversation holds no text"):
+        read_media(Record("a", [], turns(answer=b"It.")))
+
+
+@pytest.mark.parametrize("format_", PACK_FORMATS)
+def test_a_focus_is_on_the_same_frames_as_in_the_folder(tmp_path, records, format_):
+    (tmp_path / "clip").mkdir()
+    for number in range(40):
+        (tmp_path / "clip" / f"{number:02}.png").write_bytes(png(number, 32, 32))
+    visual = {"type": "video", "video": "clip", "max_frames": 8, "focus": "30-38", "compression": 16}
+    (tmp_path / "a.json").write_text(json.dumps([{"conversations": turns("<image>A"), "visuals": [visual]}]))
+    pack_source(open_source(SourceSettings(path=str(tmp_path / "a.json"))), tmp_path / "packed", format_)
+    (packed,) = records(tmp_path / "packed")
+    (opened,) = packed.opened()
+    assert len(opened["video"]) == 8
+    assert [opened["video"].index(png(number, 32, 32)) for number in (30, 38)] == [3, 6]
+    assert opened["focus"] == "3,4,5,6"
+    clip = open_clip(tmp_path / "clip", 8, focus="30-38")
+    assert opened["video"] == [png(number, 32, 32) for number in clip.indices]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from oryx.data.builders.correspondence.marking import OutputError, load_sam2, mark_scene
-from oryx.data.builders.correspondence.marks import FILE, read_marks
+from oryx.data.builders.correspondence.marking import OutputError, check_place, load_sam2, mark_scene
+from oryx.data.builders.correspondence.marks import read_marks
 from oryx.data.builders.correspondence.settings import MarkSettings
 from oryx.data.processes import run_in_processes
 from oryx.errors import ConfigError, MediaError
@@ -84,9 +84,8 @@ def mark_scenes(
 
 
 def _is_done(folder: Path, settings: MarkSettings, overwrite: bool) -> bool:
-    if not (folder / FILE).is_file():
-        if folder.exists():
-            raise ConfigError(f"'{folder}' is there already and holds no marks; use another output folder.")
+    check_place(folder)
+    if not folder.exists():
         return False
     before, now = dict(read_marks(folder).settings), settings.to_dict()
     if before == now:

@@ -11,7 +11,13 @@ from pathlib import Path
 from PIL import Image
 
 from oryx.data.builders.correspondence.drawing import contact_sheet, default_size, draw_marks
-from oryx.data.builders.correspondence.marks import MarkedObject, MarkedScene, MarkedView, write_marks
+from oryx.data.builders.correspondence.marks import (
+    FILE,
+    MarkedObject,
+    MarkedScene,
+    MarkedView,
+    write_marks,
+)
 from oryx.data.builders.correspondence.scenes import Scene, open_scene
 from oryx.data.builders.correspondence.selection import select_objects, select_views
 from oryx.data.builders.correspondence.settings import MarkSettings
@@ -52,11 +58,15 @@ def mark_scene(
     Raises:
         MediaError: the scene lacks what its source needs, a file is broken, or no object is in enough views.
         ConfigError: the weights, boxes or labels are broken.
-        OutputError: the output cannot be written.
+        OutputError: the output cannot be written, or holds something else by the scene's name.
     """
     settings = settings or MarkSettings()
     if not isinstance(scene, Scene):
         scene = open_scene(scene)
+    folder = Path(output) / scene.name
+    check_place(folder)
+    if folder.resolve() == scene.folder.resolve():
+        raise OutputError(f"'{folder}' is the scene itself; use another output folder.")
     name, source = (type(source).__name__, source) if source else make_source(scene, settings)
     candidates = _candidates(scene, settings, name)
     found = _look(scene, candidates, settings, source)
@@ -81,10 +91,15 @@ def mark_scene(
         )
         for place, (view, picture) in enumerate(zip(views, small))
     )
-    folder = Path(output) / scene.name
     marked = MarkedScene(scene.name, folder, name, written, objects, size, settings.to_dict())
     _write(marked, _draw(marked, small, size))
     return marked
+
+
+def check_place(folder: Path) -> None:
+    """Raises OutputError where marked views would take the place of something else."""
+    if folder.exists() and not (folder / FILE).is_file():
+        raise OutputError(f"'{folder}' is there already and holds no marks; use another output folder.")
 
 
 def make_source(scene: Scene, settings: MarkSettings) -> tuple[str, Source]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from oryx.data.builders.correspondence.drawing import MIN_SIZE
@@ -74,6 +75,10 @@ class MarkSettings:
             raise ConfigError(f"objects is {self.objects}; at most 99 can be numbered.")
         if not 0 <= self.min_share < 1:
             raise ConfigError(f"min_share is {self.min_share!r}; a share of 0 up to below 1 is needed.")
+        if self.boxes is not None and Path(self.boxes).is_absolute():
+            raise ConfigError(
+                f"boxes is {self.boxes}; a name or pattern inside each scene is needed, such as boxes.json."
+            )
         if self.source == "sam2" and not self.sam2:
             raise ConfigError(
                 'the source "sam2" needs weights: sam2 must be a folder or a hub id, such as '

@@ -115,7 +115,8 @@ def _fill(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Make records until there are as many as wanted."""
-    jobs, count, failures = run.jobs(), run.settings.count, 0
+    jobs, count = run.jobs(), run.settings.count
+    failed: list[int] = []  # jobs in a row
     while len(run.records) < count:
         if progress:
             progress(len(run.records), count)
@@ -125,10 +126,13 @@ def _fill(
         result = workers.take()
         assert result is not None
         attempt = run.finish(*result, captioner.name)
-        failures = 0 if attempt.text is not None else failures + 1
-        if failures >= max_failures:
+        failed = [] if attempt.text is not None else [*failed, result[0].number]
+        if len(failed) >= max_failures:
+            # So many at once are no fault of theirs; a captioner that always says the same would say it again.
+            if not captioner.is_deterministic:
+                run.log.append("ended", again=failed)
             raise OryxError(
-                f"{failures} records in a row got no caption, the last because {attempt.error}; "
+                f"{len(failed)} records in a row got no caption, the last because {attempt.error}; "
                 f"{len(run.records)} of {count} records are kept, and the same command goes on from them."
             )
     if progress:
@@ -136,7 +140,7 @@ def _fill(
 
 
 def _taken(workers: Workers[Job, tuple[Attempt, float]]) -> tuple[Job, tuple[Attempt, float]] | None:
-    """An answer that came meanwhile; none that the end of the run cut short, for the next run tries again.
+    """A caption that came meanwhile; of records without one the end of the run may be the cause.
 
     One error ends the run, and that of another thread adds nothing.
     """
@@ -145,7 +149,7 @@ def _taken(workers: Workers[Job, tuple[Attempt, float]]) -> tuple[Job, tuple[Att
             result = workers.take(wait=False)
         except Exception:
             continue
-        if result is None or not result[1][0].was_stopped:
+        if result is None or result[1][0].text is not None:
             return result
 
 
@@ -164,7 +168,12 @@ class _Run:
 
     def jobs(self) -> Iterator[Job]:
         """Jobs without a record, in order: those of clips that are there, then those of new clips."""
-        given_up = {event["job"] for event in self.log.of("skipped") if not event["again"]}
+        given_up: set[int] = set()
+        for event in self.log.events:
+            if event["event"] == "skipped" and not event["again"]:
+                given_up.add(event["job"])
+            elif event["event"] == "ended":
+                given_up.difference_update(event["again"])
         clips = {event["clip"]: event for event in self.log.of("clip")}
         passed = {event["clip"] for event in self.log.of("unsuitable")}
         for clip in clips.values():

@@ -54,8 +54,6 @@ class Attempt:
     faults: Counter[str]
     """Reason -> answers thrown away for it."""
     error: CaptionError | None = None
-    was_stopped: bool = False
-    """It was not tried as often as it should have been: the run ended."""
 
 
 def caption(
@@ -92,10 +90,8 @@ def caption(
             error, fault = caught, "outage" if caught.is_outage else "refused"
             wait = wait if caught.wait is None else min(caught.wait, MAX_WAIT)
         faults[fault] += 1
-        if turn > retries or (captioner.is_deterministic and not error.is_outage):
+        if turn > retries or (captioner.is_deterministic and not error.is_outage) or stop.wait(wait):
             break
-        if stop.wait(wait):
-            return Attempt(None, turn, faults, error, was_stopped=True)
     return Attempt(None, turn, faults, error)
 
 

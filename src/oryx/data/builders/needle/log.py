@@ -6,6 +6,7 @@ clip        `clip` (its number), `video`, `times` (seconds of each frame), `plac
 unsuitable  `clip`, `video`, `reason`, `unusable` (whether the whole video is, and not this stretch alone)
 record      `job`, `clip`, `record`, `captioner`, `tries`, `faults` (of thrown away answers), `seconds`
 skipped     `job`, `clip`, `video`, `idx`, `reason`, `again` (whether the next run tries), `tries`, ...
+ended       `again`: jobs skipped in a row until the run gave up, which the next one tries, whatever they say
 """
 
 from __future__ import annotations

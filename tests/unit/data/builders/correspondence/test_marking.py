@@ -37,6 +37,16 @@ def test_dots_lie_on_their_objects(made: MadeScene, scannet: Path, tmp_path: Pat
             assert _red_at(marked.files[view], sight.y, sight.x, marked.mark_size) > 0.9
 
 
+def test_nothing_else_is_replaced(scannet: Path, tmp_path: Path) -> None:
+    before = sorted(scannet.rglob("*"))
+    with pytest.raises(OutputError, match="is there already and holds no marks; use another output folder"):
+        mark_scene(scannet, scannet.parent)
+    marked = mark_scene(scannet, tmp_path / "out")
+    with pytest.raises(OutputError, match="is the scene itself; use another output folder"):
+        mark_scene(marked.folder, tmp_path / "out", source=lambda: None)  # type: ignore[arg-type]
+    assert sorted(scannet.rglob("*")) == before
+
+
 def test_what_is_written(scannet: Path, tmp_path: Path) -> None:
     marked = mark_scene(scannet, tmp_path / "out")
     folder = tmp_path / "out" / "scene0001_00"

@@ -25,6 +25,7 @@ from oryx.errors import ConfigError
         ({"max_side": 8}, "at least 32"),
         ({"min_share": 1.0}, "min_share is 1.0"),
         ({"source": "sam2"}, "needs weights"),
+        ({"boxes": "/data/boxes.json"}, "boxes is /data/boxes.json; a name or pattern inside each scene"),
     ],
 )
 def test_out_of_range(given: dict, sentence: str) -> None:

@@ -178,33 +178,42 @@ def test_a_cut_off_run_goes_on_and_loses_nothing(videos, out, tmp_path, sayer):
     assert resumed == whole
 
 
-def test_answers_that_came_meanwhile_are_kept_when_the_run_ends(videos, out, sayer):
-    arrived = threading.Barrier(2)
-    captioner = sayer(workers=2)
+@pytest.fixture
+def closed(monkeypatch):
+    """Set when a run has closed its workers; the run then waits for one more result of theirs."""
+    event = threading.Event()
 
-    def describe(pictures, prompt):
-        if len(pictures) == 1:
-            arrived.wait(5)
-            return "A single frame."
-        arrived.wait(5)
-        raise ConfigError("the key is wrong")
-
-    captioner.describe = describe
-    with pytest.raises(ConfigError, match="the key is wrong"):
-        build(videos, out, captioner, {"count": 2})
-    answers = [record["answer"] for record in records_of(out)]
-    assert answers in (["A single frame."], [])  # it may have come a moment too late
-
-
-def test_what_the_end_of_a_run_cuts_short_is_tried_again(videos, out, sayer, monkeypatch):
     class Patient(Workers):
         def close(self):
             super().close()
+            event.set()
             deadline = time.monotonic() + 5
             while self._results.empty() and time.monotonic() < deadline:
                 time.sleep(0.01)
 
     monkeypatch.setattr("oryx.data.builders.needle.build.Workers", Patient)
+    return event
+
+
+def test_answers_that_came_meanwhile_are_kept_when_the_run_ends(videos, out, sayer, closed):
+    both_asked = threading.Barrier(2)
+    captioner = sayer(workers=2)
+
+    def describe(pictures, prompt):
+        both_asked.wait(5)
+        if len(pictures) == 1:
+            closed.wait(5)
+            return "A single frame."
+        raise ConfigError("the key is wrong")
+
+    captioner.describe = describe
+    with pytest.raises(ConfigError, match="the key is wrong"):
+        build(videos, out, captioner, {"count": 2})
+    assert [record["answer"] for record in records_of(out)] == ["A single frame."]
+
+
+@pytest.mark.usefixtures("closed")
+def test_what_the_end_of_a_run_cuts_short_is_tried_again(videos, out, sayer):
     both_asked = threading.Barrier(2)
     captioner = sayer(workers=2)
 
@@ -257,6 +266,24 @@ def test_an_endpoint_that_is_away_ends_the_run_and_the_next_goes_on(videos, out,
     assert (report.records, report.skipped) == (6, [])
     jobs = sorted(event["job"] for event in events_of(out, "record"))
     assert jobs[-1] - jobs[0] == 5  # none was left out
+
+
+def test_a_captioner_that_refuses_everything_gives_nothing_up(videos, out, server):
+    server.script = lambda *_: 400
+    captioner = OpenAICaptioner(server.url, "seer", workers=1)
+    with pytest.raises(OryxError, match="3 records in a row got no caption, the last because .*400"):
+        build(videos, out, captioner, max_failures=3, retries=0)
+    server.script = lambda *_: "A ground."
+    assert build(videos, out, captioner).skipped == []
+    assert [event["job"] for event in events_of(out, "record")] == [*range(6)]
+
+
+def test_a_captioner_that_always_says_the_same_is_not_asked_again(videos, out, sayer):
+    captioner = sayer(*[""] * 20, is_deterministic=True)
+    for _ in range(2):
+        with pytest.raises(OryxError, match="3 records in a row got no caption"):
+            build(videos, out, captioner, max_failures=3)
+    assert [event["job"] for event in events_of(out, "skipped")] == [*range(6)]
 
 
 def test_failures_are_counted_in_a_row(videos, out, sayer):

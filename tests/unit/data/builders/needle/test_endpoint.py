@@ -49,6 +49,12 @@ def test_the_full_address_will_do_too(server):
     assert OpenAICaptioner(server.url + "/chat/completions", "seer").describe([], "?").startswith("A picture")
 
 
+@pytest.mark.parametrize("address", ["http://a..b/v1", "http://127.0.0.1:9/é", "http://b\u00fccher\ud800/v1"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(ConfigError, match="is no address of an endpoint; http://host/v1 is needed"):
+        OpenAICaptioner(address, "seer")
+
+
 def test_the_one_model_served_is_found(server):
     captioner = OpenAICaptioner(server.url)
     captioner.connect()
@@ -109,7 +115,7 @@ def test_the_other_name_is_found_by_several_threads_at_once(server):
     assert ["max_tokens" in body for body in server.bodies] == [True, True, False, False]
 
 
-@pytest.mark.parametrize("code", [401, 403, 404])
+@pytest.mark.parametrize("code", [401, 402, 403, 404])
 def test_what_will_never_work_is_a_config_error(server, code):
     server.script = lambda *_: code
     with pytest.raises(ConfigError, match=rf"refuses \({code} .*go away\); check address, key and model"):

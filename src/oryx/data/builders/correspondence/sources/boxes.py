@@ -45,6 +45,8 @@ class BoxSource:
         boxes = sorted(read_boxes(scene, self.boxes), key=lambda box: -box.volume)
         names = {box.id: box.label for box in boxes if box.label is not None}
         found = Sightings(labels={**scene.labels, **names})
+        ids = list(dict.fromkeys(box.id for box in boxes))
+        objects = np.array([0, *(1 + ids.index(box.id) for box in boxes)])  # boxes of one id are one object
         for place, view in enumerate(views):
             pose = read_matrix(scene.beside("pose", view, ".txt"))
             depth = read_depth(scene.beside("depth", view, ".png"))
@@ -53,10 +55,10 @@ class BoxSource:
             if not np.isfinite(pose).all():
                 continue
             labels = assign(depth, seen_by, pose, boxes, self.margin, self.floor)
-            for number, sight in measure(labels).items():
+            for number, sight in measure(objects[labels]).items():
                 moved = _moved(sight, seen_by, color)
                 if 0 <= moved.y <= size[0] and 0 <= moved.x <= size[1]:  # depth may reach further
-                    found.sights.setdefault(boxes[number - 1].id, {})[place] = moved
+                    found.sights.setdefault(ids[number - 1], {})[place] = moved
         return found
 
 

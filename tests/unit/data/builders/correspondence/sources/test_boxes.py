@@ -47,6 +47,23 @@ def test_of_overlapping_boxes_the_smallest_counts(tmp_path: Path) -> None:
     assert found.sights[0][0].area == pytest.approx((scene_ids(boxes) == 1).sum(), rel=0.1)
 
 
+def test_boxes_of_one_id_are_one_object(tmp_path: Path) -> None:
+    boxes = (Box((0, 0, 0.5), (1.0, 1.0, 1.0)),)
+    scene = write_scannet(
+        MadeScene(boxes, (Camera((0, -2.5, 1.2), (0, 0, 0.5)),)).render(), tmp_path / "room"
+    )
+    whole = [{"id": "sofa", "center": [0, 0, 0.5], "size": [1, 1, 1]}]
+    parts = [
+        {"id": "sofa", "min": [low, -0.5, 0], "max": [high, 0.5, 1]}
+        for low, high in ((-0.5, 0.2), (0.2, 0.5))
+    ]
+    areas = []
+    for given in (whole, parts):
+        (scene / "boxes.json").write_text(json.dumps(given))
+        areas.append(BoxSource().identify(open_scene(scene), [0]).sights["sofa"][0].area)
+    assert areas[0] == areas[1]
+
+
 def scene_ids(boxes: tuple[Box, ...]) -> np.ndarray:
     return MadeScene(boxes, (Camera((0, -2.5, 1.2), (0, 0, 0.5)),)).render().shots[0].ids
 
