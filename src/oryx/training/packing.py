@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import random
 from collections.abc import Iterable, Sequence
 
@@ -13,16 +14,34 @@ BALANCED_GROUPS = 32
 
 
 def choose_full(lengths: Sequence[int], rooms: Sequence[int]) -> list[int]:
-    """Indices of samples that fill rows with so much room, the longest first; what fits nowhere is left.
+    """Indices of samples that fill rows with so much room, with about equal chances for short and long ones.
 
-    First-fit gives these, in this order, the rows that they were given here.
+    By Wald's identity the samples up to the one at which their total reaches the room, that one included, are
+    a fair choice, whatever their lengths. It is taken, then as many of the first ones as go into the rows
+    with it; the gaps get what fits of all others, the longest first. First-fit gives these, in this order,
+    the rows that they were given here.
     """
-    room = list(rooms)
+    totals = enumerate(itertools.accumulate(lengths), start=1)
+    first = range(next((count for count, total in totals if total >= sum(rooms)), len(lengths)))
+    fair = [*first[-1:], *first[:-1]]
+    for number in range(len(fair), -1, -1):
+        chosen = _first_fit(fair[:number], lengths, rooms)
+        if len(chosen) == number:
+            break
+    others = sorted({*range(len(lengths))}.difference(chosen))
+    return _first_fit(others, lengths, rooms, chosen)
+
+
+def _first_fit(
+    indices: Sequence[int], lengths: Sequence[int], rooms: Sequence[int], before: Sequence[int] = ()
+) -> list[int]:
+    """Those `before` and what fits of `indices`, the longest first, in the order in which they take rows."""
+    free = list(rooms)
     chosen = []
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        row = next((row for row, free in enumerate(room) if free >= lengths[index]), None)
+    for index in [*before, *sorted(indices, key=lambda index: -lengths[index])]:
+        row = next((row for row, left in enumerate(free) if left >= lengths[index]), None)
         if row is not None:
-            room[row] -= lengths[index]
+            free[row] -= lengths[index]
             chosen.append(index)
     return chosen
 

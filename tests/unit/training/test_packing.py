@@ -19,6 +19,29 @@ def test_chosen_samples_find_the_rows_they_were_chosen_for():
         assert all(length > free // 4 for length in left)  # whatever was left out fits no row
 
 
+@pytest.mark.parametrize("rooms", [[5000], [700] * 4])
+def test_short_and_long_samples_are_chosen_as_often_as_they_are_drawn(rooms):
+    rng = random.Random(0)
+    drawn, used = [], 0
+    lengths = {"word": (20, 40), "picture": (80, 200), "video": (300, 600)}
+    for _ in range(300):
+        kinds = rng.choices([*lengths], [3, 2, 1], k=200)
+        pool = [rng.randint(*lengths[kind]) for kind in kinds]
+        while sum(pool[:-1]) > 1.2 * sum(rooms):
+            pool.pop()
+        chosen = choose_full(pool, rooms)
+        drawn += [kinds[index] for index in chosen]
+        used += sum(pool[index] for index in chosen)
+    assert used / (300 * sum(rooms)) > 0.95
+    for kind, weight in zip(lengths, (3, 2, 1)):
+        assert drawn.count(kind) / len(drawn) == pytest.approx(weight / 6, rel=0.12)
+
+
+def test_nothing_is_chosen_of_nothing_or_for_no_room():
+    assert choose_full([], [10]) == []
+    assert choose_full([20, 30], [10]) == []
+
+
 def test_a_stream_is_packed_whole_and_tightly():
     rng = random.Random(0)
     lengths = [rng.randint(10, 60) for _ in range(2000)]

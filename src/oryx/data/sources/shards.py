@@ -167,7 +167,7 @@ def _scan(path: Path) -> _Members:
 
 
 def _why_it_ends(archive: tarfile.TarFile) -> str:
-    """What is wrong where the last header was looked for: `tarfile` takes any block that is none for the end."""
+    """What is wrong where no header was found any more: `tarfile` takes any other block for the end."""
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     block = archive.fileobj.read(tarfile.BLOCKSIZE)

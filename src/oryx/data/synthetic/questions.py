@@ -241,6 +241,9 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+DESCRIPTIONS = ("describe", "describe_video")
+"""Kinds whose answers also answer questions that name nothing, such as what comes first."""
+
 # Said before a question about a long video.
 FRAME_COUNTS = (
     "This video has {frames} frames.",
@@ -258,21 +261,36 @@ def choose_turns(
 ) -> list[Turn]:
     """Up to `number` (question, answer): one of every kind in random order, then again of what is left.
 
+    None can be answered from an earlier one without a look at the picture, as "What comes after A?" could
+    behind "What comes before B?" with the answer A.
+
     `wordings` "all" words each in one of its ways, the first most often; "first" always in its first.
     `table` holds the wordings.
     """
     piles = [list(questions) for questions in candidates.values() if questions]
     rng.shuffle(piles)
     turns: list[Turn] = []
+    told: list[tuple[set[str], bool]] = []  # words said in each turn, and whether they are of the whole
     while piles and len(turns) < number:
         pile = piles.pop(0)
         key, words, answer = pile.pop(rng.randrange(len(pile)))
+        known = _said(words, answer)
+        if any(known <= said and (words or tells_all) for said, tells_all in told):
+            if pile:
+                piles.insert(0, pile)  # another one of its kind
+            continue
+        told.append((known, key in DESCRIPTIONS))
         first = wordings == "first" or rng.random() < 0.3
         text = table[key][0] if first else rng.choice(table[key])
         turns.append((text.format(**words) if words else text, answer))
         if pile:
             piles.append(pile)
     return turns
+
+
+def _said(words: Mapping[str, str], answer: str) -> set[str]:
+    """What a question and its answer say that its wording does not."""
+    return {word.strip(",.") for text in (*words.values(), answer) for word in text.split()}
 
 
 def tell_frames(rng: random.Random, question: str, num_frames: int, wordings: str = "all") -> str:

@@ -34,6 +34,7 @@ def ink(frame):
 def test_order_follows_the_frames():
     settings = {**PLAIN, "turns": 9, "shapes": ["circle"], "num_frames": [4, 9], "num_events": [2, 3]}
     source = make_source({"video_order": settings}, seed=0)
+    kinds = set()
     for index in range(40):
         sample = source[index]
         (visual,) = sample.visuals
@@ -51,7 +52,8 @@ def test_order_follows_the_frames():
             expected[f"What comes before the {later}?"] = earlier
         asked = dict(turns(sample))
         assert asked == {question: expected[question] for question in asked}
-        assert len(asked) == min(9, len(expected))
+        kinds |= {question.partition(" the ")[0] for question in asked}
+    assert len(kinds) == 5
 
 
 def test_direction_follows_the_frames():

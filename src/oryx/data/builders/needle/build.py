@@ -128,7 +128,7 @@ def _fill(
         attempt = run.finish(*result, captioner.name)
         failed = [] if attempt.text is not None else [*failed, result[0].number]
         if len(failed) >= max_failures:
-            # So many at once are no fault of theirs; a captioner that always says the same would say it again.
+            # So many at once are no fault of theirs, unless the captioner would say the same again.
             if not captioner.is_deterministic:
                 run.log.append("ended", again=failed)
             raise OryxError(

@@ -271,7 +271,7 @@ def test_an_endpoint_that_is_away_ends_the_run_and_the_next_goes_on(videos, out,
 def test_a_captioner_that_refuses_everything_gives_nothing_up(videos, out, server):
     server.script = lambda *_: 400
     captioner = OpenAICaptioner(server.url, "seer", workers=1)
-    with pytest.raises(OryxError, match="3 records in a row got no caption, the last because .*400"):
+    with pytest.raises(OryxError, match=r"3 records in a row got no caption, the last because .*400"):
         build(videos, out, captioner, max_failures=3, retries=0)
     server.script = lambda *_: "A ground."
     assert build(videos, out, captioner).skipped == []
