@@ -72,7 +72,7 @@ def supervised_outputs(
                 chunk,
                 targets,
                 use_reentrant=False,
-                preserve_rng_state=False,
+                preserve_rng_state=True,  # an adapter of the head may have dropout
             )
         outputs.loss = total / (count_items(targets_K) if num_items is None else num_items)
     outputs.logits = None

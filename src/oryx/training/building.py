@@ -37,6 +37,16 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
         ConfigError: settings that do not exist or do not go together.
         CheckpointError: `model.from` or a part of `model.assemble` names nothing that can be loaded.
     """
+    try:
+        return _build(recipe)
+    except ImportError as error:  # of a kernel of attention
+        raise ConfigError(
+            f"model.attn_implementation {recipe.model.attn_implementation!r} cannot be used here "
+            f"({_one_line(error)})."
+        ) from None
+
+
+def _build(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
     section = recipe.model
     check_processor_keys(section.processor)
     if section.from_ is not None:
@@ -62,7 +72,12 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
     transformers_logging.set_verbosity_error()
     if section.attn_implementation:
         config._attn_implementation = section.attn_implementation
-    model = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
+    try:
+        model = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"model.new has values that make no model ({type(error).__name__}: {_one_line(error)})."
+        ) from None
     model.generation_config = generation_config(processor)
     return model, processor
 
@@ -159,6 +174,12 @@ def _config(new: NewModel, processor: OryxProcessor) -> OryxConfig:
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         text.setdefault(name, getattr(tokenizer, name))
     vision = {"patch_size": processor.rule.patch_size, **new.vision}
+    heads, shared = (text.get(name) for name in ("num_attention_heads", "num_key_value_heads"))
+    if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
+        raise ConfigError(
+            f"model.new.text.num_key_value_heads is {shared}; num_attention_heads, {heads}, must be a "
+            "multiple of it."
+        )
     try:
         return OryxConfig(
             vision_config=vision,

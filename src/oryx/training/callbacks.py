@@ -21,6 +21,10 @@ class StopAndSave(TrainerCallback):
         self.world = world
         self.began = time.monotonic()
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # A checkpoint brings the intervals that its run began with; those of the recipe may have changed.
+        state.compute_steps(args, state.max_steps)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         state.epoch = state.global_step / state.max_steps
         is_late = self.max_minutes is not None and time.monotonic() - self.began >= 60 * self.max_minutes

@@ -23,7 +23,7 @@ from rich.table import Table
 from oryx.errors import CheckpointError, ConfigError
 from oryx.fields import build
 from oryx.training.curves import draw_curves, read_curve
-from oryx.training.distributed import join_world
+from oryx.training.distributed import World, join_world
 from oryx.training.folder import RunFolder
 from oryx.training.looking import look_at_data
 from oryx.training.planning import ModelPlan, ModelPlanner
@@ -136,7 +136,7 @@ def train_chain(
     console = (console or Console()) if world.is_main else Console(quiet=True)
     with world.together():
         chain = load_chain(path, output, overrides)
-    done = world.on_main(partial(count_finished, chain))
+    done = world.on_main(partial(count_finished, chain, world))
     world.on_main(partial(check_ahead, chain, done))
     for number, part in enumerate(chain.parts, start=1):
         title = f"part {number} of {len(chain.parts)}: {part.name}"
@@ -145,7 +145,7 @@ def train_chain(
             continue
         console.rule(escape(title))
         train(part.recipe, output=part.folder, console=console)
-        if not world.on_main(partial(RunFolder(part.folder).is_finished, part.recipe)):
+        if not world.on_main(partial(RunFolder(part.folder, world).is_finished, part.recipe)):
             break
         done = number
     if world.is_main:
@@ -153,14 +153,14 @@ def train_chain(
     return chain.parts[min(done, len(chain.parts) - 1)].folder
 
 
-def count_finished(chain: Chain) -> int:
+def count_finished(chain: Chain, world: World | None = None) -> int:
     """How many parts are finished, which are the first ones.
 
     Raises:
         ConfigError: a folder holds a run of another recipe, or a later part was made before an earlier one
             was finished, so not from its weights.
     """
-    is_finished = [RunFolder(part.folder).is_finished(part.recipe) for part in chain.parts]
+    is_finished = [RunFolder(part.folder, world).is_finished(part.recipe) for part in chain.parts]
     done = is_finished.index(False) if False in is_finished else len(is_finished)
     for part in chain.parts[done + 1 :]:
         if (part.folder / "recipe.yaml").is_file():

@@ -1,7 +1,7 @@
 """The folder of a run: what it holds, whether it may go on, and writing so that nothing is ever half there.
 
 recipe.yaml          the recipe, all values written out
-records.sha256       what the records were counted as, of a run that reads files
+records.sha256       of what records were counted as, and of what samples are drawn with, such as fonts
 broken-N.jsonl       records that process N left out, and the batches that lack them
 log.jsonl            one object per log line; `minutes` is the training time so far, lost steps left out
 loss.png             the same, drawn, once the run has stopped
@@ -228,15 +228,20 @@ class RunFolder:
             os.replace(file, target)
 
     def is_finished(self, recipe: Recipe) -> bool:
-        """Whether the run of `recipe` was made here to its last step, by however many processes.
+        """Whether the run of `recipe` was made here to its last step.
+
+        Another number of processes may have made it, with another accumulation.
 
         Raises:
             ConfigError: the run here is of another recipe, damaged, or not to be read.
         """
         if not self._is_finished():
             return False
-        saved = flatten(_read_saved(self.path / RECIPE))
-        self._compare(saved, flatten(recipe.to_dict()), _FREE_KEYS | {_ACCUMULATION})
+        saved, free = flatten(_read_saved(self.path / RECIPE)), _FREE_KEYS | {_ACCUMULATION}
+        for checkpoint in self.checkpoints()[-1:]:
+            if read_step(checkpoint)[0] == self.world.size:
+                free = _FREE_KEYS
+        self._compare(saved, flatten(recipe.to_dict()), free)
         return True
 
     def _is_finished(self) -> bool:
@@ -254,9 +259,10 @@ class RunFolder:
         file = self.path / RECORDS
         if self.checkpoints() and file.is_file() and file.read_text(encoding="utf-8") != records:
             raise ConfigError(
-                f"the records have changed since the run in {self.path} began (their number, or the length "
-                "of some), so it would repeat some and leave out others; bring them back, or begin a new "
-                f"--output with model.from: {self.checkpoints()[-1]}."
+                f"the records have changed since the run in {self.path} began (their number, the length of "
+                "some, or the fonts, pictures or rooms that samples are drawn with), so it would repeat some "
+                "and leave out others; bring them back, or begin a new --output with model.from: "
+                f"{self.checkpoints()[-1]}."
             )
 
     def _check_same(self, saved: Any, recipe: Recipe) -> None:
@@ -266,7 +272,7 @@ class RunFolder:
         if checkpoints:
             # What a step reads depends on the product alone, so a run may go on with fewer or more processes.
             # The recipe in the folder may be of a start that was over before its first checkpoint.
-            processes, then[_ACCUMULATION] = _read_step(checkpoints[-1], then.get(_ACCUMULATION, 1))
+            processes, then[_ACCUMULATION] = read_step(checkpoints[-1], then.get(_ACCUMULATION, 1))
             before, after = processes * then[_ACCUMULATION], self.world.size * now[_ACCUMULATION]
             if before == after:
                 free.add(_ACCUMULATION)
@@ -286,7 +292,7 @@ class RunFolder:
                 )
 
 
-def _read_step(checkpoint: Path, accumulation: int) -> tuple[int, int]:
+def read_step(checkpoint: Path, accumulation: int = 1) -> tuple[int, int]:
     """How many processes wrote it, and how many batches each of them read for a step.
 
     Args:

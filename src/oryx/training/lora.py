@@ -70,11 +70,11 @@ def find_targets(language_model: Any, section: LoraSection) -> tuple[str, ...]:
     return tuple(sorted({name.rpartition(".")[2] for name in names}))
 
 
-def check_names(language_model: nn.Module, section: LoraSection) -> None:
-    """Refuse names that nothing has.
+def check_names(language_model: Any, section: LoraSection) -> None:
+    """Refuse names that nothing has, and a head that cannot have an adapter.
 
     Raises:
-        ConfigError: naming the nearest known one.
+        ConfigError: naming the nearest known one, or what can be done.
     """
     linear = {name.rpartition(".")[2] for name, _ in _linear_layers(language_model)}
     modules = {name.rpartition(".")[2] for name, _ in language_model.named_modules() if name}
@@ -87,6 +87,14 @@ def check_names(language_model: nn.Module, section: LoraSection) -> None:
                 what = "linear layer" if key == "target_modules" else "module"
                 hint = nearest(name, sorted(known))
                 raise ConfigError(f"lora.{key}: {name!r} is no {what} of the language model; {hint}.")
+    head, embedding = language_model.get_output_embeddings(), language_model.get_input_embeddings()
+    tied = {name.rpartition(".")[2] for name, module in _linear_layers(language_model) if module is head}
+    if head.weight is embedding.weight and (both := tied.intersection(section.target_modules)):
+        # Merged, what the head alone learned would change the embedding too.
+        raise ConfigError(
+            f"lora.target_modules: {both.pop()} shares its weight with the embedding, so it cannot have an "
+            "adapter of its own; name it in lora.modules_to_save instead."
+        )
 
 
 def learned_weights(model: nn.Module) -> dict[str, Tensor]:

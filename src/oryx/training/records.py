@@ -68,9 +68,11 @@ class RecordBatches(Dataset):
         self.mixture = self._mix()
         self.journal = Journal(known, limit)
         plans = [(counted.lengths.tobytes(), counted.patches.tobytes()) for counted in self.counts]
-        self.identity = digest([[hashlib.sha256(part).hexdigest() for part in plan] for plan in plans])
-        """Of the records' number, lengths and patches, from which all plans follow."""
+        hashes = [[hashlib.sha256(part).hexdigest() for part in plan] for plan in plans]
         self.synthetic = SyntheticRows(self.packer, data) if data.draws else None
+        drawn = [self.synthetic.identity] if self.synthetic is not None and self.synthetic.identity else []
+        self.identity = digest([*hashes, *drawn])
+        """Of the records' number, lengths and patches, from which all plans follow, and of what is drawn."""
         self.planned_share = 1.0 if self.synthetic is None else self._planned_share(data.synthetic.weight)  # type: ignore[union-attr, arg-type]
         self._plans: dict[int, _Plan] = {}
         self._starts = [0]

@@ -6,6 +6,8 @@ the optimiser, of the schedule and of each process's random numbers, and `traine
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from oryx.processing.processor import OryxProcessor
 from oryx.training import lora, sharding
 from oryx.training.building import build_model
 from oryx.training.distributed import World
-from oryx.training.folder import STATE, RunFolder
+from oryx.training.folder import STATE, RunFolder, read_step
 from oryx.training.recipe import Recipe
 
 
@@ -116,6 +118,30 @@ class WholeCheckpoints(Trainer):
 
     # --- reading ------------------------------------------------------------------------------------------
 
+    def check_rest(self, folder: Path) -> None:
+        """Refuse a checkpoint of which the Trainer would do without a file, or not name the damaged one.
+
+        Raises:
+            CheckpointError: that file is missing or damaged.
+        """
+        state = folder / STATE
+        _require(state)
+        try:
+            int(json.loads(state.read_text(encoding="utf-8"))["global_step"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise CheckpointError(f"{state} is damaged; remove that checkpoint.") from None
+        if read_step(folder)[0] != self.world.size:  # its random numbers are of no use to others
+            return
+        random = folder / ("rng_state.pth" if self.world.size == 1 else f"rng_state_{self.world.rank}.pth")
+        _require(random)
+        try:
+            with zipfile.ZipFile(random) as archive:
+                is_whole = archive.testzip() is None
+        except (OSError, zipfile.BadZipFile):
+            is_whole = False
+        if not is_whole:
+            raise CheckpointError(f"{random} cannot be read; remove that checkpoint.")
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         """Every weight, where the Trainer would go on without those that it does not find."""
         folder = Path(resume_from_checkpoint)
@@ -174,17 +200,21 @@ def _read_model(folder: Path, model: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
+def _require(file: Path) -> None:
+    if not file.is_file():
+        raise CheckpointError(
+            f"{file} is missing, without which the run cannot go on as it was; bring it back, or remove that "
+            "checkpoint."
+        )
+
+
 def _read_state(file: Path, mmap: bool = False) -> dict[str, Any]:
     """What `torch.save` wrote.
 
     Raises:
         CheckpointError: it is missing or damaged.
     """
-    if not file.is_file():
-        raise CheckpointError(
-            f"{file} is missing, without which the run cannot go on as it was; bring it back, or remove that "
-            "checkpoint."
-        )
+    _require(file)
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # zip files, pickles and torch have no error in common

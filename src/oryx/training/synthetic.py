@@ -7,6 +7,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from oryx.data.sources.base import digest
 from oryx.data.synthetic import Sample, make_source
 from oryx.processing.collate import EncodedSample
 from oryx.processing.processor import OryxProcessor
@@ -30,6 +31,9 @@ class SyntheticRows:
     def __init__(self, packer: Packer, data: DataSection) -> None:
         assert data.synthetic is not None
         self.source = make_source(data.synthetic.skills, data.synthetic.seed)
+        materials = self.source.materials()
+        self.identity = digest(materials) if materials else ""
+        """Of the fonts, pictures and rooms that it draws with; nothing is counted beforehand."""
         self.packer = packer
         # No chat is as short as eight positions.
         self.stride = max(packer.rows, packer.rows * packer.row_length // 8)
@@ -71,12 +75,10 @@ class SyntheticRows:
 class SyntheticBatches(Dataset):
     """Batches of an endless source alone."""
 
-    identity = ""
-    """Nothing is counted beforehand."""
-
     def __init__(self, processor: OryxProcessor, data: DataSection, batch: BatchSection) -> None:
         self.packer = Packer(processor, data, batch)
         self.rows = SyntheticRows(self.packer, data)
+        self.identity = self.rows.identity
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         return self.packer.pack(*self.rows.fill(number, [self.packer.row_length] * self.packer.rows))

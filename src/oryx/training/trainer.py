@@ -112,6 +112,7 @@ def _run(
         model.language_model.set_attn_implementation(attention)
     with world.together():
         bfloat16 = recipe.precision == "bfloat16"
+        torch.manual_seed(recipe.seed)  # adapters are new weights too, whatever was drawn before
         console.print(set_trainable(model, recipe.train, recipe.lora, bfloat16))
         batches = make_batches(recipe, processor, partial(say, console))
     _check_alike(world, batches)
@@ -153,14 +154,11 @@ def _exact_sums() -> Iterator[None]:
         return
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    fills = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it looks for bugs, and takes time
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warned)
-        torch.utils.deterministic.fill_uninitialized_memory = fills
 
 
 def _check_alike(world: World, batches: Batches) -> None:
@@ -168,7 +166,8 @@ def _check_alike(world: World, batches: Batches) -> None:
     problem = None
     if world.gather(batches.identity)[0] != batches.identity:
         problem = ConfigError(
-            f"process {world.rank} counted other records than process 0; give all machines the same files."
+            f"process {world.rank} has other records, or other fonts, pictures or rooms to draw with, than "
+            "process 0; give all machines the same files."
         )
     world.agree(problem)
 
@@ -253,6 +252,9 @@ class OryxTrainer(WholeCheckpoints):
     def run(self, checkpoint: Path | None) -> None:
         """Train from the checkpoint on, or from the beginning, and leave the model in the folder."""
         try:
+            if checkpoint is not None:
+                with self.world.together():
+                    self.check_rest(checkpoint)
             with self.stopper:
                 self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
                 # Whoever sends signals does not wait long, and the checkpoint has all of it.

@@ -70,6 +70,22 @@ def test_no_chunk_is_larger_than_it_may_be(batch, monkeypatch):
     assert len(seen) == 1 + 2 * len(forward)  # and once more for the gradient
 
 
+def test_a_head_that_drops_values_drops_the_same_for_the_gradient(batch, monkeypatch):
+    model, seen = make_model().train(), []
+
+    def drop(_, args):
+        kept = torch.rand_like(args[0]) > 0.5
+        if kept.numel():
+            seen.append(kept)
+        return (args[0] * kept,)
+
+    model.get_output_embeddings().register_forward_pre_hook(drop)
+    loss_and_gradients(model, batch, monkeypatch, 6)
+    chunks = len(seen) // 2
+    assert chunks > 1
+    assert all(any(torch.equal(first, kept) for kept in seen[chunks:]) for first in seen[:chunks])
+
+
 def test_the_decoder_is_itself_again(batch, monkeypatch):
     model = make_model().train()
     loss_and_gradients(model, batch, monkeypatch, 2)

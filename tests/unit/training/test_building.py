@@ -111,6 +111,21 @@ def test_a_spelling_tokenizer_knows_all_skills_whatever_the_recipe_trains(build)
             "model.new.text.hiden_size=16",
             "model.new.text.hiden_size is not a known key; did you mean 'hidden_size'",
         ),
+        ("model.new.vision.hidden_size=0", "model.new: vision hidden_size is 0; it must be at least 1"),
+        ("model.new.vision.num_attention_heads=0", "vision num_attention_heads is 0; it must be at least 1"),
+        (
+            "model.new.text.num_attention_heads=0",
+            "model.new has values that make no model (ZeroDivisionError: ",
+        ),
+        ("model.new.text.hidden_act=foo", "model.new has values that make no model (KeyError: 'foo')"),
+        (
+            "model.new.text.num_key_value_heads=3",
+            "model.new.text.num_key_value_heads is 3; num_attention_heads, 2, must be a multiple of it",
+        ),
+        (
+            "model.attn_implementation=flash_attention_2",
+            "model.attn_implementation 'flash_attention_2' cannot be used here (",
+        ),
         ("model.new.text.model_type=qwem", "model.new.text.model_type 'qwem' is not known"),
         ("model.new.text.vocab_size=10", "model.new.text.vocab_size is 10; the tokenizer needs"),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -310,8 +311,11 @@ def test_a_finished_run_is_known_by_its_recipe(recipe_file, tmp_path, silent):
     assert not folder.is_finished(recipe)
     train(recipe, folder.path, console=silent)
     assert folder.is_finished(recipe)
-    # However many processes made it: their number times the accumulation is what a step reads.
-    assert folder.is_finished(load_recipe(recipe_file, ["optim.steps=1", "batch.gradient_accumulation=2"]))
+    # Their number times the accumulation is what a step reads, so other processes may have made it.
+    twice = load_recipe(recipe_file, ["optim.steps=1", "batch.gradient_accumulation=2"])
+    assert RunFolder(folder.path, SimpleNamespace(size=2)).is_finished(twice)
+    with pytest.raises(ConfigError, match=r"batch.gradient_accumulation is 1 there and 2 here"):
+        folder.is_finished(twice)
     with pytest.raises(
         ConfigError, match=r"holds a run of another recipe \(optim.steps is 1 there and 2 here"
     ):

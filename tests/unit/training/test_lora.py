@@ -106,6 +106,19 @@ def test_a_run_stopped_at_every_step_ends_with_the_same_bits(recipe_file, tmp_pa
     )
 
 
+def test_adapters_begin_from_the_seed_alone(recipe_file, tmp_path, silent):
+    """Not from what the process drew before, such as in an earlier part of a chain."""
+    base = train(recipe_file, tmp_path / "base", ["optim.steps=1"], console=silent)
+    changes = [*LORA, "model.new=null", "model.processor={}", f"model.from={base}", "optim.steps=3"]
+    curves = []
+    for number in range(2):
+        torch.manual_seed(number)
+        curves.append(losses(train(recipe_file, tmp_path / f"run_{number}", changes, console=silent)))
+    assert curves[0] == curves[1]
+    other = losses(train(recipe_file, tmp_path / "other", [*changes, "seed=1"], console=silent))
+    assert other != curves[0]
+
+
 def test_modules_to_save_learn_whole(recipe_file, tmp_path, silent):
     changes = [*LORA, "lora.modules_to_save=[lm_head]", "lora.target_modules=[q_proj]", "optim.steps=2"]
     before = build_model(load_recipe(recipe_file))[0].state_dict()
@@ -178,6 +191,10 @@ def test_merging_adds_the_product(recipe_file):
         (["lora.dropout=1"], "lora.dropout is 1; it must be at least 0 and below 1"),
         (["lora.quantize=int4"], "lora.quantize is 'int4'; allowed: none, int8, nf4"),
         (["lora.target_modules=[q_prj]"], "'q_prj' is no linear layer of the language model; did you mean"),
+        (
+            ["lora.target_modules=[lm_head]", "model.new.text.tie_word_embeddings=true"],
+            "lm_head shares its weight with the embedding, so it cannot have an adapter of its own; name it",
+        ),
         (["lora.modules_to_save=[head]"], "'head' is no module of the language model; did you mean"),
         (["train=[projector]"], "train freezes the language model that it adapts"),
         (

@@ -68,8 +68,10 @@ ONE_STEP = "optim.max_minutes=1e-9"
 
 
 def test_a_run_that_reached_its_limit_goes_on_with_a_higher_one(recipe_file, changes, tmp_path, silent):
-    train(recipe_file, tmp_path / "run", [*changes, "data.max_broken=2", ONE_STEP], console=silent)
-    folder = train(recipe_file, tmp_path / "run", [*changes, "data.max_broken=3"], console=silent)
+    train(recipe_file, tmp_path / "run", [*changes, "data.max_broken=0", ONE_STEP], console=silent)
+    with pytest.raises(OryxError, match=r"records.json record 4: "):
+        train(recipe_file, tmp_path / "run", [*changes, "data.max_broken=0", "save_every=1"], console=silent)
+    folder = train(recipe_file, tmp_path / "run", changes, console=silent)
     assert curve(folder)[-1][0] == 8
 
 
@@ -98,4 +100,8 @@ def count_unlike(recipe, record_file, folder):
 
 def test_processes_with_unlike_records_are_told_so(recipe_file, record_file, tmp_path):
     said = run_ranks(2, count_unlike, str(recipe_file), str(record_file), str(tmp_path / "run"))
-    assert said == ["process 1 counted other records than process 0; give all machines the same files."] * 2
+    sentence = (
+        "process 1 has other records, or other fonts, pictures or rooms to draw with, than process 0; give "
+        "all machines the same files."
+    )
+    assert said == [sentence] * 2

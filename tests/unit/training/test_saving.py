@@ -31,6 +31,21 @@ def test_a_run_does_not_go_on_without_its_state(begun, recipe_file, silent, name
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["rng_state.pth", "trainer_state.json"])
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_run_does_not_go_on_without_what_the_trainer_reads(begun, recipe_file, silent, name, damage):
+    file = begun / "checkpoint-1" / name
+    whole = file.read_bytes()
+    if damage:
+        file.write_bytes(whole[: len(whole) // 2])
+    else:
+        file.unlink()
+    with pytest.raises(CheckpointError, match=rf"checkpoint-1/{name} (is missing|is damaged|cannot be read)"):
+        train(recipe_file, begun, console=silent)
+    file.write_bytes(whole)
+    train(recipe_file, begun, console=silent)
+
+
 def test_a_run_does_not_go_on_without_some_of_its_weights(begun, recipe_file, silent):
     file = begun / "checkpoint-1" / "model.safetensors"
     weights = load_file(file)

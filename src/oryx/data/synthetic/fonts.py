@@ -102,6 +102,10 @@ class FontFile:
     style: str
     path: str
 
+    @property
+    def name(self) -> str:
+        return f"{self.family} {self.style}"
+
 
 def choose_fonts(
     fonts: str | Sequence[str], num_fonts: int | None = None, folders: Sequence[str] = ()

@@ -104,6 +104,10 @@ class Pages:
         self.settings = settings
         self.fonts: list[FontFile] = choose_fonts(settings.fonts, settings.num_fonts, settings.font_folders)
 
+    def materials(self) -> list[str]:
+        """The fonts."""
+        return [font.name for font in self.fonts]
+
     @staticmethod
     def vocabulary() -> list[str]:
         """Texts that hold every word of its questions; what stands on pages is spelled."""

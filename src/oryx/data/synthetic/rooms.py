@@ -88,6 +88,10 @@ class Rooms:
         if not self.rooms:
             raise ConfigError(f"{settings.folder} holds no rooms of split {settings.split!r}.")
 
+    def materials(self) -> str:
+        """The rooms."""
+        return self.store.hash_rooms(len(self.store))
+
     def draw(self, rng: random.Random) -> Sample:
         """Views of one room, and questions that have one right answer in them."""
         s = self.settings

@@ -1,5 +1,6 @@
 """Endless samples of the named skills: `source[i]` depends on the seed and on i alone."""
 
+import math
 import random
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -29,7 +30,10 @@ from oryx.errors import ConfigError
 
 
 class Skill(Protocol):
-    """Something that draws samples; its only randomness is the generator it is given."""
+    """Something that draws samples; its only randomness is the generator it is given.
+
+    One that needs fonts, pictures or rooms also has `materials()`: a JSON value that tells these from others.
+    """
 
     def draw(self, rng: random.Random) -> Sample: ...
 
@@ -69,6 +73,11 @@ class Source:
         self._weights = [weight for weight, _ in self.skills.values()]
         self._drawers = [skill for _, skill in self.skills.values()]
 
+    def materials(self) -> dict[str, Any]:
+        """Skill -> what tells the materials it draws with from others, of the skills that need any."""
+        found = {name: getattr(skill, "materials", None) for name, (_, skill) in self.skills.items()}
+        return {name: materials() for name, materials in found.items() if materials is not None}
+
     def __getitem__(self, index: int) -> Sample:
         """Sample `index` (0 or more), of a skill chosen by weight."""
         if index < 0:
@@ -91,8 +100,8 @@ def make_source(skills: Mapping[str, Mapping[str, Any]], seed: int) -> Source:
             raise ConfigError(f"Unknown skill {name!r}{did_you_mean(name, SKILLS)}.")
         settings = dict(given)
         weight = settings.pop("weight", 1.0)
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
-            raise ConfigError(f"Skill {name!r}: weight is {weight!r}; it must be a number above 0.")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+            raise ConfigError(f"Skill {name!r}: weight is {weight!r}; it must be a finite number above 0.")
         settings_type, drawer = SKILLS[name]
         made[name] = (float(weight), drawer(parse_settings(settings_type, name, settings)))
     return Source(made, seed)

@@ -63,6 +63,10 @@ class Words:
         self.settings = settings
         self.fonts: list[FontFile] = choose_fonts(settings.fonts, settings.num_fonts, settings.font_folders)
 
+    def materials(self) -> list[str]:
+        """The fonts."""
+        return [font.name for font in self.fonts]
+
     def draw(self, rng: random.Random) -> Sample:
         """One picture of one word, one question, the bare word as answer."""
         s = self.settings

@@ -108,6 +108,10 @@ class Things:
         if not self.names:
             raise ConfigError(f"{self.store.path} has no {s.split!r} picture of these styles and names.")
 
+    def materials(self) -> list[str]:
+        """The pictures."""
+        return [picture.source for pictures in self.pictures.values() for picture in pictures]
+
     @staticmethod
     def vocabulary() -> list[str]:
         """Texts that hold every word it may use, so that a tokenizer knows each; no store is needed."""

@@ -70,6 +70,8 @@ class DataSection:
         given = (*self.files, *self.sources)
         if self.synthetic is None and not given:
             raise ConfigError("synthetic, files or sources must be set.")
+        if not self.used_sources and not self.draws:
+            raise ConfigError("the weights of all sources are 0; at least one must be above 0.")
         if not given:
             return
         weights = [source.weight for source in given]
@@ -81,8 +83,6 @@ class DataSection:
                 )
         if None in weights and weights.count(None) < len(weights):
             raise ConfigError("sources have weights in part; give every source a weight, or none.")
-        if None not in weights and not sum(weights):  # type: ignore[arg-type]
-            raise ConfigError("the weights of all sources are 0; at least one must be above 0.")
         if self.balance > 1 and self.draws:
             raise ConfigError(
                 "balance is for sources alone: synthetic samples have no length before they are drawn."

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from oryx.data.synthetic import SKILLS, make_source, vocabulary
+from oryx.errors import ConfigError
 
 DRAWN = sorted(set(SKILLS) - {"rooms"})
 """Rooms are rendered first; that skill has tests of its own."""
@@ -75,3 +76,20 @@ def test_the_vocabulary_holds_the_words_of_things_and_pages():
     assert "Where are the grapes?" in texts
     assert "Is there an hourglass?" in texts
     assert "What does line 1 say?" in texts
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("inf"), float("nan"), True, "much"])
+def test_weights_that_are_no_share_are_refused(weight):
+    with pytest.raises(
+        ConfigError, match=r"Skill 'object': weight is .*; it must be a finite number above 0\."
+    ):
+        make_source({"object": {"weight": weight}}, seed=0)
+
+
+def test_materials_tell_fonts_from_others():
+    plain, default = (
+        make_source({"words": {"fonts": fonts}, "object": {}}, seed=0).materials()
+        for fonts in (["default"], ["default"] * 2)
+    )
+    assert plain == {"words": ["default Regular"]}
+    assert default != plain

@@ -27,6 +27,7 @@ def synthetic(weight=None):
             {"sources": (source(0.0), source(0.0))},
             "the weights of all sources are 0; at least one must be above 0",
         ),
+        ({"synthetic": synthetic(0.0)}, "the weights of all sources are 0"),
         ({"files": (source(0.0),), "synthetic": synthetic(0.0)}, "the weights of all sources are 0"),
         ({"sources": (source(1.0),), "synthetic": synthetic()}, "synthetic.weight is missing"),
         ({"sources": (source(),), "synthetic": synthetic(1.0)}, "sources have weights in part"),
