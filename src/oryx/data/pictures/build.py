@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from oryx.data.pictures.alike import join_copies
 from oryx.data.pictures.names import ThingName, load_names
 from oryx.data.pictures.sources import STYLES, StyleReader, find_sources
 from oryx.data.pictures.store import FILE_NAME, Picture, mean_ink, write_store
@@ -79,17 +80,22 @@ def build_store(
         for name, reader in readers.items()
         for source in reader.find(thing.pictures_of(name, STYLES[name].key))
     ]
-    splits = split_pictures(found)
-    entries = []
-    for number, (item, split) in enumerate(zip(found, splits, strict=True)):
+    seen = []
+    for number, (item, split) in enumerate(zip(found, split_pictures(found), strict=True)):
         image = thumbnail(readers[item.style].open(item.source))
-        licence = STYLES[item.style].licence
-        picture = Picture(
-            item.thing.name, item.style, split, f"{number:04d}.png", item.source, licence, mean_ink(image)
-        )
-        entries.append((picture, image))
+        if image is not None:
+            seen.append((item, split, image))
         if progress is not None:
             progress(item.thing.name, number + 1, len(found))
+    splits = join_copies(
+        [item.thing.name for item, _, _ in seen],
+        [split for _, split, _ in seen],
+        [image for _, _, image in seen],
+    )
+    entries = [
+        (_picture(number, item, split, image), image)
+        for number, ((item, _, image), split) in enumerate(zip(seen, splits, strict=True))
+    ]
     pictures = [picture for picture, _ in entries]
     # Which pictures are held out depends on all that were found: a store says what it is made without.
     about = {"side": SIDE, **({"missing": [style.name for style in missing]} if missing else {})}
@@ -132,10 +138,18 @@ def split_pictures(found: Sequence[Found]) -> list[str]:
     ]
 
 
-def thumbnail(image: Image.Image) -> Image.Image:
-    """The picture (RGBA) cut to what it shows, its longest side at most `SIDE`."""
+def _picture(number: int, item: Found, split: str, image: Image.Image) -> Picture:
+    licence = STYLES[item.style].licence
+    file = f"{number:04d}.png"
+    return Picture(item.thing.name, item.style, split, file, item.source, licence, mean_ink(image))
+
+
+def thumbnail(image: Image.Image) -> Image.Image | None:
+    """The picture (RGBA) cut to what it shows, its longest side at most `SIDE`; None if it shows nothing."""
     box = image.getchannel("A").point(lambda alpha: 255 if alpha > 8 else 0).getbbox()
-    image = image.crop(box) if box else image
+    if box is None:
+        return None
+    image = image.crop(box)
     scale = SIDE / max(image.size)
     if scale >= 1:
         return image

@@ -107,8 +107,9 @@ def test_few_pictures_are_all_trained_on(number, held_out):
     assert split_pictures(found).count("test") == held_out
 
 
-def test_a_picture_of_nothing_keeps_its_size():
-    assert thumbnail(Image.new("RGBA", (30, 20))).size == (30, 20)
+def test_a_picture_of_nothing_is_left_out():
+    assert thumbnail(Image.new("RGBA", (30, 20))) is None
+    assert thumbnail(Image.new("RGBA", (30, 20), (0, 0, 0, 255))).size == (30, 20)
 
 
 def test_the_style_of_the_test_is_never_trained_on():
