@@ -39,7 +39,9 @@ def build_model(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProce
     """
     try:
         return _build(recipe)
-    except ImportError as error:  # of a kernel of attention
+    except ImportError as error:
+        if recipe.model.attn_implementation is None:
+            raise
         raise ConfigError(
             f"model.attn_implementation {recipe.model.attn_implementation!r} cannot be used here "
             f"({_one_line(error)})."
