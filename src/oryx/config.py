@@ -16,7 +16,6 @@ from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 from oryx.errors import ConfigError
 
 POSITION_EMBEDDINGS = ("learned", "rotary", "both")
-_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "patch_size")
 # What a config class may raise at settings of a wrong name, kind or value.
 INVALID_SETTINGS = (TypeError, ValueError, KeyError, StrictDataclassError)
 
@@ -48,9 +47,6 @@ class OryxVisionConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        for name in _SIZES:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"vision {name} is {getattr(self, name)}; it must be at least 1.")
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
                 f"vision hidden_size {self.hidden_size} is not a multiple of num_attention_heads "

@@ -27,6 +27,7 @@ from oryx.training.sections.model import ModelSection, NewModel
 from oryx.training.vocabulary import synthetic_texts
 
 # Keys that configs of language models take and store under another name.
+_SIZES = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "patch_size")
 _RENAMED_KEYS = ("model_type", "rope_theta", "rope_scaling", "partial_rotary_factor")
 
 
@@ -176,6 +177,9 @@ def _config(new: NewModel, processor: OryxProcessor) -> OryxConfig:
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         text.setdefault(name, getattr(tokenizer, name))
     vision = {"patch_size": processor.rule.patch_size, **new.vision}
+    for name in _SIZES:
+        if isinstance(vision.get(name), int) and vision[name] < 1:
+            raise ConfigError(f"model.new.vision.{name} is {vision[name]}; it must be at least 1.")
     heads, shared = (text.get(name) for name in ("num_attention_heads", "num_key_value_heads"))
     if isinstance(heads, int) and isinstance(shared, int) and (shared < 1 or heads % shared):
         raise ConfigError(

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 
 OPEN_ROWS = 64
 """Rows that wait for a sample that fits, when finite data is packed."""
+GOOD_FILL = 0.96
+"""Rows are full enough with this share of their positions in use."""
 BALANCED_GROUPS = 32
 """Rows are compared with those of so many groups of batches, to find ones that cost the same."""
 
@@ -18,18 +20,27 @@ def choose_full(lengths: Sequence[int], rooms: Sequence[int]) -> list[int]:
 
     By Wald's identity the samples up to the one at which their total reaches the room, that one included, are
     a fair choice, whatever their lengths. It is taken, then as many of the first ones as go into the rows
-    with it; the gaps get what fits of all others, the longest first. First-fit gives these, in this order,
-    the rows that they were given here.
+    with it, or somewhat fewer if the rows get fuller so; the gaps get what fits of all others, the longest
+    first. First-fit gives these, in this order, the rows that they were given here.
     """
     totals = enumerate(itertools.accumulate(lengths), start=1)
     first = range(next((count for count, total in totals if total >= sum(rooms)), len(lengths)))
     fair = [*first[-1:], *first[:-1]]
-    for number in range(len(fair), -1, -1):
+    fullest: list[int] = []
+    number, most = len(fair), 0
+    while number >= 0:
         chosen = _first_fit(fair[:number], lengths, rooms)
-        if len(chosen) == number:
+        if len(chosen) < number:
+            number -= 1
+            continue
+        chosen = _first_fit(sorted({*range(len(lengths))}.difference(chosen)), lengths, rooms, chosen)
+        used = sum(lengths[index] for index in chosen)
+        if used > most:
+            fullest, most = chosen, used
+        if used >= GOOD_FILL * sum(rooms) or number < len(fair) / 2:
             break
-    others = sorted({*range(len(lengths))}.difference(chosen))
-    return _first_fit(others, lengths, rooms, chosen)
+        number -= max(1, len(fair) // 12)  # fewer first ones leave more to choose from for the rest
+    return fullest
 
 
 def _first_fit(

@@ -12,12 +12,10 @@ from oryx.data.synthetic import Sample, make_source
 from oryx.processing.collate import EncodedSample
 from oryx.processing.processor import OryxProcessor
 from oryx.training.batch import Packer
-from oryx.training.packing import choose_full
+from oryx.training.packing import GOOD_FILL, choose_full
 from oryx.training.sections.data import DataSection
 from oryx.training.sections.optim import BatchSection
 
-GOOD_FILL = 0.96
-"""Rows are full enough with this share of their positions in use."""
 LOOK_AHEAD = 1.3
 """At most this multiple of the positions to fill is drawn to fill them."""
 

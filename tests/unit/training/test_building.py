@@ -111,8 +111,11 @@ def test_a_spelling_tokenizer_knows_all_skills_whatever_the_recipe_trains(build)
             "model.new.text.hiden_size=16",
             "model.new.text.hiden_size is not a known key; did you mean 'hidden_size'",
         ),
-        ("model.new.vision.hidden_size=0", "model.new: vision hidden_size is 0; it must be at least 1"),
-        ("model.new.vision.num_attention_heads=0", "vision num_attention_heads is 0; it must be at least 1"),
+        ("model.new.vision.hidden_size=0", "model.new.vision.hidden_size is 0; it must be at least 1"),
+        (
+            "model.new.vision.num_attention_heads=0",
+            "model.new.vision.num_attention_heads is 0; it must be at least 1",
+        ),
         (
             "model.new.text.num_attention_heads=0",
             "model.new has values that make no model (ZeroDivisionError: ",

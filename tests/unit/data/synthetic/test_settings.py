@@ -30,7 +30,7 @@ def test_lists_of_texts_become_tuples_and_one_text_is_a_list():
         ({"scenes": {}}, "did you mean 'scene'"),
         ({"scene": {"num_object": [1, 2]}}, "did you mean 'num_objects'"),
         ({"scene": {"zzz": 1}}, "has no setting 'zzz' \\(known: .*canvas"),
-        ({"scene": {"weight": 0}}, "weight is 0; it must be a number above 0"),
+        ({"scene": {"weight": 0}}, "weight is 0; it must be a finite number above 0"),
         ({"scene": {"weight": "much"}}, "weight is 'much'"),
         (
             {"scene": {"canvas": [96, 64]}},
