@@ -67,8 +67,3 @@ def test_stop_ends_the_waiting(sayer):
     stop.set()
     attempt = caption(sayer(outage(), "A door."), [b""], "?", backoff=1000, stop=stop)
     assert (attempt.text, attempt.tries) == (None, 1)
-
-
-def test_the_last_try_is_not_stopped(sayer):
-    stop = threading.Event()
-    stop.set()
