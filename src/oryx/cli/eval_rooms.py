@@ -38,7 +38,7 @@ def eval_rooms_command(
         int | None,
         typer.Option(metavar="RATIO", help="Patches to a token: 1, 2, 4, 8 or 16.", show_default="4"),
     ] = None,
-    mark_size: Annotated[int, typer.Option(help="Diameter of a number's dot in pixels.")] = 11,
+    mark_size: Annotated[int, typer.Option(help="Diameter of a number's dot in pixels.")] = 9,
     seed: Annotated[int, typer.Option(help="Same seed, same questions.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Questions answered at once.")] = 32,
     output: Annotated[

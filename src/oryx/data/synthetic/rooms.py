@@ -53,7 +53,7 @@ class RoomsSettings(SkillSettings):
     """Share of the samples whose things bear numbers: those seen in most views, the same number in each."""
     num_marks: int = number(1, 20, NUM_OBJECTS)
     """Things that bear numbers, at most."""
-    mark_size: int = number(MIN_SIZE, 200, 11)
+    mark_size: int = number(MIN_SIZE, 200, MIN_SIZE)
     """Diameter of a number's dot in pixels."""
     turns: tuple[int, int] = whole_range(1, 16, (1, 3))
     """Questions per sample; fewer where the room does not give as many."""

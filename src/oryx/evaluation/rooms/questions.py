@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from oryx.data.builders.correspondence.drawing import MIN_SIZE
 from oryx.data.synthetic import Sample
 from oryx.data.synthetic.questions import Question, choose_turns
 from oryx.data.synthetic.room_questions import IDENTITY_KINDS, KINDS, MARK_KINDS, WORDINGS
@@ -43,7 +44,7 @@ class RoomTest:
     """Without numbers, at most; those about numbers come on top, as many a kind."""
     seed: int = 0
     compression: int = RATIO
-    mark_size: int = 11
+    mark_size: int = MIN_SIZE
     """Diameter of a number's dot in pixels."""
 
     def __post_init__(self) -> None:
