@@ -102,7 +102,14 @@ def eval_needle_command(
         share_table,
     )
     from oryx.evaluation.needle.trials import RATIO
-    from oryx.evaluation.output import check_output, command_line, device_name, hash_weights, identity_of
+    from oryx.evaluation.output import (
+        check_output,
+        command_line,
+        device_name,
+        hash_files,
+        hash_weights,
+        identity_of,
+    )
     from oryx.loading import resolve_folder
 
     test = NeedleTest(
@@ -149,8 +156,8 @@ def eval_needle_command(
     }
     command = command_line("needle", given)
     where = None if url is not None else device_name(device)
-    needles_sha256 = number_needles(chosen, test)[1]
-    conditions = {"device": where, "needles_sha256": needles_sha256}
+    needles_sha256, haystack_sha256 = number_needles(chosen, test)[1], hash_files(stack.files)
+    conditions = {"device": where, "haystack_sha256": haystack_sha256, "needles_sha256": needles_sha256}
     if output is not None:
         check_output(output, FILES, command, *identities, conditions=conditions)
     journal = Journal(output, "needle", command, conditions, complain)
@@ -169,7 +176,17 @@ def eval_needle_command(
                 how = {"dtype": dtype, "device": device, "vision_tower": tower, "quantize": quantize}
                 measured.append(show(_measure(name, folder, sha256, how, stack, chosen, test, journal)))
     shown = "drawn" if needles is None else str(needles)
-    page = NeedlePage(test, stack.name, shown, seed, command, tuple(measured), needles_sha256, has_dials)
+    page = NeedlePage(
+        test,
+        stack.name,
+        shown,
+        seed,
+        command,
+        tuple(measured),
+        needles_sha256,
+        haystack_sha256,
+        has_dials,
+    )
     # Printed first: a disk that is full by now must not take the work with it.
     if as_json:
         typer.echo(json.dumps(page.to_dict()))

@@ -95,6 +95,7 @@ def eval_skills_command(
         CONDITIONS,
         FILES,
         font_families,
+        hash_fonts,
         make_report,
         results_table,
         save_report,
@@ -117,7 +118,7 @@ def eval_skills_command(
     if url is not None and card is not None:
         raise ConfigError("--card is of weights on this machine, not of a model behind --url.")
     if card is not None:
-        check_card(card, [(ratio, cap, detail) for _, ratio, cap in runs], card_page or ())
+        check_card(card, model, [(ratio, cap, detail) for _, ratio, cap in runs], card_page or ())
     elif card_page:
         raise ConfigError("--card-page ends the card that --card writes; give --card too.")
     for name, ratio, _ in runs:
@@ -144,7 +145,8 @@ def eval_skills_command(
     }
     command = command_line("skills", given)
     pictures_sha256 = _digest(pictures)
-    values = subject.device, font_families(font_folder or ()), pictures_sha256
+    folders = font_folder or ()
+    values = subject.device, font_families(folders), hash_fonts(folders), pictures_sha256
     conditions = dict(zip(CONDITIONS, values, strict=True))
     if output is not None:
         check_output(output, FILES, command, subject.identity, conditions=conditions)

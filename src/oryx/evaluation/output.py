@@ -27,6 +27,7 @@ from oryx.json_file import read_json
 from oryx.loading import resolve_device, resolve_tower
 
 _PACKAGES = ("torch", "transformers", "pillow", "av", "numpy")
+_END = 1 << 20
 OF_WEIGHTS = ("--model", "--compare", "--vision-tower", "--url", "--url-model", "--api-key-env")
 """Options that may be spelled in many ways; `identity_of` says what they name."""
 
@@ -51,6 +52,24 @@ def hash_weights(folder: Path, vision_tower: str | Path | None = None) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def hash_files(files: Iterable[Path]) -> str | None:
+    """SHA-256 of files by their names, sizes, and first and last MiB; None if there are none.
+
+    So much of a film, or of a folder of them, is read at once. Raises `ConfigError` if one cannot be read.
+    """
+    digest, path = hashlib.sha256(), None
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                digest.update(f"{path.name}\n{size}\n".encode() + file.read(_END))
+                file.seek(max(0, size - _END))
+                digest.update(file.read(_END))
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read ({error.strerror}).") from None
+    return None if path is None else digest.hexdigest()
 
 
 def model_facts(name: str, sha256: str, model: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from oryx.cli.eval import eval_app
 from oryx.data.pictures.store import write_store
 from oryx.errors import CheckpointError, ConfigError
 from oryx.evaluation.output import hash_weights
-from oryx.evaluation.skills.report import font_families
+from oryx.evaluation.skills.report import font_families, hash_fonts
 
 TINY = str(Path(__file__).parents[2] / "parity" / "reference" / "oryx-tiny-qwen")
 
@@ -129,7 +129,7 @@ def test_results_of_other_settings_are_refused_before_the_run(tmp_path, monkeypa
     assert (tmp_path / "skills.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("changed", ["device", "fonts", "pictures_sha256"])
+@pytest.mark.parametrize("changed", ["device", "fonts", "fonts_sha256", "pictures_sha256"])
 def test_results_of_other_data_are_refused_before_the_run(tmp_path, loads_nothing, changed):
     """The same command, but the machine or the store of pictures is another one now."""
     store = tmp_path / "pictures.zip"
@@ -140,6 +140,7 @@ def test_results_of_other_data_are_refused_before_the_run(tmp_path, loads_nothin
         "command": f"oryx eval skills --model {TINY} --samples 1 --test shape --pictures {store}",
         "device": "cpu",
         "fonts": font_families([]),
+        "fonts_sha256": hash_fonts([]),
         "pictures_sha256": hashlib.sha256(store.read_bytes()).hexdigest(),
     }
     path = tmp_path / "out" / "skills.json"

@@ -7,6 +7,7 @@ import weakref
 
 import haystack_stand_in
 import pytest
+from PIL import Image
 
 from oryx import loading
 
@@ -196,19 +197,26 @@ def test_results_of_other_models_are_refused_before_the_run(refused, native, tmp
     assert "results of another model" in said
 
 
-@pytest.mark.parametrize("changed", ["device", "needles_sha256"])
+@pytest.mark.parametrize("changed", ["device", "haystack_sha256", "needles_sha256"])
 def test_results_of_other_data_are_refused_and_stay(run, refused, picture, tiny, tmp_path, changed):
     picture("a.png")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number in range(8):
+        Image.new("RGB", (32, 32), (10 * number, 0, 0)).save(frames / f"{number}.png")
     needles = tmp_path / "needles.jsonl"
     line = {"image": "a.png", "question": "What is it?", "answer": "a dog"}
     needles.write_text(json.dumps(line) + "\n")
     words = ("eval", "needle", "--model", tiny, *SMALL, "--needles", needles, "--output", tmp_path / "out")
+    words += ("--haystack", frames)
     path = tmp_path / "out" / "needle.json"
     assert run(*words).code == 0
     if changed == "device":
         content = json.loads(path.read_text())
         content["models"][0]["device"] = "tpu:0"
         path.write_text(json.dumps(content))
+    elif changed == "haystack_sha256":
+        Image.new("RGB", (32, 32), (0, 0, 200)).save(frames / "3.png")
     else:
         needles.write_text(json.dumps({**line, "answer": "a cat"}) + "\n")
     before = path.read_bytes()

@@ -59,6 +59,8 @@ class NeedlePage:
     models: tuple[NeedleModel, ...]
     needles_sha256: str | None = None
     """See `number_needles`."""
+    haystack_sha256: str | None = None
+    """See `hash_files`; None of one that is drawn."""
     has_dials: bool = True
     """Whether the model could be told the test's compression: not an endpoint that is no `oryx serve`."""
 
@@ -91,6 +93,7 @@ class NeedlePage:
             **asdict(self.test),
             "compression": self.compression,
             "haystack": self.haystack,
+            "haystack_sha256": self.haystack_sha256,
             "needles": self.needles,
             "needles_sha256": self.needles_sha256,
             "seed": self.seed,
@@ -220,7 +223,11 @@ def save_page(page: NeedlePage, folder: Path) -> list[Path]:
         ConfigError: what `check_output` refuses, or a disk that does.
     """
     identities = (identity_of(vars(model)) for model in page.models)
-    conditions = {"device": page.models[0].device, "needles_sha256": page.needles_sha256}
+    conditions = {
+        "device": page.models[0].device,
+        "haystack_sha256": page.haystack_sha256,
+        "needles_sha256": page.needles_sha256,
+    }
     check_output(folder, FILES, page.command, *identities, conditions=conditions)
     return [
         write_text(folder / JSON, json.dumps(page.to_dict(), indent=1) + "\n"),

@@ -41,27 +41,25 @@ _PLURAL_WORDS = _WORDS | {"phrase": "some grapes", "name": "grapes"}
 _PLURAL_QUESTIONS = ("are_there", "where_things")
 
 
-def check_card(path: Path, dials: Iterable[Dial], pages: Sequence[Path] = ()) -> None:
-    """Refuses, before anything is measured, a card that could not be made of results at these dials.
+def check_card(path: Path, model: str, dials: Iterable[Dial], pages: Sequence[Path] = ()) -> None:
+    """Refuses, before anything is measured, a model's card that could not be made of results at these dials.
 
-    Raises `ConfigError` if none of them is the default, if the file cannot be written or is no card, or a
-    page not be read.
+    Raises `ConfigError` if none of them is the default, if the file cannot be written, is no card or one with
+    sections that the new one would not have, or a page cannot be read.
     """
     _check_default(dials)
-    _check_file(_card_file(path))
-    for page in pages:
-        _read_page(page)
+    _check_file(_card_file(path), "\n".join([_template(is_nano(model)), *map(_read_page, pages)]))
 
 
 def write_card(report: SkillReport, path: Path, pages: Sequence[Path] = ()) -> Path:
     """Writes the card of a report to a file, or as README.md into a folder, and returns its path.
 
-    Raises `ConfigError` if no result is at the default dial, if the file cannot be written or is no card, or
-    a page not be read.
+    Raises `ConfigError` if no result is at the default dial, or for what `check_card` says of the file and
+    the pages.
     """
-    file = _card_file(path)
-    _check_file(file)
-    return write_text(file, make_card(report, pages))
+    file, card = _card_file(path), make_card(report, pages)
+    _check_file(file, card)
+    return write_text(file, card)
 
 
 def make_card(report: SkillReport, pages: Sequence[Path] = ()) -> str:
@@ -138,16 +136,28 @@ def _card_file(path: Path) -> Path:
     return path if path.suffix == ".md" else path / "README.md"
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path, card: str) -> None:
+    """Refuses a file that this card cannot take the place of."""
     check_writable(path)
     if not os.path.lexists(path):
         return
     try:
-        is_card = _MARK in path.read_text(encoding="utf-8")
+        there = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        is_card = False
-    if not is_card:
+        there = ""
+    if _MARK not in there:
         raise ConfigError(f"{path} is no card of a model; choose another --card.")
+    lost = [section for section in _sections(there) if section not in _sections(card)]
+    if lost:
+        raise ConfigError(
+            f"{path} has sections that the new card would not have ({', '.join(lost)}): give pages that have "
+            "them with --card-page, or choose another --card."
+        )
+
+
+def _sections(card: str) -> list[str]:
+    """Their titles, but for what follows a colon: that of the needles' page names the models measured."""
+    return [title.partition(":")[0].strip() for title in re.findall(r"^## (.+)$", card, re.MULTILINE)]
 
 
 def _dial(result: SkillResult) -> Dial:

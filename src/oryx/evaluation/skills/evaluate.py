@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -80,6 +81,8 @@ class SkillResult:
     """Mean of the test's score: the share of exact answers, unless the test says otherwise."""
     interval: tuple[float, float]
     """95%, Wilson's."""
+    same_answer: float
+    """What the answer expected most often would score if it were always given: what needs no look."""
     num_samples: int
     num_right: int
     """Exact answers."""
@@ -224,6 +227,7 @@ def _result(
         test=name,
         accuracy=sum(scores) / samples,
         interval=wilson_interval(sum(scores), samples),
+        same_answer=_score_same(name, [one.expected for one in answered]),
         num_samples=samples,
         num_right=sum(right),
         token_f1=sum(token_f1(one.answer, one.expected) for one in answered) / samples,
@@ -244,6 +248,11 @@ def _result(
             for index, (one, score) in enumerate(zip(answered, scores, strict=True))
         ],
     )
+
+
+def _score_same(name: str, expected: Sequence[str]) -> float:
+    [(same, _)] = Counter(expected).most_common(1)
+    return sum(TESTS[name].score(same, one) for one in expected) / len(expected)
 
 
 def _score(name: str, one: Answered) -> float:

@@ -11,12 +11,13 @@ from typing import Any
 from PIL import Image
 
 from oryx.checkpoints.verify import count_parameters
-from oryx.data.synthetic.fonts import choose_fonts
+from oryx.data.synthetic.fonts import FontFile, choose_fonts
 from oryx.errors import ConfigError
 from oryx.evaluation.bar_chart import Bars, Section, draw_bars
 from oryx.evaluation.output import (
     check_output,
     describe_model,
+    hash_files,
     identity_of,
     installed_versions,
     unparsed_text,
@@ -29,8 +30,9 @@ from oryx.evaluation.skills.evaluate import SkillResult
 
 FILES = ("skills.json", "skills.md", "skills.png", "skills.answers.jsonl")
 RESULTS_JSON, RESULTS_TABLE, CHART, ANSWERS = FILES
-CONDITIONS = ("device", "fonts", "pictures_sha256")
+CONDITIONS = ("device", "fonts", "fonts_sha256", "pictures_sha256")
 """What the results depend on beside the settings."""
+_SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class SkillReport:
     results: list[SkillResult]
     endpoint: str | None = None
     """The address."""
+    fonts_sha256: str | None = None
+    """See `hash_fonts`."""
     pictures_sha256: str | None = None
     """Of the store of pictures; None without one."""
 
@@ -113,6 +117,7 @@ def make_report(
         samples=results[0].num_samples,
         seed=results[0].seed,
         fonts=font_families(font_folders),
+        fonts_sha256=hash_fonts(font_folders),
         command=command,
         versions=installed_versions(),
         results=list(results),
@@ -123,8 +128,8 @@ def make_report(
 def results_table(results: Sequence[SkillResult]) -> str:
     """A Markdown table with one line per result; shares in percent."""
     lines = [
-        "| test | dial | max pixels | right | 95% interval | token F1 | n | visual tokens |",
-        "|---|---|---|---|---|---|---|---|",
+        "| test | dial | max pixels | right | 95% interval | same answer | token F1 | n | visual tokens |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
         low, high = result.interval
@@ -133,7 +138,7 @@ def results_table(results: Sequence[SkillResult]) -> str:
         tokens = "-" if result.visual_tokens is None else f"{result.visual_tokens:.1f}"
         lines.append(
             f"| {result.test} | {dial} | {pixels} | {result.accuracy:.1%} | {low:.1%} to {high:.1%} "
-            f"| {result.token_f1:.1%} | {result.num_samples} | {tokens} |"
+            f"| {result.same_answer:.1%} | {result.token_f1:.1%} | {result.num_samples} | {tokens} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -190,11 +195,19 @@ def _dial_text(result: SkillResult) -> str:
 
 def font_families(font_folders: Sequence[str]) -> dict[str, list[str]]:
     """Families found for "train" and "test": the tests of words draw from these."""
-    return {split: _families(split, font_folders) for split in ("train", "test")}
+    return {
+        split: list(dict.fromkeys(font.family for font in _fonts(split, font_folders))) for split in _SPLITS
+    }
 
 
-def _families(split: str, font_folders: Sequence[str]) -> list[str]:
+def hash_fonts(font_folders: Sequence[str]) -> str | None:
+    """`hash_files` of the fonts of `font_families`."""
+    fonts = [font for split in _SPLITS for font in _fonts(split, font_folders)]
+    return hash_files(Path(font.path) for font in fonts if font.path)  # Pillow's own has none
+
+
+def _fonts(split: str, font_folders: Sequence[str]) -> list[FontFile]:
     try:
-        return list(dict.fromkeys(font.family for font in choose_fonts(split, None, font_folders)))
+        return choose_fonts(split, None, font_folders)
     except ConfigError:  # none installed: the tests that need them were not run
         return []

@@ -86,7 +86,7 @@ TESTS: dict[str, SkillTest] = {
         "Names the object at a place, of 1 to 4.", _ask("scene", "what_at", num_objects=(1, 4))
     ),
     "count": SkillTest(
-        "Counts 1 to 6 objects, all or those of one color.",
+        "Counts 1 to 6 objects, or those of one color, which may be none.",
         _ask("scene", "count", "count_color", num_objects=(1, 6)),
     ),
     "describe": SkillTest(
@@ -124,7 +124,7 @@ TESTS: dict[str, SkillTest] = {
         "Says how two pictures differ, if at all.", {"picture_difference": {"turns": 1}}, max_new_tokens=32
     ),
     "needle_100": SkillTest(
-        "Names the color or the shape of one of 1 to 3 objects, each in one frame of 100.",
+        "Says which object is in one frame of 100, or the color or the shape of one of 1 to 3 that are.",
         {"needle": {"num_frames": 100, "turns": 1}},
     ),
 }

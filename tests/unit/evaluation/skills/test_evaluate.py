@@ -10,6 +10,7 @@ from PIL import Image
 import oryx
 from oryx.data.pictures.store import FILE_NAME, INDEX_NAME
 from oryx.errors import ConfigError
+from oryx.evaluation.metrics import events_named
 from oryx.evaluation.skills.evaluate import (
     FIRST_TEST_SEED,
     TESTS,
@@ -86,6 +87,15 @@ def test_right_answers_score_one(processor):
     assert (result.test, result.num_right, result.accuracy, result.token_f1) == ("color", 5, 1.0, 1.0)
     assert result.interval[0] == pytest.approx(0.5655, abs=1e-4)
     assert result.wrong == []
+
+
+def test_the_same_answer_stands_beside_the_result(processor):
+    expected = expected_answers("shape", 20)
+    (result,) = evaluate_skills(ScriptedModel(processor, expected), processor, ["shape"], samples=20)
+    assert result.same_answer == max(map(expected.count, expected)) / 20
+    told = expected_answers("video_describe", 2)
+    (result,) = evaluate_skills(ScriptedModel(processor, told), processor, ["video_describe"], samples=2)
+    assert result.same_answer == (1 + events_named(told[0], told[1])) / 2  # as the test is scored
 
 
 def test_wrong_answers_are_counted_and_some_are_kept(processor):

@@ -19,6 +19,7 @@ RESULT = SkillResult(
     test="color",
     accuracy=0.954,
     interval=(0.932, 0.969),
+    same_answer=0.124,
     num_samples=500,
     num_right=477,
     token_f1=0.954,
@@ -41,7 +42,7 @@ def test_table_names_the_dial():
     ]
     table = reports.results_table([replace(RESULT, **dials) for dials in turned])
     assert table.splitlines()[2:] == [
-        f"| color | {dials} | 95.4% | 93.2% to 96.9% | 95.4% | 500 | 81.2 |"
+        f"| color | {dials} | 95.4% | 93.2% to 96.9% | 12.4% | 95.4% | 500 | 81.2 |"
         for dials in ("default | -", "4x | 4096", "low | -", "1x, low | -")
     ]
 
@@ -134,7 +135,7 @@ def test_pages_of_other_evaluations_end_the_card(tmp_path, make_report):
     (tmp_path / "bytes.md").write_bytes(b"\xff")
     for name, reason in (("none.md", "No such file"), ("bytes.md", "it is no UTF-8 text")):
         with pytest.raises(ConfigError, match=f"{name} cannot be read as a page of the card .{reason}"):
-            check_card(tmp_path / "card", [(None, None, None)], [tmp_path / name])
+            check_card(tmp_path / "card", "nano", [(None, None, None)], [tmp_path / name])
 
 
 @pytest.mark.parametrize("name", ["nano", str(Path(oryx.__file__).parent / "assets/nano")])
@@ -158,33 +159,56 @@ def test_the_card_of_another_model_claims_nothing_of_nano(make_report, name):
 
 
 def test_a_card_is_checked_before_the_results_are_there(tmp_path):
-    check_card(tmp_path / "card", [(4, None, None), (None, None, None)])
+    check_card(tmp_path / "card", "nano", [(4, None, None), (None, None, None)])
     with pytest.raises(ConfigError, match="default dial"):
-        check_card(tmp_path / "card", [(4, None, None), (None, 512, None), (None, None, "low")])
+        check_card(tmp_path / "card", "nano", [(4, None, None), (None, 512, None), (None, None, "low")])
     (tmp_path / "README.md").mkdir()
     with pytest.raises(ConfigError, match="a folder has this name"):
-        check_card(tmp_path, [(None, None, None)])
+        check_card(tmp_path, "nano", [(None, None, None)])
 
 
 def test_a_readme_of_something_else_is_no_card(tmp_path, make_report):
     path = tmp_path / "README.md"
     path.write_text("# My project\n")
     with pytest.raises(ConfigError, match="is no card of a model; choose another --card"):
-        check_card(tmp_path, [(None, None, None)])
+        check_card(tmp_path, "nano", [(None, None, None)])
     with pytest.raises(ConfigError, match="is no card of a model"):
         write_card(make_report([RESULT]), tmp_path)
     assert path.read_text() == "# My project\n"
     path.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="is no card of a model"):
-        check_card(tmp_path, [(None, None, None)])
+        check_card(tmp_path, "nano", [(None, None, None)])
 
 
 @pytest.mark.parametrize("name", ["nano", "runs/mine"])
 def test_a_card_may_be_written_over(tmp_path, make_report, name):
-    check_card(Path(oryx.__file__).parent / "assets/nano", [(None, None, None)])
     for accuracy in (0.5, 0.75):
         path = write_card(make_report([replace(RESULT, accuracy=accuracy)], model=name), tmp_path)
     assert "| 75.0% |" in path.read_text()
+
+
+def test_no_section_of_a_card_is_lost(tmp_path, make_report):
+    dials = [(None, None, None)]
+    page = tmp_path / "rooms.md"
+    page.write_text("# Rooms: nano\n")
+    card = write_card(make_report([RESULT], model="nano"), tmp_path / "card.md", [page])
+    before = card.read_text()
+    with pytest.raises(ConfigError, match=r"would not have \(Rooms\): give pages that have them"):
+        check_card(card, "nano", dials)
+    with pytest.raises(ConfigError, match=r"would not have \(Rooms\)"):
+        write_card(make_report([RESULT], model="nano"), card)
+    with pytest.raises(ConfigError, match=r"\(What it was trained on, Limits\)"):
+        check_card(card, "runs/mine", dials, [page])
+    assert card.read_text() == before
+    page.write_text("# Rooms: nano of today\n")
+    check_card(card, "nano", dials, [page])
+    write_card(make_report([RESULT], model="nano"), card, [page])
+    assert card.read_text().endswith("\n## Rooms: nano of today\n")
+
+
+def test_shipped_card_is_not_written_over_without_its_pages():
+    with pytest.raises(ConfigError, match="Credits of the furniture"):
+        check_card(Path(oryx.__file__).parent / "assets/nano", "nano", [(None, None, None)])
 
 
 def test_card_needs_results_at_the_default_dial(make_report):

@@ -26,6 +26,8 @@ class Haystack(Protocol):
     name: str
     height: int
     width: int
+    files: list[Path]
+    """Those that it is read from; none if it is drawn."""
 
     def check(self, num_frames: int) -> None:
         """Raises MediaError where there are not so many frames."""
@@ -44,7 +46,7 @@ class DrawnHaystack:
             if not 16 <= side <= 4096:
                 raise ConfigError(f"drawn frames are {height}x{width}; sides from 16 to 4096 are possible.")
         self.name = f"drawn {height}x{width}, seed {seed}"
-        self.height, self.width = height, width
+        self.height, self.width, self.files = height, width, list[Path]()
         self._seed = seed
 
     def check(self, num_frames: int) -> None:
@@ -64,18 +66,18 @@ class PictureHaystack:
 
     def __init__(self, folder: Path) -> None:
         self.name = str(folder)
-        self._pictures = list_views(folder)
-        self.height, self.width = image_size(self._pictures[0])
+        self.files = [view for view in list_views(folder) if isinstance(view, Path)]
+        self.height, self.width = image_size(self.files[0])
 
     def check(self, num_frames: int) -> None:
         """See `Haystack`."""
-        _check(self.name, len(self._pictures), num_frames)
+        _check(self.name, len(self.files), num_frames)
 
     def frames(self, num_frames: int) -> Iterator[Image.Image]:
         """See `Haystack`."""
         self.check(num_frames)
-        for place in spread(len(self._pictures), num_frames):
-            yield _sized(open_image(self._pictures[place]), self.height, self.width)
+        for place in spread(len(self.files), num_frames):
+            yield _sized(open_image(self.files[place]), self.height, self.width)
 
 
 class VideoHaystack:
@@ -85,7 +87,7 @@ class VideoHaystack:
     """
 
     def __init__(self, name: str, paths: list[Path]) -> None:
-        self.name = name
+        self.name, self.files = name, paths
         self._videos = [(path, probe_exact(path)) for path in paths]
         self.height, self.width = self._videos[0][1].height, self._videos[0][1].width
         self._total = sum(info.num_frames for _, info in self._videos)
