@@ -37,8 +37,11 @@ class DynamicCompressor(nn.Module):
     def _compress(self, features: Tensor, patches_VR: Tensor) -> Tensor:
         if patches_VR.shape[1] == 1:  # softmax over one patch is 1: no product is needed
             doubled_VD = 2 * features[patches_VR[:, 0]]
-            if self.training and is_distributed():  # every rank must have a gradient for every weight
-                doubled_VD = doubled_VD + 0 * torch.stack([p.sum() for p in self.parameters()]).sum()
+            if self.training and is_distributed():
+                # Every rank must have a gradient for every weight; by the layers' own forward, before which
+                # ZeRO-3 gathers them.
+                row_1D = features[:1]
+                doubled_VD = doubled_VD + 0 * (self.query(row_1D).sum() + self.key(row_1D).sum())
             return doubled_VD
         region_VRD = features[patches_VR]
         mean_VD = region_VRD.mean(1)

@@ -85,6 +85,16 @@ def _build(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProcessor]
     return model, processor
 
 
+def empty_model(config: OryxConfig) -> OryxForConditionalGeneration:
+    """A float32 model whose weights are shapes alone, on the meta device. Its buffers have their values."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        model = OryxForConditionalGeneration._from_config(config, dtype=torch.float32)
+    model.tie_weights()  # accelerate makes a parameter of its own for each name
+    return model
+
+
 def build_processor(recipe: Recipe) -> OryxProcessor:
     """The processor of `build_model`, for which no weight is read; it raises the same."""
     section = recipe.model

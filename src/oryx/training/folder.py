@@ -53,6 +53,8 @@ _FREE_KEYS = {
     "parallel.cpu_offload",
 }
 _ACCUMULATION = "batch.gradient_accumulation"
+_OF_DEEPSPEED = "global_step*"
+"""Folder in a checkpoint that DeepSpeed wrote."""
 
 
 class RunFolder:
@@ -273,6 +275,11 @@ class RunFolder:
             # What a step reads depends on the product alone, so a run may go on with fewer or more processes.
             # The recipe in the folder may be of a start that was over before its first checkpoint.
             processes, then[_ACCUMULATION] = read_step(checkpoints[-1], then.get(_ACCUMULATION, 1))
+            if processes != self.world.size and any(checkpoints[-1].glob(_OF_DEEPSPEED)):
+                raise ConfigError(
+                    f"the run in {self.path} has checkpoints of {processes} processes, which DeepSpeed reads "
+                    f"with as many alone, not with {self.world.size}; fsdp2 goes on with fewer or more."
+                )
             before, after = processes * then[_ACCUMULATION], self.world.size * now[_ACCUMULATION]
             if before == after:
                 free.add(_ACCUMULATION)

@@ -63,10 +63,9 @@ class Recipe:
         for part in self.optim.lr_multipliers:
             if part not in self.train:
                 raise ConfigError(f"optim.lr_multipliers.{part} is set, but train freezes that part.")
-        if self.lora is not None:
-            if "language_model" not in self.train:
-                raise ConfigError("lora is set, but train freezes the language model that it adapts.")
-            check_sharing(self.lora, self.parallel.strategy)
+        if self.lora is not None and "language_model" not in self.train:
+            raise ConfigError("lora is set, but train freezes the language model that it adapts.")
+        check_sharing(self, self.parallel.strategy)
         if self.optim.epochs is not None and not self.data.used_sources:
             raise ConfigError(
                 "optim.epochs needs data.files or data.sources, since synthetic data has no end; set "
@@ -82,12 +81,18 @@ class Recipe:
         return _plain(self)
 
 
-def check_sharing(lora: LoraSection | None, strategy: str) -> None:
-    """Refuse adapters that a strategy cannot share out among processes.
+def check_sharing(recipe: Recipe, strategy: str) -> None:
+    """Refuse what a strategy cannot share out among processes.
 
     Raises:
-        ConfigError: quantised layers under FSDP2 or DeepSpeed, or any adapters under DeepSpeed.
+        ConfigError: quantised layers under FSDP2 or DeepSpeed; any adapters, or Muon, under DeepSpeed.
     """
+    lora = recipe.lora
+    if strategy == "deepspeed" and recipe.optim.optimizer == "muon":
+        raise ConfigError(
+            "optim.optimizer is muon, which needs whole matrices, and parallel.strategy deepspeed hands it "
+            "pieces of one long row; use fsdp2 or ddp, or adamw."
+        )
     if lora is None:
         return
     if lora.quantize != "none" and strategy in ("fsdp2", "deepspeed"):

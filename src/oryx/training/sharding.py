@@ -8,9 +8,8 @@ processes reads.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,26 +39,6 @@ OPTIMIZER = "optimizer"
 _IN_ROOT = {"DynamicCompressor", "Projector"}
 
 
-@contextmanager
-def only_rank_zero_reads(is_on: bool) -> Iterator[None]:
-    """Inside, `from_pretrained` leaves weights empty on all but the first process of a machine.
-
-    `shard` sends them rank 0's. Without this, eight processes would hold eight copies in host memory.
-    """
-    names = ("ACCELERATE_USE_FSDP", "FSDP_CPU_RAM_EFFICIENT_LOADING")  # how transformers takes it
-    before = {name: os.environ.get(name) for name in names}
-    if is_on:
-        os.environ.update(dict.fromkeys(names, "true"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def shard(model: Any, section: ParallelSection, bfloat16: bool) -> None:
     """Replace every weight by this process's share of rank 0's.
 
@@ -67,7 +46,8 @@ def shard(model: Any, section: ParallelSection, bfloat16: bool) -> None:
     root has the rest, the head too: the loss calls it once for each chunk.
 
     Args:
-        model: an `OryxForConditionalGeneration` on the CPU. Ranks other than 0 may hold any values.
+        model: an `OryxForConditionalGeneration` on the CPU. On ranks other than 0 its weights may hold any
+            values, or be on the meta device.
         bfloat16: gather weights in bfloat16; shares, gradients and their sums stay in float32.
     """
     weights = model.state_dict() if dist.get_rank() == 0 else {}
@@ -86,6 +66,8 @@ def shard(model: Any, section: ParallelSection, bfloat16: bool) -> None:
     if embedding.weight is not model.get_output_embeddings().weight:  # one tensor belongs to one group
         fully_shard(embedding, reshard_after_forward=section.reshard_after_forward, **settings)
     fully_shard(model, **settings)
+    where = "cpu" if section.cpu_offload else device
+    model._apply(lambda tensor: torch.empty_like(tensor, device=where) if tensor.is_meta else tensor)
     load_weights(model, weights)
 
 

@@ -20,7 +20,7 @@ def settle(section: ParallelSection, num_processes: int) -> ParallelSection:
     """
     launcher = _from_launcher()
     if section.strategy == "auto":
-        section = launcher or replace(section, strategy="ddp")
+        section = _joined(section, launcher) if launcher is not None else replace(section, strategy="ddp")
     elif launcher is not None and launcher.strategy != section.strategy:
         raise ConfigError(
             f"parallel.strategy is {section.strategy}, but accelerate was configured for "
@@ -33,6 +33,15 @@ def settle(section: ParallelSection, num_processes: int) -> ParallelSection:
     # Sharding is done here, not by accelerate, whose own runs on no CPU.
     os.environ.pop("ACCELERATE_USE_FSDP", None)
     return section
+
+
+def _joined(section: ParallelSection, launcher: ParallelSection) -> ParallelSection:
+    """The launcher's choices; a recipe that needs host memory needs it however it is launched.
+
+    Raises:
+        ConfigError: DeepSpeed, which is told so in its own file.
+    """
+    return replace(launcher, cpu_offload=launcher.cpu_offload or section.cpu_offload)
 
 
 @cache  # once a process: `settle` takes the wish out of the environment, and a chain settles again

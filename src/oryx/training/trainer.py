@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
@@ -27,7 +29,7 @@ from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.model.packed import settle_attention
 from oryx.processing.processor import OryxProcessor
 from oryx.training import sharding
-from oryx.training.building import build_model
+from oryx.training.building import build_model, build_processor, empty_model
 from oryx.training.callbacks import LeaveUnused, StopAndSave
 from oryx.training.data import STATS, Batches, BatchLoader, BatchStats, ResumingSampler, make_batches
 from oryx.training.distributed import World, is_lost_process, join_world
@@ -83,9 +85,11 @@ def train(
         if where is None:
             raise ConfigError("output is missing; set it in the recipe, or give --output.")
         parallel = settle(recipe.parallel, world.size)
-        check_sharing(recipe.lora, parallel.strategy)
+        check_sharing(recipe, parallel.strategy)
     with _threads(recipe.num_threads), _exact_sums():
         _run(recipe, where, resume, parallel, world, console)
+    if parallel.strategy == "deepspeed":
+        _leave_deepspeed()
     # The Trainer and its accelerator hold each other, and a chain's next part needs their memory.
     gc.collect()
     if torch.cuda.is_available():
@@ -101,8 +105,8 @@ def _run(
     world: World,
     console: Console,
 ) -> None:
-    with world.together(), sharding.only_rank_zero_reads(parallel.strategy == "fsdp2"):
-        model, processor = build_model(recipe)
+    model, processor = _build(recipe, world, is_sharded=parallel.strategy == "fsdp2")
+    with world.together():
         # Before anything is rounded or shared out.
         marks = read_marks(model) if recipe.lora is not None and world.is_main else None
     # By rank 0, which alone may have the weights.
@@ -122,11 +126,43 @@ def _run(
         if checkpoint is not None:
             say(console, f"going on from {checkpoint}")
         trainer = OryxTrainer(model, processor, recipe, batches, folder, console, parallel, marks)
+        say(console, _step_text(recipe, world.size))
+        idle = torch.cuda.device_count() - 1 if world.size == 1 else 0
+        if idle > 0:
+            say(console, f"one GPU of {idle + 1} is used; torchrun --nproc-per-node {idle + 1} uses all")
         trainer.run(checkpoint)
     if not trainer.is_finished:
         done = f"stopped after {trainer.state.global_step} of {trainer.num_steps} steps"
         say(console, f"{done}; the same command goes on")
     trainer.stopper.raise_signal()
+
+
+def _build(
+    recipe: Recipe, world: World, is_sharded: bool
+) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
+    """Model and processor. Of a model that is shared out rank 0 alone reads the weights.
+
+    The others have its shapes, on the meta device, until `shard` sends them their shares: 8 processes that
+    all read a 34B model would hold 1.1 TB of host memory.
+    """
+    if not is_sharded:
+        with world.together():
+            return build_model(recipe)
+    built: list[tuple[OryxForConditionalGeneration, OryxProcessor]] = []
+
+    def read() -> Any:
+        built.append(build_model(recipe))
+        return built[0][0].config
+
+    config = world.on_main(read)
+    with world.together():
+        return built[0] if built else (empty_model(config), build_processor(recipe))
+
+
+def _leave_deepspeed() -> None:
+    """Make transformers forget it: the next part of a chain is built before its own is set up."""
+    unset_hf_deepspeed_config()
+    os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)  # as transformers set it
 
 
 @contextmanager
@@ -421,6 +457,19 @@ def count_steps(recipe: Recipe, batches: Batches, world_size: int = 1) -> int:
     return max(1, -(-batches.num_batches(recipe.optim.epochs) // batches_per_step))
 
 
+def _step_text(recipe: Recipe, processes: int) -> str:
+    """What a step reads: the learning rate was chosen for so much, and it grows with the processes."""
+    batch = recipe.batch
+    factors = [
+        f"{number} {what}"
+        for number, what in ((processes, "processes"), (batch.gradient_accumulation, "batches"))
+        if number > 1
+    ]
+    rows = processes * batch.gradient_accumulation * batch.rows
+    product = f" ({' x '.join([*factors, str(batch.rows)])})" if factors else ""
+    return f"a step reads {rows}{product} rows of {batch.row_length:,} positions"
+
+
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:LISTED])
     return shown if len(names) <= LISTED else f"{shown} and {len(names) - LISTED} more"
@@ -455,6 +504,8 @@ def _arguments(
         # Every weight has a gradient on every process, except of experts that no token was sent to.
         ddp_find_unused_parameters=has_experts,
     )
+    # A process that was launched alone has one GPU: transformers would cut packed rows into one for each.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
     # The recipe decides, whatever a launcher was told.
     arguments.mixed_precision = "bf16" if recipe.precision == "bfloat16" else "no"
     return arguments

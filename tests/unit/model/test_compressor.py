@@ -54,3 +54,17 @@ def test_mixed_ratios_equal_each_view_alone(compressor):
     pieces = features.split([height * width for height, width in grids])
     alone = [compressor(piece, [grid], [ratio]) for piece, grid, ratio in zip(pieces, grids, ratios)]
     torch.testing.assert_close(compressor(features, grids, ratios), torch.cat(alone), atol=1e-6, rtol=1e-6)
+
+
+def test_weights_that_1x_does_not_need_are_reached_by_their_layers_where_others_wait(compressor, monkeypatch):
+    """ZeRO-3 gathers a weight before its layer's own forward, and finds no gradient for it elsewhere."""
+    monkeypatch.setattr("oryx.model.compressor.is_distributed", lambda: True)
+    reached = []
+    for layer in (compressor.query, compressor.key):
+        layer.register_forward_hook(lambda layer, *_: reached.append(layer))
+    features = torch.randn(4, make_config().vision_config.hidden_size)
+    compressed = compressor.train()(features, [[2, 2]], [1])
+    assert torch.equal(compressed, 2 * features)
+    compressed.sum().backward()
+    assert reached == [compressor.query, compressor.key]
+    assert all(weight.grad is not None and not weight.grad.any() for weight in compressor.parameters())

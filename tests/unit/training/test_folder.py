@@ -220,6 +220,15 @@ def test_a_start_that_left_no_checkpoint_changes_nothing(start):
     assert start(4, 1) == "checkpoint-6"
 
 
+def test_deepspeed_s_checkpoint_is_read_by_as_many_processes(start, tmp_path):
+    """It refuses others itself, after minutes of reading and with a traceback."""
+    start(2, 2, step=3)
+    (tmp_path / "run" / "checkpoint-3" / "global_step3").mkdir()
+    with pytest.raises(ConfigError, match=r"checkpoints of 2 processes, which DeepSpeed reads with as many"):
+        start(1, 4)
+    assert start(2, 2) == "checkpoint-3"
+
+
 def test_a_checkpoint_without_its_number_of_batches_goes_on(start, tmp_path):
     start(2, 2, step=3)
     checkpoint = tmp_path / "run" / "checkpoint-3"

@@ -9,8 +9,10 @@ from ranks import run_ranks
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
+from oryx.errors import ConfigError
 from oryx.training.distributed import join_world
 from oryx.training.muon import RMS, MuonAdamW, orthogonalize
+from oryx.training.trainer import train
 
 RATE, DECAY = 0.01, 0.1
 
@@ -130,3 +132,10 @@ def step_in_shares():
 
 def test_shared_weights_take_the_same_step():
     assert run_ranks(2, step_in_shares) == [[4, 4, 16, 8, 8, 1], [4, 4, 16, 8, 8, 0]]
+
+
+def test_deepspeed_is_refused(recipe_file, tmp_path, silent):
+    """It hands an optimiser one flat piece of all weights, which no iteration makes orthogonal."""
+    changes = ["optim.optimizer=muon", "parallel={strategy: deepspeed, deepspeed_config: zero3.json}"]
+    with pytest.raises(ConfigError, match=r"muon, which needs whole matrices, and"):
+        train(recipe_file, tmp_path / "run", changes, console=silent)

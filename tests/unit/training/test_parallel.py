@@ -17,6 +17,7 @@ import oryx
 from oryx.errors import OryxError
 from oryx.model import loss as loss_module
 from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.training import trainer as trainer_module
 from oryx.training.building import build_model
 from oryx.training.data import SyntheticBatches
 from oryx.training.distributed import join_world
@@ -254,9 +255,35 @@ def test_each_process_holds_its_share(recipe_file):
         assert gradients <= weights
 
 
+def weights_before_and_after_sharing(recipe):
+    """Whether this process's weights are on the meta device; then its part of a whole buffer and weight."""
+    world = join_world()
+    settings = load_recipe(recipe, ["model.new=null", "model.from=nano"])
+    if not world.is_main:
+        trainer_module.build_model = None  # it must not be called here
+    model, _ = trainer_module._build(settings, world, is_sharded=True)
+    before = [weight.is_meta for weight in model.parameters()]
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    shard(model, ParallelSection(strategy="fsdp2"), bfloat16=False)
+    assert not any(weight.is_meta for weight in model.parameters())
+    whole = {name: weight.full_tensor() for name, weight in model.named_parameters()}
+    return before, buffers, whole
+
+
+def test_only_rank_0_reads_the_weights(recipe_file):
+    nano = oryx.load("nano", dtype="float32", device="cpu")[0]
+    (here, *there) = run_ranks(2, weights_before_and_after_sharing, recipe_file)
+    assert not any(here[0])
+    assert all(there[0][0])
+    for _, buffers, whole in (here, *there):
+        for name, buffer in nano.named_buffers():
+            torch.testing.assert_close(buffers[name], buffer, msg=name)
+        for name, weight in nano.named_parameters():
+            torch.testing.assert_close(whole[name], weight.detach(), rtol=0, atol=0, msg=name)
+
+
 @pytest.mark.slow
-def test_only_rank_0_reads_the_weights(recipe_file, tmp_path):
-    """The other process is given rank 0's: what it holds after reading is left empty."""
+def test_what_rank_0_reads_is_what_is_trained_and_saved(recipe_file, tmp_path):
     changes = ["model.new=null", "model.from=nano", "optim.learning_rate=1e-12", "optim.steps=1"]
     changes += ["data.synthetic.skills.words.detail=high", "optim.weight_decay=0"]
     run_ranks(2, run, recipe_file, tmp_path / "run", [*changes, strategy("fsdp2")])

@@ -48,6 +48,12 @@ def test_accelerate_s_choice_is_taken_over(set_environment, monkeypatch):
     assert "ACCELERATE_USE_FSDP" not in __import__("os").environ  # or accelerate would shard once more
 
 
+@pytest.mark.parametrize("name", ["auto", "fsdp2"])
+def test_a_recipe_that_needs_host_memory_gets_it(set_environment, name):
+    set_environment(**FSDP2, FSDP_OFFLOAD_PARAMS="false")
+    assert settle(ParallelSection(strategy=name, cpu_offload=True), 2).cpu_offload
+
+
 def test_every_part_of_a_chain_is_shared_out_as_the_first(set_environment):
     set_environment(**FSDP2)
     assert [settle(ParallelSection(), 2).strategy for _ in range(3)] == ["fsdp2"] * 3
@@ -93,6 +99,10 @@ def test_a_missing_deepspeed_is_one_sentence(monkeypatch):
     [
         ({"strategy": "deepspeed"}, "deepspeed_config is missing"),
         ({"deepspeed_config": "x.json"}, "deepspeed_config is set, but strategy is auto"),
+        (
+            {"strategy": "deepspeed", "deepspeed_config": "x.json", "cpu_offload": True},
+            "cpu_offload is set, but strategy is deepspeed, whose file says what it offloads",
+        ),
     ],
 )
 def test_half_a_section_is_refused(section, said):
@@ -101,7 +111,7 @@ def test_half_a_section_is_refused(section, said):
 
 
 def test_the_zero_configuration_is_one_that_accelerate_reads():
-    """As far as that can be told without DeepSpeed, which is on no CPU."""
+    """As far as that can be told without DeepSpeed."""
     deepspeed = pytest.importorskip("accelerate.utils.deepspeed")
     config = deepspeed.HfDeepSpeedConfig(str(PARALLEL / "zero3.json"))
     assert config.is_zero3()

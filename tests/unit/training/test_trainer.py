@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 
 import oryx
 from oryx.errors import ConfigError, OryxError
@@ -263,6 +264,33 @@ def test_the_trainer_says_how_many_processes_there_are(
     trainer.reporter.close()
     assert seen == [4]
     assert trainer.args.max_steps == trainer.num_steps == 3
+
+
+def test_one_process_takes_one_gpu(recipe_file, tmp_path, monkeypatch):
+    """transformers would cut what it is given into a piece for each GPU, and packed rows cannot be."""
+    begin = TrainingArguments.__post_init__
+
+    def find_four(arguments):
+        begin(arguments)
+        arguments._n_gpu = 4
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", find_four)
+    recipe = load_recipe(recipe_file)
+    assert trainer_module._arguments(recipe, tmp_path, recipe.parallel, has_experts=False).n_gpu == 1
+
+
+@pytest.mark.parametrize(
+    ("processes", "accumulation", "said"),
+    [
+        (1, 1, "24 rows"),
+        (1, 2, "48 (2 batches x 24) rows"),
+        (8, 2, "384 (8 processes x 2 batches x 24) rows"),
+    ],
+)
+def test_the_run_says_what_a_step_reads(recipe_file, processes, accumulation, said):
+    changes = [f"batch.gradient_accumulation={accumulation}", "batch.rows=24", "batch.row_length=1024"]
+    text = trainer_module._step_text(load_recipe(recipe_file, changes), processes)
+    assert text == f"a step reads {said} of 1,024 positions"
 
 
 def test_a_loss_that_is_no_number_stops_the_run(recipe_file, tmp_path, silent):

@@ -66,17 +66,20 @@ def count_source(
         return _count(source, processor, num_workers, found)
     name = f"counts-{digest([source.fingerprint(), processor_fingerprint(processor)])}"
     with only_one_process(name):  # the others find its result
-        counts = _stored(name, source, processor, found)
-        if counts is None:
-            counts = _count(source, processor, num_workers, found)
-        reasons = np.array(list(counts.broken.values()), dtype=np.str_)
-        write_arrays(
-            name,
-            lengths=counts.lengths,
-            patches=counts.patches,
-            broken=np.array(list(counts.broken), dtype=np.int64),
-            reasons=reasons,
-        )
+        arrays = read_arrays(name)
+        if arrays is None or len(arrays["lengths"]) != len(source):
+            counts, before = _count(source, processor, num_workers, found), None
+        else:
+            before = arrays["broken"].tolist()
+            counts = Counts(arrays["lengths"], arrays["patches"])
+            _enter(counts, look_at(source, Measuring(source, processor), 0, before), found)
+        if before != list(counts.broken):  # else a file of a million records is written by every process
+            write_arrays(
+                name,
+                lengths=counts.lengths,
+                patches=counts.patches,
+                broken=np.array(list(counts.broken), dtype=np.int64),
+            )
     return counts
 
 
@@ -148,18 +151,6 @@ def _count(
 ) -> Counts:
     counts = Counts(np.full(len(source), _BROKEN), np.zeros(len(source), dtype=np.int64))
     _enter(counts, look_at(source, Measuring(source, processor), num_workers), found)
-    return counts
-
-
-def _stored(
-    name: str, source: Source, processor: OryxProcessor, found: Callable[[Finding], None]
-) -> Counts | None:
-    arrays = read_arrays(name)
-    if arrays is None or len(arrays["lengths"]) != len(source):
-        return None
-    counts = Counts(arrays["lengths"], arrays["patches"])
-    broken = arrays["broken"].tolist()
-    _enter(counts, look_at(source, Measuring(source, processor), 0, broken), found)
     return counts
 
 

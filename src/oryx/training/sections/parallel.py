@@ -19,7 +19,8 @@ class ParallelSection:
     """fsdp2: give a layer's gathered weights back after its forward pass and gather them again for its
     backward pass; false keeps them, which is faster and takes more memory."""
     cpu_offload: bool = False
-    """fsdp2: weights, gradients and the optimiser's state live in host memory."""
+    """fsdp2: weights, gradients and the optimiser's state live in host memory. DeepSpeed's file has a way of
+    its own to say so."""
     deepspeed_config: str | None = None
     """deepspeed: path of its JSON configuration."""
 
@@ -28,3 +29,8 @@ class ParallelSection:
             raise ConfigError("deepspeed_config is missing; strategy deepspeed needs one.")
         if self.deepspeed_config is not None and self.strategy != "deepspeed":
             raise ConfigError(f"deepspeed_config is set, but strategy is {self.strategy}.")
+        if self.cpu_offload and self.strategy == "deepspeed":
+            raise ConfigError(
+                "cpu_offload is set, but strategy is deepspeed, whose file says what it offloads "
+                "(zero_optimization.offload_param and offload_optimizer); set cpu_offload to false."
+            )

@@ -46,6 +46,9 @@ def test_counts_are_kept_for_the_same_files_and_processor(source, monkeypatch, c
     assert measured == []
     assert np.array_equal(again.lengths, first.lengths)
     assert again.broken == first.broken
+    with monkeypatch.context() as patch:
+        patch.setattr(counting, "write_arrays", None)  # nothing has changed, so nothing is written
+        count_source(source, make_processor())
     count_source(source, make_processor(system_prompt="Another."))
     assert len(measured) == 298
     (tmp_path / "data.json").write_text(json.dumps([{"conversations": turns()}]))
