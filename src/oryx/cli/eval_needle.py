@@ -168,7 +168,7 @@ def eval_needle_command(
         return one
 
     measured: list[NeedleModel] = []
-    with telling_of_stops(journal.path):
+    with telling_of_stops(journal):
         if url is not None:
             measured.append(show(_measure_remote(remote, stack, chosen, test, journal)))
         else:

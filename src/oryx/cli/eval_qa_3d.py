@@ -164,7 +164,7 @@ def _measure(
         answerer = SceneAnswerer(opened.model, opened.processor) if is_here else opened.answerer
     kept = journal.of(facts)
     tell_kept(len(kept), "answers")
-    with telling_of_stops(journal.path), progress_bar("questions") as bar:
+    with telling_of_stops(journal), progress_bar("questions") as bar:
         at_once = subject.requests or 1
         result = measure_qa(answerer, benchmark, items, max_new_tokens, at_once, bar.update, kept)
     return facts, result

@@ -107,7 +107,7 @@ def eval_rooms_command(
     tell_kept(len(kept), "answers")
     tokenizer = None if opened.processor is None else opened.processor.tokenizer
     at_once = subject.requests or batch_size
-    with telling_of_stops(journal.path), progress_bar("questions") as bar:
+    with telling_of_stops(journal), progress_bar("questions") as bar:
         result = measure_rooms(opened.answerer, str(folder), test, at_once, bar.update, kept, tokenizer)
     report = make_report(opened.facts, str(folder), command, test, result, rooms_sha256, subject.has_dials)
     # Printed first: a disk that is full by now must not take hours of work with it.

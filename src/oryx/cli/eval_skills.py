@@ -161,7 +161,7 @@ def eval_skills_command(
     tell_kept(len(kept), "answers")
     results: list[SkillResult] = []
     try:
-        with telling_of_stops(journal.path), progress_bar("skills") as bar:
+        with telling_of_stops(journal), progress_bar("skills") as bar:
 
             def advance(name: str, number: int) -> None:
                 counts[name] += number

@@ -18,6 +18,7 @@ from oryx.errors import ConfigError
 if TYPE_CHECKING:
     from oryx.evaluation.answers import Answerer
     from oryx.evaluation.endpoint_answers import EndpointAnswerer
+    from oryx.evaluation.journal import Journal
 
 Url = Annotated[
     str | None,
@@ -153,15 +154,21 @@ def find_subject(
 
 
 @contextmanager
-def telling_of_stops(path: Path | None) -> Iterator[None]:
+def telling_of_stops(kept: Journal | Path) -> Iterator[None]:
     """Ctrl-C within is answered by what becomes of the work so far.
 
     Args:
-        path: where it is kept, if it is.
+        kept: where that is, if anywhere. A journal is closed by whatever ends the work early, so that the
+            next run, of this process too, goes on at once.
     """
+    path = kept if isinstance(kept, Path) else kept.path
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not isinstance(kept, Path):
+            kept.close()
+        if not isinstance(error, KeyboardInterrupt):
+            raise
         if path is None:
             complain("stopped; with --output, answers are kept and the same command goes on.")
         elif path.exists():

@@ -11,7 +11,10 @@ import pytest
 from fake_chat import FakeServer
 from made_rooms import random_room, write_rooms
 
+from oryx.cli.eval_subject import telling_of_stops
+from oryx.errors import OryxError
 from oryx.evaluation.answers import ModelAnswerer
+from oryx.evaluation.journal import Journal
 
 
 @pytest.fixture
@@ -177,6 +180,17 @@ def test_needles_behind_an_address(run, server, tmp_path, monkeypatch):
     assert run(*words, "--output", tmp_path / "out").code == 0
     assert len(server.bodies) == 4
     assert table(tmp_path / "out", "needle") == table(tmp_path / "whole", "needle")
+
+
+def test_work_that_ends_early_lets_the_next_run_in_at_once(tmp_path):
+    """Whatever still holds the journal: an error's traceback does, until it is collected."""
+    facts = {"model": "nano", "model_sha256": "ab", "dtype": "float32", "endpoint": None}
+    journals = [Journal(tmp_path, "skills", "oryx eval skills", {}) for _ in range(2)]
+    journals[0].of(facts)
+    with pytest.raises(OryxError, match="gone"), telling_of_stops(journals[0]):
+        raise OryxError("the server is gone.")
+    journals[1].of(facts)
+    journals[1].close()
 
 
 def test_blank_and_refused_answers_are_counted_and_wrong(run, server, tmp_path):

@@ -1,7 +1,7 @@
 """DeepSpeed's ZeRO-3 on two gloo processes trains as one process does, and goes on where it stopped.
 
-    DS_BUILD_OPS=0 DS_ACCELERATOR=cpu pip install --no-build-isolation deepspeed
-    pytest -m slow tests/unit/training/test_deepspeed.py
+DS_BUILD_OPS=0 DS_ACCELERATOR=cpu pip install --no-build-isolation deepspeed
+pytest -m slow tests/unit/training/test_deepspeed.py
 """
 
 import json
