@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 TIMEOUT_S = 100
-SOON_S = 1
+SOON_S = 5
 
 
 class RankFailed(Exception):  # noqa: N818 (reads as what happened)
