@@ -21,6 +21,7 @@ from oryx.processing.processor import OryxProcessor
 from oryx.processing.settings import PROCESSOR_KEYS
 from oryx.training.assembling import assemble, assembled_processor, make_processor
 from oryx.training.backbone import read_tokenizer
+from oryx.training.distributed import World
 from oryx.training.growing import grow, grown_processor
 from oryx.training.recipe import Recipe
 from oryx.training.sections.model import ModelSection, NewModel
@@ -83,6 +84,28 @@ def _build(recipe: Recipe) -> tuple[OryxForConditionalGeneration, OryxProcessor]
         ) from None
     model.generation_config = generation_config(processor)
     return model, processor
+
+
+def build_for(
+    world: World, recipe: Recipe, is_sharded: bool
+) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
+    """`build_model` on every rank. Of a model that is shared out rank 0 alone reads the weights.
+
+    The others have its shapes, on the meta device, until `sharding.shard` sends them theirs: 8 processes that
+    all read a 34B model would hold 1.1 TB of host memory.
+    """
+    if not is_sharded:
+        with world.together():
+            return build_model(recipe)
+    built: list[tuple[OryxForConditionalGeneration, OryxProcessor]] = []
+
+    def read() -> Any:
+        built.append(build_model(recipe))
+        return built[0][0].config
+
+    config = world.on_main(read)
+    with world.together():
+        return built[0] if built else (empty_model(config), build_processor(recipe))
 
 
 def empty_model(config: OryxConfig) -> OryxForConditionalGeneration:

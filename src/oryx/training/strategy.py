@@ -83,5 +83,13 @@ def check_deepspeed(config: str | None) -> None:
         )
 
 
+def leave_deepspeed() -> None:
+    """Make transformers forget it: the next part of a chain is built before its own is set up."""
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()
+    os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)  # as transformers set it
+
+
 def _flag(name: str, default: bool = False) -> bool:
     return os.environ.get(name, str(default)).lower() in ("true", "1", "yes")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
-from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
@@ -29,7 +27,7 @@ from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.model.packed import settle_attention
 from oryx.processing.processor import OryxProcessor
 from oryx.training import sharding
-from oryx.training.building import build_model, build_processor, empty_model
+from oryx.training.building import build_for
 from oryx.training.callbacks import LeaveUnused, StopAndSave
 from oryx.training.data import STATS, Batches, BatchLoader, BatchStats, ResumingSampler, make_batches
 from oryx.training.distributed import World, is_lost_process, join_world
@@ -42,7 +40,7 @@ from oryx.training.saving import WholeCheckpoints
 from oryx.training.sections.parallel import ParallelSection
 from oryx.training.stages import parameter_groups, set_trainable
 from oryx.training.stopping import Stopper
-from oryx.training.strategy import settle
+from oryx.training.strategy import leave_deepspeed, settle
 
 
 def train(
@@ -89,7 +87,7 @@ def train(
     with _threads(recipe.num_threads), _exact_sums():
         _run(recipe, where, resume, parallel, world, console)
     if parallel.strategy == "deepspeed":
-        _leave_deepspeed()
+        leave_deepspeed()
     # The Trainer and its accelerator hold each other, and a chain's next part needs their memory.
     gc.collect()
     if torch.cuda.is_available():
@@ -105,7 +103,7 @@ def _run(
     world: World,
     console: Console,
 ) -> None:
-    model, processor = _build(recipe, world, is_sharded=parallel.strategy == "fsdp2")
+    model, processor = build_for(world, recipe, is_sharded=parallel.strategy == "fsdp2")
     with world.together():
         # Before anything is rounded or shared out.
         marks = read_marks(model) if recipe.lora is not None and world.is_main else None
@@ -135,34 +133,6 @@ def _run(
         done = f"stopped after {trainer.state.global_step} of {trainer.num_steps} steps"
         say(console, f"{done}; the same command goes on")
     trainer.stopper.raise_signal()
-
-
-def _build(
-    recipe: Recipe, world: World, is_sharded: bool
-) -> tuple[OryxForConditionalGeneration, OryxProcessor]:
-    """Model and processor. Of a model that is shared out rank 0 alone reads the weights.
-
-    The others have its shapes, on the meta device, until `shard` sends them their shares: 8 processes that
-    all read a 34B model would hold 1.1 TB of host memory.
-    """
-    if not is_sharded:
-        with world.together():
-            return build_model(recipe)
-    built: list[tuple[OryxForConditionalGeneration, OryxProcessor]] = []
-
-    def read() -> Any:
-        built.append(build_model(recipe))
-        return built[0][0].config
-
-    config = world.on_main(read)
-    with world.together():
-        return built[0] if built else (empty_model(config), build_processor(recipe))
-
-
-def _leave_deepspeed() -> None:
-    """Make transformers forget it: the next part of a chain is built before its own is set up."""
-    unset_hf_deepspeed_config()
-    os.environ.pop("ACCELERATE_USE_DEEPSPEED", None)  # as transformers set it
 
 
 @contextmanager

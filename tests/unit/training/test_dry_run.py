@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from oryx.errors import ConfigError
-from oryx.training import trainer as trainer_module
+from oryx.training import building
 from oryx.training.building import build_model
 from oryx.training.dry_run import dry_run_file
 from oryx.training.recipe import load_recipe
@@ -26,7 +26,7 @@ def run(recipe_file, wide, monkeypatch):
     def fail(*_):
         raise AssertionError("a dry run builds no weights")
 
-    monkeypatch.setattr(trainer_module, "build_model", fail)
+    monkeypatch.setattr(building, "build_model", fail)
 
     def call(*changes, output="runs/x"):
         (result,) = dry_run_file(recipe_file, output, changes, wide)

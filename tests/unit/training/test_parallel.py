@@ -17,7 +17,7 @@ import oryx
 from oryx.errors import OryxError
 from oryx.model import loss as loss_module
 from oryx.model.modeling import OryxForConditionalGeneration
-from oryx.training import trainer as trainer_module
+from oryx.training import building
 from oryx.training.building import build_model
 from oryx.training.data import SyntheticBatches
 from oryx.training.distributed import join_world
@@ -261,8 +261,8 @@ def share_out_nano(recipe):
     nano = oryx.load("nano", dtype="float32", device="cpu")[0]
     settings = load_recipe(recipe, ["model.new=null", "model.from=nano"])
     if not world.is_main:
-        trainer_module.build_model = None  # it must not be called here
-    model, _ = trainer_module._build(settings, world, is_sharded=True)
+        building.build_model = None  # it must not be called here
+    model, _ = building.build_for(world, settings, is_sharded=True)
     before = [weight.is_meta for weight in model.parameters()]
     shard(model, ParallelSection(strategy="fsdp2"), bfloat16=False)
     for name, buffer in nano.named_buffers():

@@ -14,6 +14,7 @@ from transformers import TrainingArguments
 import oryx
 from oryx.errors import ConfigError, OryxError
 from oryx.model.modeling import OryxForConditionalGeneration
+from oryx.training import building
 from oryx.training import trainer as trainer_module
 from oryx.training.data import SyntheticBatches
 from oryx.training.recipe import load_recipe
@@ -117,7 +118,7 @@ def test_workers_change_nothing(whole_run, recipe_file, tmp_path, silent):
 def test_accumulation_is_one_large_batch(recipe_file, tmp_path, silent, monkeypatch):
     """Two batches of one step weigh each supervised token alike: equal to float32's rounding after Adam."""
     recipe = load_recipe(recipe_file)
-    model, processor = trainer_module.build_model(recipe)
+    model, processor = building.build_model(recipe)
     batches = SyntheticBatches(processor, recipe.data, recipe.batch)
     loss = items = 0.0
     model.train()
@@ -145,7 +146,7 @@ STAGES = {
 def test_frozen_parts_keep_every_bit_and_trained_ones_none(recipe_file, tmp_path, silent, parts):
     """Three steps of each stage's list of parts."""
     recipe = load_recipe(recipe_file)
-    before = trainer_module.build_model(recipe)[0].state_dict()
+    before = building.build_model(recipe)[0].state_dict()
     changes = [
         f"train={parts}",
         "data.synthetic.skills.words.compression=[4]",  # at 1x the compressor has nothing to choose
@@ -207,7 +208,7 @@ def test_a_step_of_texts_alone_trains_no_projector_and_ends_nothing(
 ):
     turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
     (tmp_path / "texts.jsonl").write_text(json.dumps({"conversations": turns}))
-    monkeypatch.setattr(trainer_module, "build_model", lambda recipe: oryx.load("nano"))
+    monkeypatch.setattr(building, "build_model", lambda recipe: oryx.load("nano"))
     changes = [
         "train=[projector]",
         "data.synthetic=null",
@@ -256,7 +257,7 @@ def test_the_trainer_says_how_many_processes_there_are(
         trainer_module, "count_steps", lambda recipe, batches, processes: seen.append(processes) or 3
     )
     recipe = load_recipe(recipe_file)
-    model, processor = trainer_module.build_model(recipe)
+    model, processor = building.build_model(recipe)
     folder = trainer_module.RunFolder(tmp_path)
     trainer = trainer_module.OryxTrainer(
         model, processor, recipe, SevenBatchesAnEpoch(), folder, console=silent
