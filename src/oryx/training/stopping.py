@@ -62,6 +62,10 @@ class Stopper:
 
 
 def leave_signals(worker: int) -> None:
-    """In a process that makes batches: Ctrl-C is for the run alone, which may need another batch."""
+    """In a process that makes batches: signals are for the run alone, which may need another batch.
+
+    Clusters send SIGTERM to every process of a job, so the first one passes. A second one ends the worker:
+    the run sends it to workers that are in its way when it ends.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))

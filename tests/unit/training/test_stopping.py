@@ -1,5 +1,6 @@
 """A run that is asked to stop ends after its step, with a checkpoint, and goes on to the same bits."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -137,12 +138,35 @@ def test_another_thread_cannot_listen_and_need_not():
     assert found == [before]
 
 
-def test_workers_leave_ctrl_c_to_the_run():
+def test_workers_leave_signals_to_the_run():
     before = handlers()
     try:
         with Stopper():
             leave_signals(0)
-            assert handlers() == [signal.SIG_IGN, signal.SIG_DFL]
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            assert handlers() == [signal.SIG_IGN, signal.SIG_DFL]  # a second one ends the worker
     finally:
         for number, handler in zip(SIGNALS, before, strict=True):
             signal.signal(number, handler)
+
+
+def test_a_signal_to_workers_too_leaves_a_checkpoint(recipe_file, tmp_path, silent, monkeypatch):
+    """Clusters send SIGTERM to every process of a job."""
+    original = OryxTrainer.compute_loss
+
+    def compute_loss(self, *args, **kwargs):
+        if self.state.global_step + 1 == 3:
+            workers = multiprocessing.active_children()
+            assert len(workers) == 2
+            for worker in workers:
+                os.kill(worker.pid, signal.SIGTERM)
+            workers[0].join(1)  # time enough to end in
+            signal.raise_signal(signal.SIGTERM)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(OryxTrainer, "compute_loss", compute_loss)
+    with pytest.raises(SystemExit):
+        train(recipe_file, tmp_path / "run", ["num_workers=2", "save_every=100"], console=silent)
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-3"]
+    assert multiprocessing.active_children() == []
