@@ -40,6 +40,10 @@ class ThingsSettings(SkillSettings):
     """Pictures to train on, held-out pictures in the same styles, or a style that is never trained on."""
     styles: tuple[str, ...] = texts()
     """Only pictures of these styles; all of the split where empty."""
+    favoured_styles: tuple[str, ...] = texts()
+    """Styles whose pictures vary more than those of others, such as clip art."""
+    favoured: float = number(0.0, 1.0, 0.0)
+    """Share of the things drawn in one of these styles, where there is a picture of it in one."""
     names: tuple[str, ...] = texts()
     """Only these things; all where empty."""
     num_names: int = number(1, 10_000, 10_000)
@@ -93,11 +97,12 @@ class Things:
         self.settings = s = settings
         self.store = PictureStore(s.pictures)
         known = load_names()
-        for style in s.styles:
-            if style not in self.store.styles:
-                raise ConfigError(
-                    f"Setting 'styles' names {style!r}{did_you_mean(style, self.store.styles)}."
-                )
+        for setting in ("styles", "favoured_styles"):
+            for style in getattr(s, setting):
+                if style not in self.store.styles:
+                    raise ConfigError(
+                        f"Setting {setting!r} names {style!r}{did_you_mean(style, self.store.styles)}."
+                    )
         for name in s.names:
             if name not in known:
                 raise ConfigError(f"Setting 'names' names {name!r}{did_you_mean(name, known)}.")
@@ -107,6 +112,11 @@ class Things:
         self.pictures = {thing.name: pictures[thing.name] for thing in self.names}
         if not self.names:
             raise ConfigError(f"{self.store.path} has no {s.split!r} picture of these styles and names.")
+        self.favoured = {
+            name: chosen
+            for name, pictures in self.pictures.items()
+            if (chosen := tuple(picture for picture in pictures if picture.style in s.favoured_styles))
+        }
 
     def materials(self) -> list[str]:
         """The pictures."""
@@ -130,9 +140,7 @@ class Things:
         for attempt in range(8):  # a drawing may leave none of the asked kinds with one right answer
             height, width = whole_between(rng, s.canvas), whole_between(rng, s.canvas)
             count = min(1 if attempt == 7 else whole_between(rng, s.num_things), len(self.names))
-            chosen = [
-                (thing, rng.choice(self.pictures[thing.name])) for thing in rng.sample(self.names, count)
-            ]
+            chosen = [(thing, self._picture(rng, thing)) for thing in rng.sample(self.names, count)]
             background = choose_background(rng, s.background, [picture.ink for _, picture in chosen])
             placed = self._arrange(rng, chosen, height, width, clear=attempt == 7)
             turns = choose_turns(
@@ -146,6 +154,12 @@ class Things:
         marks = thing_marks(rng, placed, height, width) if s.marks else None
         visual = image_visual(image, rng.choice(s.compression), rng.choice(s.detail), marks)
         return Sample("things", [visual], converse(rng, turns, s.joined))
+
+    def _picture(self, rng: random.Random, thing: ThingName) -> Picture:
+        favoured = self.favoured.get(thing.name)
+        if favoured and rng.random() < self.settings.favoured:
+            return rng.choice(favoured)
+        return rng.choice(self.pictures[thing.name])
 
     def _arrange(
         self,

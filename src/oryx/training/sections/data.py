@@ -22,6 +22,8 @@ class SyntheticSection:
     seed: int = 0
     """Sample i depends on this and on i alone. Give every recipe of a chain a seed of its own, from 0 to
     9,999,999: those above are for tests."""
+    marks: bool = True
+    """False: no skill teaches visual tokens what they see, so that answers alone are learned."""
     weight: float | None = None
     """Share of the samples beside those of `data.sources`; needed where there are any. 0 draws none."""
 
@@ -37,6 +39,8 @@ class SyntheticSection:
         used = {name: given for name, given in used.items() if given.get("weight") != 0}
         if not used:
             raise ConfigError("skills has no skill with a weight above 0.")
+        if not self.marks:
+            used = {name: given | {"marks": False} for name, given in used.items()}
         object.__setattr__(self, "skills", used)
         if self.weight is not None and not 0 <= self.weight < math.inf:
             raise ConfigError(f"weight is {self.weight:g}; it must be a finite number of at least 0.")

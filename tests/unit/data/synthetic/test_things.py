@@ -1,5 +1,6 @@
 """The skill `things`: right answers, marks inside things, only pictures asked for, balanced yes and no."""
 
+import random
 from collections import Counter
 
 import numpy as np
@@ -155,10 +156,23 @@ def test_only_the_pictures_asked_for(picture_store):
     assert pictures(names=["cat", "clock"])[1] == {"cat", "clock"}
 
 
+def test_some_styles_may_be_drawn_more_often(picture_store):
+    def share(**settings):
+        skill = make_source({"things": {"pictures": picture_store, **settings}}, 0).skills["things"][1]
+        rng = random.Random(0)
+        drawn = [skill._picture(rng, thing).style for thing in skill.names for _ in range(100)]
+        return drawn.count("twemoji") / len(drawn)
+
+    assert 0.4 < share() < 0.6
+    assert 0.7 < share(favoured_styles=["twemoji"], favoured=0.5) < 0.8
+    assert share(favoured_styles=["clipart"], favoured=1) < 0.6  # of which none is trained on
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"styles": ["notto"]}, "'styles' names 'notto'; did you mean 'noto'"),
+        ({"favoured_styles": ["notto"]}, "'favoured_styles' names 'notto'; did you mean 'noto'"),
         ({"names": ["catt"]}, "'names' names 'catt'; did you mean 'cat'"),
         ({"names": ["house"]}, "has no 'train' picture of these styles and names"),
         ({"styles": ["noto"]}, "has no 'train' picture of these styles and names"),

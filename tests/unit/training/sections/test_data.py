@@ -57,6 +57,13 @@ def test_seeds_of_tests_are_not_trained_on(seed):
         SyntheticSection(skills={"words": {}}, seed=seed)
 
 
+def test_all_marks_can_be_left_out_at_once():
+    skills = {"words": {"weight": 2, "marks": True}, "scene": {}}
+    section = SyntheticSection(skills=skills, marks=False)
+    assert section.skills == {"words": {"weight": 2, "marks": False}, "scene": {"marks": False}}
+    assert SyntheticSection(skills=skills).skills == skills
+
+
 def test_a_weight_of_zero_leaves_a_source_out():
     data = DataSection(sources=(source(0.0, name="a"), source(1.0, name="b")), synthetic=synthetic(0.0))
     assert [used.name for used in data.used_sources] == ["b"]
