@@ -58,6 +58,17 @@ def staged_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def flush(folder: Path) -> None:
+    """Wait until all files below `folder` are on the disk. Raises OSError where it does not take them."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            number = os.open(file, os.O_RDWR)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
+
+
 def write_whole(path: Path, data: bytes) -> Path:
     """Write a file whole or not at all, with its folder, and return its path. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)

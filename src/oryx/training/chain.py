@@ -109,7 +109,7 @@ def load_chain(path: str | Path, output: str | Path | None = None, overrides: Se
             raise ConfigError(f"{path}: two parts have the output {part.folder}; give each its own.")
         parts.append(part)
         folders[os.path.normpath(own_output or part.folder)] = part.folder
-    return Chain(path, Path(into) if into else parts[-1].folder, tuple(parts))
+    return Chain(path, Path(into).expanduser() if into else parts[-1].folder, tuple(parts))
 
 
 def train_chain(
@@ -251,7 +251,7 @@ def _read_part(
     recipe = build(Recipe, {**settings, "output": recipe_output}, where)
     if recipe.output is None:
         raise ConfigError(f"{path}: output is missing; set it there or in the chain, or give --output.")
-    return Part(path.stem, recipe, Path(recipe.output)), own_output
+    return Part(path.stem, recipe, Path(recipe.output).expanduser()), own_output
 
 
 def _begin_from(model: Any, folders: Mapping[str, Path], before: Part, path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""The folder of a run: what it holds, whether it may go on, and writing so that nothing is ever half there.
+"""The folder of a run: what it holds, and writing so that nothing is ever half there.
 
 recipe.yaml          the recipe, all values written out
 records.sha256       of what records were counted as, and of what samples are drawn with, such as fonts
@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,19 @@ from filelock import FileLock
 from safetensors import SafetensorError
 
 from oryx.errors import ConfigError, OryxError
+from oryx.files import flush
 from oryx.locks import PATIENCE_S, take_lock
 from oryx.training.distributed import World
 from oryx.training.recipe import Recipe
+from oryx.training.resuming import (
+    ACCUMULATION,
+    STEP,
+    find_change,
+    flatten,
+    read_numbers,
+    read_settings,
+    read_step,
+)
 from oryx.training.skipping import PREFIX
 
 Resume = Literal["auto", "never"]
@@ -39,20 +49,6 @@ RECIPE, RECORDS = "recipe.yaml", "records.sha256"
 _PREFIX = "checkpoint-"
 _STAGING = ".writing"
 _LOCK = ".lock"
-_STEP = "step.json"
-# Changing these changes nothing about what is learned.
-_FREE_KEYS = {
-    "output",
-    "save_every",
-    "log_every",
-    "num_workers",
-    "num_threads",
-    "data.max_broken",
-    "optim.max_minutes",
-    "parallel.reshard_after_forward",
-    "parallel.cpu_offload",
-}
-_ACCUMULATION = "batch.gradient_accumulation"
 _OF_DEEPSPEED = "global_step*"
 """Folder in a checkpoint that DeepSpeed wrote."""
 
@@ -61,7 +57,7 @@ class RunFolder:
     """One run's folder. All processes of the run call its methods together; rank 0 makes and moves files."""
 
     def __init__(self, path: str | Path, world: World | None = None) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.world = world or World()
         self._lock: FileLock | None = None
         self._step: dict[str, int] = {}
@@ -117,7 +113,7 @@ class RunFolder:
         held = self._held()
         if held:
             if any(name not in (RECIPE, RECORDS) and not name.startswith(PREFIX) for name in held):
-                self._check_same(_read_saved(saved), recipe)
+                self._check_same(read_settings(saved), recipe)
             if self._is_finished():
                 raise ConfigError(
                     f"the run in {self.path} is finished; choose another --output, or remove it."
@@ -177,6 +173,8 @@ class RunFolder:
                 problem = self._explain(what, error)
             self.world.agree(problem)
             if keep is not None:
+                with self.world.together():
+                    self._flush(what)
                 self.world.on_main(partial(self._keep, what, keep))
         finally:
             if self.world.is_main:
@@ -186,6 +184,13 @@ class RunFolder:
         shutil.rmtree(self.staging, ignore_errors=True)
         try:
             self.staging.mkdir(parents=True)
+        except OSError as error:
+            raise self._explain(what, error) from error
+
+    def _flush(self, what: str) -> None:
+        """What a network's disk refuses may be known only once it has everything."""
+        try:
+            flush(self.staging)
         except OSError as error:
             raise self._explain(what, error) from error
 
@@ -211,7 +216,8 @@ class RunFolder:
     def keep_checkpoint(self, staging: Path) -> None:
         """Move the finished checkpoint in `staging` to its place, and drop all but the last two."""
         (staged,) = staging.iterdir()
-        (staged / _STEP).write_text(json.dumps(self._step), encoding="utf-8")
+        (staged / STEP).write_text(json.dumps(self._step), encoding="utf-8")
+        _share_weights(staged, like=staged / STEP)
         target = self.path / staged.name
         shutil.rmtree(target, ignore_errors=True)
         os.replace(staged, target)
@@ -221,9 +227,8 @@ class RunFolder:
     def keep_files(self, staging: Path) -> None:
         """Move files to their places, `config.json` last: a folder with it is a whole model."""
         (self.path / "config.json").unlink(missing_ok=True)
+        _share_weights(staging, like=staging / "config.json")
         for file in sorted(staging.iterdir(), key=lambda path: path.name == "config.json"):
-            if file.suffix == ".safetensors":  # written for its owner alone
-                shutil.copymode(staging / "config.json", file)
             target = self.path / file.name
             if target.is_dir():
                 shutil.rmtree(target)
@@ -239,11 +244,9 @@ class RunFolder:
         """
         if not self._is_finished():
             return False
-        saved, free = flatten(_read_saved(self.path / RECIPE)), _FREE_KEYS | {_ACCUMULATION}
-        for checkpoint in self.checkpoints()[-1:]:
-            if read_step(checkpoint)[0] == self.world.size:
-                free = _FREE_KEYS
-        self._compare(saved, flatten(recipe.to_dict()), free)
+        then, now = read_settings(self.path / RECIPE), flatten(recipe.to_dict())
+        by_others = all(read_step(last)[0] != self.world.size for last in self.checkpoints()[-1:])
+        self._refuse(find_change(then, now, may_accumulate=by_others), then, now)
         return True
 
     def _is_finished(self) -> bool:
@@ -253,7 +256,7 @@ class RunFolder:
                 return False
         except OSError as error:
             raise ConfigError(f"the output {self.path} cannot be read ({error.strerror}).") from None
-        step, steps = _read_numbers(state, "global_step", "max_steps")
+        step, steps = read_numbers(state, "global_step", "max_steps")
         return step >= steps
 
     def _check_records(self, records: str) -> None:
@@ -267,61 +270,41 @@ class RunFolder:
                 f"{self.checkpoints()[-1]}."
             )
 
-    def _check_same(self, saved: Any, recipe: Recipe) -> None:
-        then, now = flatten(saved), flatten(recipe.to_dict())
-        free = set(_FREE_KEYS)
+    def _check_same(self, then: dict[str, Any], recipe: Recipe) -> None:
+        now = flatten(recipe.to_dict())
+        is_product_kept = False
         checkpoints = self.checkpoints()
         if checkpoints:
             # What a step reads depends on the product alone, so a run may go on with fewer or more processes.
             # The recipe in the folder may be of a start that was over before its first checkpoint.
-            processes, then[_ACCUMULATION] = read_step(checkpoints[-1], then.get(_ACCUMULATION, 1))
+            processes, then[ACCUMULATION] = read_step(checkpoints[-1], then.get(ACCUMULATION, 1))
             if processes != self.world.size and any(checkpoints[-1].glob(_OF_DEEPSPEED)):
                 raise ConfigError(
                     f"the run in {self.path} has checkpoints of {processes} processes, which DeepSpeed reads "
                     f"with as many alone, not with {self.world.size}; fsdp2 goes on with fewer or more."
                 )
-            before, after = processes * then[_ACCUMULATION], self.world.size * now[_ACCUMULATION]
-            if before == after:
-                free.add(_ACCUMULATION)
-            elif processes != self.world.size:
+            before, after = processes * then[ACCUMULATION], self.world.size * now[ACCUMULATION]
+            is_product_kept = before == after
+            if not is_product_kept and processes != self.world.size:
                 raise ConfigError(
                     f"the run in {self.path} reads {before} batches a step ({processes} processes), and now "
-                    f"{after} ({self.world.size} processes); keep processes x {_ACCUMULATION} as it was."
+                    f"{after} ({self.world.size} processes); keep processes x {ACCUMULATION} as it was."
                 )
-        self._compare(then, now, free)
+        changed = find_change(then, now, may_accumulate=is_product_kept, is_counted=bool(checkpoints))
+        self._refuse(changed, then, now)
 
-    def _compare(self, then: Mapping[str, Any], now: Mapping[str, Any], free: Set[str]) -> None:
-        for key in sorted({*then, *now} - free):
-            if then.get(key) != now.get(key):
-                raise ConfigError(
-                    f"the output {self.path} holds a run of another recipe ({key} is {then.get(key)} there "
-                    f"and {now.get(key)} here); choose another --output."
-                )
-
-
-def read_step(checkpoint: Path, accumulation: int = 1) -> tuple[int, int]:
-    """How many processes wrote it, and how many batches each of them read for a step.
-
-    Args:
-        accumulation: for a checkpoint that does not say it, as they once did not.
-    """
-    file = checkpoint / _STEP
-    if file.is_file():
-        processes, accumulation = _read_numbers(file, "processes", "gradient_accumulation")
-        return processes, accumulation
-    # Each of several processes leaves its own random state.
-    return len(list(checkpoint.glob("rng_state_*.pth"))) or 1, accumulation
+    def _refuse(self, changed: str | None, then: dict[str, Any], now: dict[str, Any]) -> None:
+        if changed is not None:
+            raise ConfigError(
+                f"the output {self.path} holds a run of another recipe ({changed} is {then.get(changed)} "
+                f"there and {now.get(changed)} here); choose another --output."
+            )
 
 
-def _read_numbers(file: Path, *names: str) -> list[int]:
-    """Raises ConfigError for a file that cannot be read or has no such numbers."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return [int(content[name]) for name in names]
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read ({error.strerror}).") from None
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"{file} is damaged; remove it to go on, or choose another --output.") from None
+def _share_weights(folder: Path, like: Path) -> None:
+    """safetensors writes files for their owner alone."""
+    for file in folder.rglob("*.safetensors"):
+        shutil.copymode(like, file)
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -331,20 +314,3 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(
         word in str(error) for word in ("inline_container", "PytorchStreamWriter", "iostream")
     )
-
-
-def _read_saved(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):  # YAML's own dates raise ValueError
-        raise ConfigError(f"{path} cannot be read as a recipe; choose another --output.") from None
-
-
-def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted key -> value, for everything that is not itself a section."""
-    if not isinstance(settings, dict):
-        return {prefix: settings}
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
-    return flat

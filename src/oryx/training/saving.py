@@ -24,8 +24,9 @@ from oryx.processing.processor import OryxProcessor
 from oryx.training import lora, sharding
 from oryx.training.building import build_model
 from oryx.training.distributed import World
-from oryx.training.folder import STATE, RunFolder, read_step
+from oryx.training.folder import STATE, RunFolder
 from oryx.training.recipe import Recipe
+from oryx.training.resuming import read_step
 
 
 class WholeCheckpoints(Trainer):

@@ -82,6 +82,7 @@ def train(
         where = output or recipe.output
         if where is None:
             raise ConfigError("output is missing; set it in the recipe, or give --output.")
+        where = Path(where).expanduser()
         parallel = settle(recipe.parallel, world.size)
         check_sharing(recipe, parallel.strategy)
     with _threads(recipe.num_threads), _exact_sums():
@@ -92,7 +93,7 @@ def train(
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return Path(where)
+    return where
 
 
 def _run(

@@ -271,6 +271,43 @@ def test_a_full_disk_leaves_the_checkpoint_before(folder, recipe):
     assert (folder.path / "checkpoint-3" / "weights").read_text() == "3"
 
 
+def test_a_disk_that_refuses_when_it_has_all_leaves_the_checkpoint_before(folder, recipe, monkeypatch):
+    """As network file systems do, whose quota is asked when a file is closed."""
+    folder.open(recipe, "auto")
+    add_checkpoint(folder, 3)
+
+    def refuse(number):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr("oryx.files.os.fsync", refuse)
+    with pytest.raises(OryxError, match=r"could not be written.*Disk quota exceeded.*checkpoint-3 is whole"):
+        add_checkpoint(folder, 6)
+    assert [path.name for path in folder.checkpoints()] == ["checkpoint-3"]
+
+
+def test_weights_can_be_read_by_whoever_can_read_the_rest(folder, recipe):
+    folder.open(recipe, "auto")
+    for keep, names in (
+        (folder.keep_checkpoint, ("checkpoint-3/model.safetensors",)),
+        (folder.keep_files, ("model.safetensors", "adapter/adapter_model.safetensors", "config.json")),
+    ):
+        with folder.write("it", keep=keep) as staging:
+            for name in names:
+                (staging / name).parent.mkdir(exist_ok=True)
+                (staging / name).write_text("")
+                if name.endswith(".safetensors"):
+                    (staging / name).chmod(0o600)  # as safetensors does
+    expected = (folder.path / "config.json").stat().st_mode
+    found = list(folder.path.rglob("*.safetensors"))
+    assert len(found) == 3
+    assert {path.stat().st_mode for path in found} == {expected}
+
+
+def test_home_is_known_by_its_sign(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunFolder("~/run").path == tmp_path / "run"
+
+
 def test_a_kill_while_the_recipe_is_written_leaves_the_one_before(folder, recipe, monkeypatch):
     folder.open(recipe, "auto")
     add_checkpoint(folder, 3)
