@@ -96,9 +96,9 @@ def assemble(
     """
     sources = open_sources(section)
     config = sources.config
-    processor = _processor(section, sources, settings)
+    processor, added = _processor(section, sources, settings)
     text = load_language_model(sources.text_folder, sources.language_model, attn_implementation)
-    add_marker_rows(text, processor.tokenizer)
+    add_marker_rows(text, processor.tokenizer, added)
     config.text_config = text.config
     check_vocabulary(processor, text)
     config.image_token_id = processor.image_token_id
@@ -120,14 +120,17 @@ def assemble(
 
 def assembled_processor(section: AssembleSection, settings: Mapping[str, Any]) -> OryxProcessor:
     """The processor of `assemble`, for which no weight is read; it raises the same."""
-    return _processor(section, open_sources(section), settings)
+    return _processor(section, open_sources(section), settings)[0]
 
 
-def _processor(section: AssembleSection, sources: Sources, settings: Mapping[str, Any]) -> OryxProcessor:
+def _processor(
+    section: AssembleSection, sources: Sources, settings: Mapping[str, Any]
+) -> tuple[OryxProcessor, list[str]]:
+    """It, and the markers that its tokenizer lacked."""
     text_settings, tokenizer = _open_tokenizer(section, sources)
-    add_markers(tokenizer)
+    added = add_markers(tokenizer)
     rule = _saved(sources.tower.folder).get("resize_rule", {})
-    return make_processor(tokenizer, {**text_settings, **settings}, rule)
+    return make_processor(tokenizer, {**text_settings, **settings}, rule), added
 
 
 def make_processor(

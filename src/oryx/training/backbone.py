@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,12 @@ def read_tokenizer(
         raise ConfigError(f"{key}: {name} holds no readable tokenizer ({_reason(error)}).") from None
 
 
-def add_markers(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Give the tokenizer the tokens of a turn, and let the end of a turn end an answer."""
+def add_markers(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Give the tokenizer the tokens of a turn, and let the end of a turn end an answer.
+
+    Returns:
+        Those that it lacked.
+    """
     missing = [marker for marker in MARKERS if marker not in tokenizer.get_vocab()]
     if missing:
         tokenizer.add_tokens(
@@ -106,10 +111,14 @@ def add_markers(tokenizer: PreTrainedTokenizerBase) -> None:
         )
         warnings.warn(f"the tokenizer lacked {' and '.join(missing)}, which were added.", stacklevel=2)
     tokenizer.eos_token = MARKERS[1]
+    return missing
 
 
-def add_marker_rows(text: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Let the language model know the tokens that `add_markers` gave the tokenizer."""
+def add_marker_rows(text: Any, tokenizer: PreTrainedTokenizerBase, added: Sequence[str]) -> None:
+    """Let the language model know the tokens that `add_markers` added to the tokenizer.
+
+    Its tables may have had rows to spare, which no token has taught anything.
+    """
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if getattr(tokenizer, name) is not None:
             setattr(text.config, name, getattr(tokenizer, name))
@@ -118,9 +127,11 @@ def add_marker_rows(text: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     needed = 1 + max(vocabulary[marker] for marker in MARKERS)
     if needed > num_rows:
         text.resize_token_embeddings(needed, mean_resizing=False)
+    rows = sorted({*(vocabulary[marker] for marker in added), *range(num_rows, needed)})
+    if rows:
         for table in {text.get_input_embeddings(), text.get_output_embeddings()}:
             with torch.no_grad():  # as likely as any other token, until they are learned
-                table.weight[num_rows:] = table.weight[:num_rows].mean(0)
+                table.weight[rows] = table.weight[: rows[0]].mean(0)
 
 
 def check_vocabulary(processor: OryxProcessor, text: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
 from types import FrameType
@@ -15,8 +17,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Stopper:
     """Within its `with`, the first signal only asks the run to stop after the step that is under way.
 
-    A second one ends a run of one process at once. Launchers send signals again that the processes have had
-    already, so of several processes none does. Signals that were ignored before stay ignored.
+    A second Ctrl-C ends a run of one process at once; nothing else does, since clusters and launchers send
+    signals again that a process has had. Signals that were ignored before stay ignored.
     """
 
     def __init__(self, is_alone: bool = True) -> None:
@@ -51,7 +53,7 @@ class Stopper:
             raise SystemExit(128 + self.signal)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None and self._is_alone:
+        if self._is_alone and self.signal == number == signal.SIGINT:
             self._restore()
             signal.raise_signal(number)
         self.signal = number
@@ -64,8 +66,19 @@ class Stopper:
 def leave_signals(worker: int) -> None:
     """In a process that makes batches: signals are for the run alone, which may need another batch.
 
-    Clusters send SIGTERM to every process of a job, so the first one passes. A second one ends the worker:
-    the run sends it to workers that are in its way when it ends.
+    Clusters and launchers send SIGTERM to every process of a job. Only the run's own counts, by which it ends
+    workers that are in its way; on macOS, which does not tell whose it is, every one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    run = multiprocessing.parent_process()
+    if run is not None and hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_wait_for, args=(run.pid,), daemon=True).start()
+
+
+def _wait_for(run: int | None) -> None:
+    """End this process by a SIGTERM of the process `run`, whatever its other threads do."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != run:
+        pass
+    os._exit(128 + signal.SIGTERM)

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, SiglipVisionConfig, S
 import oryx
 from oryx.errors import CheckpointError, ConfigError
 from oryx.training.assembling import assemble
+from oryx.training.backbone import MARKERS
 from oryx.training.building import build_model
 from oryx.training.recipe import load_recipe
 from oryx.training.sections.assemble import AssembleSection
@@ -159,7 +160,8 @@ class TestFromSiglip:
         table = model.get_input_embeddings().weight
         assert len(table) == 1 + vocabulary["<|im_end|>"] > len(before)
         assert model.config.text_config.vocab_size == len(table)
-        torch.testing.assert_close(table[-1], before.mean(0))
+        for row in (table[vocabulary[marker]] for marker in MARKERS):
+            torch.testing.assert_close(row, before[: vocabulary["<|im_start|>"]].mean(0))
         assert processor.image_token_id >= len(table)
         assert processor.tokenizer.eos_token == "<|im_end|>"
         assert model.generate(**processor(text="Hi"), max_new_tokens=1).shape[0] == 1

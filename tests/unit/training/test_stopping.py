@@ -3,13 +3,16 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
-from ranks import run_ranks
+from ranks import SOON_S, run_ranks
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -138,31 +141,45 @@ def test_another_thread_cannot_listen_and_need_not():
     assert found == [before]
 
 
-def test_workers_leave_signals_to_the_run():
-    before = handlers()
-    try:
-        with Stopper():
-            leave_signals(0)
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGTERM)
-            assert handlers() == [signal.SIG_IGN, signal.SIG_DFL]  # a second one ends the worker
-    finally:
-        for number, handler in zip(SIGNALS, before, strict=True):
-            signal.signal(number, handler)
+def send_from_elsewhere(process: int, number: int) -> None:
+    """From a process that is neither the run nor its worker, as a cluster does."""
+    subprocess.run([sys.executable, "-c", f"import os; os.kill({process}, {number})"], check=True)
 
 
+def wait_as_worker(began) -> None:
+    leave_signals(0)
+    began.set()
+    time.sleep(60)
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="the system does not tell who sent a signal")
+def test_workers_heed_the_run_alone():
+    began = multiprocessing.Event()
+    worker = multiprocessing.Process(target=wait_as_worker, args=(began,), daemon=True)
+    worker.start()
+    began.wait()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+        send_from_elsewhere(worker.pid, number)
+    worker.join(0.5)
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(SOON_S)
+    assert worker.exitcode == 128 + signal.SIGTERM
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="the system does not tell who sent a signal")
 def test_a_signal_to_workers_too_leaves_a_checkpoint(recipe_file, tmp_path, silent, monkeypatch):
-    """Clusters send SIGTERM to every process of a job."""
+    """Clusters send SIGTERM to every process of a job, and launchers once more."""
     original = OryxTrainer.compute_loss
 
     def compute_loss(self, *args, **kwargs):
         if self.state.global_step + 1 == 3:
             workers = multiprocessing.active_children()
             assert len(workers) == 2
-            for worker in workers:
-                os.kill(worker.pid, signal.SIGTERM)
-            workers[0].join(1)  # time enough to end in
-            signal.raise_signal(signal.SIGTERM)
+            for _ in range(2):
+                for process in (*(worker.pid for worker in workers), os.getpid()):
+                    send_from_elsewhere(process, signal.SIGTERM)
+            workers[0].join(0.5)  # time enough to end in
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(OryxTrainer, "compute_loss", compute_loss)

@@ -135,9 +135,10 @@ def only_one_process(name: str) -> Iterator[None]:
 
     try:
         cache_folder().mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache_folder() / f"{name}.lock")
+        # A marker of filelock's own would outlive a process that is killed, and nobody would wait to an end.
+        lock = FileLock(cache_folder() / f"{name}.lock", fallback_to_soft=False)
         lock.acquire()
-    except OSError:
+    except (OSError, NotImplementedError):
         yield
         return
     try:

@@ -48,7 +48,8 @@ class OptimSection:
     max_grad_norm: float = 1.0
     """Gradients are clipped to this norm; 0 for no clipping."""
     max_minutes: float | None = None
-    """Stop with a checkpoint after this time. The schedule does not know of it; the same command goes on."""
+    """Stop with a checkpoint after this time of steps: loading and counting, before them, are not in it. The
+    schedule does not know of it; the same command goes on."""
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):

@@ -10,7 +10,10 @@ from oryx.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelSection:
-    """What `torchrun` or `accelerate launch` started does together; one process alone ignores it."""
+    """What `torchrun` or `accelerate launch` started does together.
+
+    One process alone ignores all but strategy deepspeed, whose engine works alone too.
+    """
 
     strategy: Literal["auto", "ddp", "fsdp2", "deepspeed"] = "auto"
     """A copy of the model on each process, a share of it (FSDP2), or DeepSpeed. "auto" is what the
