@@ -16,6 +16,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -49,6 +51,7 @@ RECIPE, RECORDS = "recipe.yaml", "records.sha256"
 _PREFIX = "checkpoint-"
 _STAGING = ".writing"
 _LOCK = ".lock"
+_SHARED = ".shared"
 _OF_DEEPSPEED = "global_step*"
 """Folder in a checkpoint that DeepSpeed wrote."""
 
@@ -78,9 +81,12 @@ class RunFolder:
 
         Raises:
             ConfigError: the folder holds something else, another recipe's run, one of other records, or a run
-                that is finished; or another run is writing it.
+                that is finished; another run is writing it; or a process sees another folder there.
         """
-        return self.world.on_main(partial(self._open, recipe, resume, records))
+        checkpoint = self.world.on_main(partial(self._open, recipe, resume, records))
+        if self.world.size > 1:
+            self._check_shared()
+        return checkpoint
 
     def close(self) -> None:
         """Let other runs in."""
@@ -99,6 +105,19 @@ class RunFolder:
         }
         checkpoints = self.checkpoints()
         return checkpoints[-1] if checkpoints else None
+
+    def _check_shared(self) -> None:
+        """Every process writes a part of a checkpoint here; one elsewhere would be missed too late."""
+        file = self.path / _SHARED
+        token = self.world.on_main(partial(_write_token, file))
+        with self.world.together():
+            if not _holds(file, token):
+                raise ConfigError(
+                    f"process {self.world.rank} does not see what process 0 writes to {self.path}; give all "
+                    "machines an --output on a disk that they share."
+                )
+        if self.world.is_main:
+            file.unlink(missing_ok=True)
 
     def _take(self, recipe: Recipe, resume: Resume, records: str) -> None:
         if self.path.exists() and not self.path.is_dir():
@@ -133,10 +152,10 @@ class RunFolder:
         self.staging.rmdir()
 
     def _held(self) -> set[str]:
-        """What is in the folder. A kill may leave the staging folder and the lock alone, which is nothing."""
+        """What is in the folder. What a kill may leave alone is nothing."""
         if not self.path.is_dir():
             return set()
-        return {path.name for path in self.path.iterdir()} - {_STAGING, _LOCK}
+        return {path.name for path in self.path.iterdir()} - {_STAGING, _LOCK, _SHARED}
 
     def _keep_others_out(self) -> None:
         """Where no file can be locked, nobody is kept out."""
@@ -299,6 +318,22 @@ class RunFolder:
                 f"the output {self.path} holds a run of another recipe ({changed} is {then.get(changed)} "
                 f"there and {now.get(changed)} here); choose another --output."
             )
+
+
+def _write_token(file: Path) -> str:
+    token = uuid.uuid4().hex
+    file.write_text(token, encoding="utf-8")
+    return token
+
+
+def _holds(file: Path, text: str, patience: float = 10) -> bool:
+    """Whether the file holds the text; network file systems take some seconds to tell."""
+    until = time.monotonic() + patience
+    while not file.is_file() or file.read_text(encoding="utf-8") != text:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _share_weights(folder: Path, like: Path) -> None:

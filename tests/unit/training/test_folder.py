@@ -4,8 +4,9 @@ import errno
 import json
 import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -218,6 +219,31 @@ def test_a_start_that_left_no_checkpoint_changes_nothing(start):
         start(2, 4)
     assert start(1, 4, step=6) == "checkpoint-3"
     assert start(4, 1) == "checkpoint-6"
+
+
+class Second(First):
+    """The second of two processes, with what the first one tells."""
+
+    def from_main(self, value):
+        return "its token"
+
+
+def test_a_folder_that_is_not_shared_is_refused_at_once(recipe, tmp_path, monkeypatch):
+    """A checkpoint would have a part on each machine, and no run could go on from it."""
+    monkeypatch.setattr(module, "_holds", partial(module._holds, patience=0))
+    file = tmp_path / "run" / ".shared"
+    with pytest.raises(
+        ConfigError, match=r"process 1 does not see what process 0 writes to \S+run; give all"
+    ):
+        RunFolder(tmp_path / "run", Second(1, 2)).open(recipe, "auto")
+    file.parent.mkdir()
+    for text in ("of another run", "its token"):
+        file.write_text(text)
+        with pytest.raises(ConfigError) if text != "its token" else nullcontext():
+            RunFolder(tmp_path / "run", Second(1, 2)).open(recipe, "auto")
+    with closing(RunFolder(tmp_path / "other", First(0, 2))) as folder:
+        folder.open(recipe, "auto")
+        assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "recipe.yaml"]
 
 
 def test_deepspeed_s_checkpoint_is_read_by_as_many_processes(start, tmp_path):
