@@ -37,7 +37,7 @@ from oryx.errors import ConfigError
 from oryx.training.building import build_processor
 from oryx.training.data import STATS, make_batches
 from oryx.training.recipe import Recipe, load_recipe
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 RECIPES = ROOT / "recipes/nano"
 MIXTURES = ("vit/10_all_skills", "joint_sft/1_videos", "joint_sft/2_long")
@@ -103,7 +103,7 @@ def time_steps(
     """
     changes = [*overrides, "log_every=1", f"num_workers={NUM_WORKERS if made is None else 0}"]
     make = make_batches if made is None else lambda *_: made
-    with tempfile.TemporaryDirectory() as folder, patch("oryx.training.trainer.make_batches", make):
+    with tempfile.TemporaryDirectory() as folder, patch("oryx.training.running.make_batches", make):
         output = train(file, Path(folder) / "run", changes, console=Console(file=StringIO()))
         lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
     ends = [0.0, *(60 * line["minutes"] for line in lines)]

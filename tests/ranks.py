@@ -32,7 +32,7 @@ def run_ranks(size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
         RankFailed: one of them ended badly, or they hang.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["oryx.training.trainer", "ranks"])
+    context.set_forkserver_preload(["oryx.training.running", "ranks"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 import oryx
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nano" / "smoke.yaml"
 

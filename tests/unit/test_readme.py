@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import oryx
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 ROOT = Path(__file__).parents[2]
 

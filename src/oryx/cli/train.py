@@ -33,7 +33,7 @@ def train_command(
         return
     from oryx.training.chain import is_chain, train_chain
     from oryx.training.distributed import is_main_process, leave_world
-    from oryx.training.trainer import train
+    from oryx.training.running import train
 
     run = train_chain if is_chain(recipe) else train
     folder = run(recipe, output=output, overrides=overrides)

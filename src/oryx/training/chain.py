@@ -29,7 +29,7 @@ from oryx.training.looking import look_at_data
 from oryx.training.planning import ModelPlan, ModelPlanner
 from oryx.training.progress import say
 from oryx.training.recipe import CHAIN_KEY, Recipe, read_settings
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 PICTURE = "all_parts.png"
 """The loss over all parts, in the chain's folder."""

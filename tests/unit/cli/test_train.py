@@ -19,7 +19,7 @@ def test_arguments_reach_training(monkeypatch):
         calls.append((recipe, output, overrides))
         return Path("runs/x")
 
-    monkeypatch.setattr("oryx.training.trainer.train", train)
+    monkeypatch.setattr("oryx.training.running.train", train)
     result = CliRunner().invoke(app, ["r.yaml", "--output", "out", "--set", "a=1", "--set", "b=[1, 2]"])
     assert result.exit_code == 0
     assert "The model is in runs/x." in result.output
@@ -28,7 +28,7 @@ def test_arguments_reach_training(monkeypatch):
 
 
 def test_other_processes_than_the_first_are_silent(monkeypatch):
-    monkeypatch.setattr("oryx.training.trainer.train", lambda *_, **__: Path("runs/x"))
+    monkeypatch.setattr("oryx.training.running.train", lambda *_, **__: Path("runs/x"))
     monkeypatch.setattr("oryx.training.distributed.is_main_process", lambda: False)
     assert CliRunner().invoke(app, ["r.yaml"]).output == ""
 
@@ -59,7 +59,7 @@ def test_a_dry_run_trains_nothing(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("trained")
 
-    monkeypatch.setattr("oryx.training.trainer.train", refuse)
+    monkeypatch.setattr("oryx.training.running.train", refuse)
     monkeypatch.setattr("oryx.training.chain.train_chain", refuse)
     monkeypatch.setattr("oryx.training.dry_run.dry_run_file", lambda *arguments: calls.append(arguments))
     result = CliRunner().invoke(app, ["r.yaml", "--dry-run", "--set", "seed=1"])

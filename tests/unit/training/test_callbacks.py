@@ -6,7 +6,7 @@ import torch
 from factories import encode, make_model, make_processor, unlike_samples
 
 from oryx.training.callbacks import LeaveUnused
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 
 def test_unused_parts_lose_their_gradients():

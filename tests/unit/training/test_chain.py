@@ -17,7 +17,7 @@ from oryx.training import chain as module
 from oryx.training.chain import count_finished, is_chain, load_chain, train_chain
 from oryx.training.data import SyntheticBatches
 from oryx.training.recipe import load_recipe
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from oryx.errors import OryxError
 from oryx.model.modeling import OryxForConditionalGeneration
 from oryx.training.chain import train_chain
 from oryx.training.data import SyntheticBatches
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 pytest.importorskip("deepspeed")
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from oryx.training import folder as module
 from oryx.training.distributed import World
 from oryx.training.folder import RunFolder
 from oryx.training.recipe import Recipe, load_recipe
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from oryx.errors import OryxError
-from oryx.training.trainer import OryxTrainer, train
+from oryx.training.running import train
+from oryx.training.trainer import OryxTrainer
 
 CHANGES = ["save_every=2", "model.new.text.attention_dropout=0.1", "batch.gradient_accumulation=2"]
 TIMES = ("samples_per_second", "tokens_per_second", "data_wait", "seconds_left", "minutes")

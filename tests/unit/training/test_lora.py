@@ -11,12 +11,13 @@ from torch import nn
 
 import oryx
 from oryx.errors import CheckpointError, ConfigError
-from oryx.training import trainer as trainer_module
+from oryx.training import running
 from oryx.training.building import build_model
 from oryx.training.lora import add_lora, find_targets, learned_weights, merge, read_adapter
 from oryx.training.recipe import load_recipe
+from oryx.training.running import train
 from oryx.training.sections.lora import LoraSection
-from oryx.training.trainer import OryxTrainer, train
+from oryx.training.trainer import OryxTrainer
 
 pytest.importorskip("peft")
 PROJECTIONS = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
@@ -133,9 +134,9 @@ def test_modules_to_save_learn_whole(recipe_file, tmp_path, silent):
 def test_frozen_layers_in_bfloat16_change_no_bit_of_the_loss(recipe_file, tmp_path, silent, monkeypatch):
     changes = [*LORA, "precision=bfloat16", "optim.steps=2"]
     narrow = train(recipe_file, tmp_path / "narrow", changes, console=silent)
-    wide = trainer_module.set_trainable
+    wide = running.set_trainable
     monkeypatch.setattr(
-        trainer_module, "set_trainable", lambda model, parts, lora, _: wide(model, parts, lora, False)
+        running, "set_trainable", lambda model, parts, lora, _: wide(model, parts, lora, False)
     )
     assert losses(train(recipe_file, tmp_path / "wide", changes, console=silent)) == losses(narrow)
 

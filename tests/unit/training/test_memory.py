@@ -8,10 +8,12 @@ from oryx.config import OryxVisionConfig
 from oryx.model.vision import OryxVisionModel
 from oryx.processing.costs import TextSizes, VisionSizes
 from oryx.training.building import build_model
+from oryx.training.data import make_batches
+from oryx.training.folder import RunFolder
 from oryx.training.memory import block_bytes, layer_bytes, training_bytes
 from oryx.training.recipe import load_recipe
 from oryx.training.stages import set_trainable
-from oryx.training.trainer import OryxTrainer, RunFolder, make_batches
+from oryx.training.trainer import OryxTrainer
 
 
 def kept_bytes(run, model):

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from oryx.errors import ConfigError, OryxError
 from oryx.training.records import RecordBatches
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 
 @pytest.fixture

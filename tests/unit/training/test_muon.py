@@ -12,7 +12,7 @@ from torch.distributed.tensor import Shard, distribute_tensor
 from oryx.errors import ConfigError
 from oryx.training.distributed import join_world
 from oryx.training.muon import RMS, MuonAdamW, orthogonalize
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 RATE, DECAY = 0.01, 0.1
 

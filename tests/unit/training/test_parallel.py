@@ -22,9 +22,9 @@ from oryx.training.building import build_model
 from oryx.training.data import SyntheticBatches
 from oryx.training.distributed import join_world
 from oryx.training.recipe import load_recipe
+from oryx.training.running import train
 from oryx.training.sections.parallel import ParallelSection
 from oryx.training.sharding import shard
-from oryx.training.trainer import train
 
 TWO_BATCHES = "batch.gradient_accumulation=2"
 STRATEGIES = ["ddp", "fsdp2"]

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from oryx.training import progress as module
 from oryx.training.progress import Meter, say
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 ONE_STEP = "optim.max_minutes=1e-9"
 

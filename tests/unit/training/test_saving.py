@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from oryx.errors import CheckpointError
-from oryx.training.trainer import train
+from oryx.training.running import train
 
 ONE_STEP = "optim.max_minutes=1e-9"
 

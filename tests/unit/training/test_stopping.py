@@ -17,8 +17,9 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from oryx.cli.main import main
+from oryx.training.running import train
 from oryx.training.stopping import SIGNALS, Stopper, leave_signals
-from oryx.training.trainer import OryxTrainer, train
+from oryx.training.trainer import OryxTrainer
 
 
 def handlers() -> list:

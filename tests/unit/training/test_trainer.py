@@ -2,8 +2,6 @@
 
 import json
 import math
-import re
-import weakref
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,8 @@ from oryx.training import building
 from oryx.training import trainer as trainer_module
 from oryx.training.data import SyntheticBatches
 from oryx.training.recipe import load_recipe
-from oryx.training.trainer import count_steps, train
+from oryx.training.running import train
+from oryx.training.trainer import count_steps
 
 ONE_STEP = "optim.max_minutes=1e-9"
 TIMES = ("samples_per_second", "tokens_per_second", "data_wait", "seconds_left", "minutes")
@@ -280,20 +279,6 @@ def test_one_process_takes_one_gpu(recipe_file, tmp_path, monkeypatch):
     assert trainer_module._arguments(recipe, tmp_path, recipe.parallel, has_experts=False).n_gpu == 1
 
 
-@pytest.mark.parametrize(
-    ("processes", "accumulation", "said"),
-    [
-        (1, 1, "24 rows"),
-        (1, 2, "48 (2 batches x 24) rows"),
-        (8, 2, "384 (8 processes x 2 batches x 24) rows"),
-    ],
-)
-def test_the_run_says_what_a_step_reads(recipe_file, processes, accumulation, said):
-    changes = [f"batch.gradient_accumulation={accumulation}", "batch.rows=24", "batch.row_length=1024"]
-    text = trainer_module._step_text(load_recipe(recipe_file, changes), processes)
-    assert text == f"a step reads {said} of 1,024 positions"
-
-
 def test_a_loss_that_is_no_number_stops_the_run(recipe_file, tmp_path, silent):
     changes = ["optim.learning_rate=1e30", "optim.warmup_steps=0", "optim.max_grad_norm=0"]
     with pytest.raises(
@@ -354,62 +339,3 @@ def test_a_full_disk_keeps_the_checkpoint_before(recipe_file, tmp_path, silent, 
     assert not (folder / "checkpoint-6").exists()
     train(recipe_file, folder, console=silent)
     assert (folder / "config.json").is_file()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({}, "output is missing"),
-        ({"output": "x", "resume": "maybe"}, "resume is 'maybe'; allowed: auto, never"),
-        ({"output": "x", "overrides": ["batch.row_length=16"]}, "more than batch.row_length"),
-        ({"output": "x", "overrides": ["data.synthetic.skills.wrds={}"]}, "did you mean 'words'"),
-    ],
-)
-def test_wrong_calls_leave_no_model(recipe_file, tmp_path, monkeypatch, silent, arguments, said):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError) as error:
-        train(recipe_file, console=silent, **arguments)
-    assert said in str(error.value)
-    assert not (tmp_path / "x" / "config.json").exists()
-
-
-def test_a_run_leaves_no_trainer_and_no_lock_behind(recipe_file, tmp_path, silent, monkeypatch):
-    made = []
-    original = trainer_module.OryxTrainer.__init__
-
-    def note(self, *args, **kwargs):
-        made.append(weakref.ref(self))
-        original(self, *args, **kwargs)
-
-    monkeypatch.setattr(trainer_module.OryxTrainer, "__init__", note)
-    folder = train(recipe_file, tmp_path / "run", [ONE_STEP], console=silent)
-    assert [reference() for reference in made] == [None]
-    monkeypatch.setattr("oryx.training.folder.PATIENCE_S", 0)
-    train(recipe_file, folder, console=silent)
-
-
-def test_a_record_with_brackets_is_skipped_with_a_sentence(recipe_file, tmp_path, silent):
-    good = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
-    records = [{"conversations": good}, {"conversations": [{**good[0], "from": "[/user]"}, good[1]]}]
-    (tmp_path / "two.json").write_text(json.dumps(records))
-    changes = [
-        "data.synthetic=null",
-        f"data.files=[{{path: {tmp_path / 'two.json'}}}]",
-        "data.max_broken=1",
-        "optim.steps=1",
-    ]
-    train(recipe_file, tmp_path / "run", changes, console=silent)
-    assert re.search(r"skipped .*\[/user\]", silent.file.getvalue())
-
-
-def test_a_recipe_made_in_python_is_taken_as_it_is(recipe_file, tmp_path, silent):
-    recipe = load_recipe(recipe_file, ["optim.steps=1", f"output={tmp_path / 'own'}"])
-    assert train(recipe, console=silent) == tmp_path / "own"
-    with pytest.raises(ConfigError, match="overrides change a recipe's file"):
-        train(recipe, overrides=["optim.steps=2"], console=silent)
-
-
-def test_without_accelerate_there_is_a_sentence(recipe_file, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "accelerate", None)
-    with pytest.raises(ConfigError, match=r"install oryx-mllm\[train\]"):
-        train(recipe_file)
