@@ -17,7 +17,7 @@ def take_lock(path: Path, complaint: str, patience: float = PATIENCE_S) -> FileL
 
     Args:
         complaint: the sentence for a process that comes second.
-        patience: seconds to wait for the first one to end.
+        patience: seconds to wait for the first one to end; -1 for as long as it takes.
 
     Returns:
         None where no file can be locked, as on some network file systems: nobody is kept out there.

@@ -154,6 +154,7 @@ def _start_group() -> None:
     if torch.cuda.is_available():
         # gloo beside NCCL: sharded weights may live in host memory, and checkpoints pass through it.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        # Writing shards of a checkpoint, for which this group waits too, may take one of them long.
         dist.init_process_group("cuda:nccl,cpu:gloo", timeout=PATIENCE)
     else:
         PartialState(cpu=not torch.accelerator.is_available())

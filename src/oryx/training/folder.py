@@ -19,7 +19,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +39,7 @@ from oryx.training.resuming import (
     find_change,
     flatten,
     read_numbers,
-    read_settings,
+    read_saved,
     read_step,
 )
 from oryx.training.skipping import PREFIX
@@ -109,7 +109,10 @@ class RunFolder:
     def _check_shared(self) -> None:
         """Every process writes a part of a checkpoint here; one elsewhere would be missed too late."""
         file = self.path / _SHARED
-        token = self.world.on_main(partial(_write_token, file))
+        try:
+            token = self.world.on_main(partial(_write_token, file))
+        except OSError as error:
+            raise ConfigError(f"the output {self.path} cannot be written ({error.strerror}).") from None
         with self.world.together():
             if not _holds(file, token):
                 raise ConfigError(
@@ -132,7 +135,7 @@ class RunFolder:
         held = self._held()
         if held:
             if any(name not in (RECIPE, RECORDS) and not name.startswith(PREFIX) for name in held):
-                self._check_same(read_settings(saved), recipe)
+                self._check_same(read_saved(saved), recipe)
             if self._is_finished():
                 raise ConfigError(
                     f"the run in {self.path} is finished; choose another --output, or remove it."
@@ -152,7 +155,7 @@ class RunFolder:
         self.staging.rmdir()
 
     def _held(self) -> set[str]:
-        """What is in the folder. What a kill may leave alone is nothing."""
+        """What is in the folder. What a kill leaves there by itself does not count."""
         if not self.path.is_dir():
             return set()
         return {path.name for path in self.path.iterdir()} - {_STAGING, _LOCK, _SHARED}
@@ -237,6 +240,7 @@ class RunFolder:
         (staged,) = staging.iterdir()
         (staged / STEP).write_text(json.dumps(self._step), encoding="utf-8")
         _share_weights(staged, like=staged / STEP)
+        flush(staged)
         target = self.path / staged.name
         shutil.rmtree(target, ignore_errors=True)
         os.replace(staged, target)
@@ -263,7 +267,7 @@ class RunFolder:
         """
         if not self._is_finished():
             return False
-        then, now = read_settings(self.path / RECIPE), flatten(recipe.to_dict())
+        then, now = read_saved(self.path / RECIPE), flatten(recipe.to_dict())
         by_others = all(read_step(last)[0] != self.world.size for last in self.checkpoints()[-1:])
         self._refuse(find_change(then, now, may_accumulate=by_others), then, now)
         return True
@@ -309,7 +313,8 @@ class RunFolder:
                     f"the run in {self.path} reads {before} batches a step ({processes} processes), and now "
                     f"{after} ({self.world.size} processes); keep processes x {ACCUMULATION} as it was."
                 )
-        changed = find_change(then, now, may_accumulate=is_product_kept, is_counted=bool(checkpoints))
+        is_counted = bool(checkpoints) and (self.path / RECORDS).is_file()
+        changed = find_change(then, now, may_accumulate=is_product_kept, is_counted=is_counted)
         self._refuse(changed, then, now)
 
     def _refuse(self, changed: str | None, then: dict[str, Any], now: dict[str, Any]) -> None:
@@ -329,11 +334,13 @@ def _write_token(file: Path) -> str:
 def _holds(file: Path, text: str, patience: float = 10) -> bool:
     """Whether the file holds the text; network file systems take some seconds to tell."""
     until = time.monotonic() + patience
-    while not file.is_file() or file.read_text(encoding="utf-8") != text:
+    while True:
+        with suppress(OSError):
+            if file.read_text(encoding="utf-8") == text:
+                return True
         if time.monotonic() > until:
             return False
         time.sleep(0.1)
-    return True
 
 
 def _share_weights(folder: Path, like: Path) -> None:

@@ -26,13 +26,15 @@ _FREE = re.compile(
     r"|parallel\.(reshard_after_forward|cpu_offload)"
 )
 # What was counted of records and materials tells whether they are still the same, wherever they are.
-_COUNTED = re.compile(r"data\.((sources|files)\.\d+\.path|synthetic\.skills\.\w+\.(pictures|folder))")
+_COUNTED = re.compile(
+    r"data\.((sources|files)\.\d+\.path|synthetic\.skills\.\w+\.(pictures|folder|font_folders))"
+)
 _FOLDERS = re.compile(
     r"model\.(from|new\.tokenizer|assemble\.(vision_tower|language_model|compressor|projector|tokenizer))"
 )
 
 
-def read_settings(file: Path) -> dict[str, Any]:
+def read_saved(file: Path) -> dict[str, Any]:
     """Dotted key -> value of a run's recipe. Settings that are younger than the run have their defaults.
 
     Raises:
@@ -53,8 +55,8 @@ def find_change(
     """The first setting that differs and matters, if any.
 
     Args:
-        then, now: as `read_settings` gives them.
-        may_accumulate: other processes make up for another accumulation.
+        then, now: as `read_saved` gives them.
+        may_accumulate: another number of processes makes up for another accumulation.
         is_counted: that records and materials are the same is found out elsewhere.
     """
     for key in sorted({*then, *now}):

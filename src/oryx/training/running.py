@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def train(
         if where is None:
             raise ConfigError("output is missing; set it in the recipe, or give --output.")
         where = Path(where).expanduser()
+        recipe = replace(recipe, output=str(where))
         parallel = settle(recipe.parallel, world.size)
         check_sharing(recipe, parallel.strategy)
     with _threads(recipe.num_threads), _exact_sums():

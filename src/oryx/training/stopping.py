@@ -69,16 +69,18 @@ def leave_signals(worker: int) -> None:
     Clusters and launchers send SIGTERM to every process of a job. Only the run's own counts, by which it ends
     workers that are in its way; on macOS, which does not tell whose it is, every one.
     """
+    run = multiprocessing.parent_process()
+    tells = run is not None and hasattr(signal, "sigwaitinfo")
+    if tells:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    run = multiprocessing.parent_process()
-    if run is not None and hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if run is not None and tells:
         threading.Thread(target=_wait_for, args=(run.pid,), daemon=True).start()
 
 
 def _wait_for(run: int | None) -> None:
-    """End this process by a SIGTERM of the process `run`, whatever its other threads do."""
+    """End this process by a SIGTERM of the process `run`, as soon as its other threads let Python on."""
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != run:
         pass
     os._exit(128 + signal.SIGTERM)

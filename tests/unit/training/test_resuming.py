@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from oryx.training.recipe import Recipe, load_recipe
-from oryx.training.resuming import find_change, flatten, read_settings
+from oryx.training.resuming import find_change, flatten, read_saved
 
 
 def settings_of(recipe: Recipe) -> dict:
@@ -76,7 +76,7 @@ def test_a_run_may_be_older_than_a_setting(recipe, tmp_path):
     del saved["optim"]["muon_multiplier"], saved["data"]["synthetic"]["marks"]
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(saved))
-    assert find_change(read_settings(file), settings_of(recipe)) is None
+    assert find_change(read_saved(file), settings_of(recipe)) is None
     saved["from_the_future"] = 1
     file.write_text(yaml.safe_dump(saved))
-    assert find_change(read_settings(file), settings_of(recipe)) == "data.synthetic.marks"
+    assert find_change(read_saved(file), settings_of(recipe)) == "data.synthetic.marks"

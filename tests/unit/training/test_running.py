@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import weakref
 
 import pytest
@@ -79,6 +80,22 @@ def test_a_recipe_made_in_python_is_taken_as_it_is(recipe_file, tmp_path, silent
     assert train(recipe, console=silent) == tmp_path / "own"
     with pytest.raises(ConfigError, match="overrides change a recipe's file"):
         train(recipe, overrides=["optim.steps=2"], console=silent)
+
+
+def test_a_run_goes_on_where_it_was_moved_with_its_weights(recipe_file, tmp_path, silent):
+    def begin(place: str, weights: str = "base") -> str:
+        folder = tmp_path / place
+        changes = ["model.new=null", "model.processor={}", f"model.from={folder / weights}", ONE_STEP]
+        train(recipe_file, folder / "run", changes, console=silent)
+        return silent.file.getvalue()
+
+    train(recipe_file, tmp_path / "a" / "base", ["optim.steps=1"], console=silent)
+    shutil.copytree(tmp_path / "a" / "base", tmp_path / "a" / "other")
+    begin("a")
+    with pytest.raises(ConfigError, match=r"another recipe \(model.from is \S+base there and \S+other here"):
+        begin("a", "other")
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert f"going on from {tmp_path / 'b' / 'run' / 'checkpoint-1'}" in begin("b")
 
 
 def test_without_accelerate_there_is_a_sentence(recipe_file, monkeypatch):

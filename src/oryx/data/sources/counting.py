@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from oryx.data.sources.base import Source, digest
 from oryx.data.sources.cache import KEPT_FROM, cache_folder, read_arrays, write_arrays
 from oryx.data.sources.measuring import measure
 from oryx.errors import OryxError
+from oryx.locks import take_lock
 
 if TYPE_CHECKING:
     from oryx.processing.processor import OryxProcessor
@@ -131,20 +132,15 @@ def processor_fingerprint(processor: OryxProcessor) -> str:
 @contextmanager
 def only_one_process(name: str) -> Iterator[None]:
     """Processes that want the same wait for each other; where no file can be locked, nobody waits."""
-    from filelock import FileLock
-
-    try:
+    lock = None
+    with suppress(OSError):  # where nothing can be kept, everybody counts
         cache_folder().mkdir(parents=True, exist_ok=True)
-        # A marker of filelock's own would outlive a process that is killed, and nobody would wait to an end.
-        lock = FileLock(cache_folder() / f"{name}.lock", fallback_to_soft=False)
-        lock.acquire()
-    except (OSError, NotImplementedError):
-        yield
-        return
+        lock = take_lock(cache_folder() / f"{name}.lock", "", patience=-1)
     try:
         yield
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
 
 
 def _count(

@@ -43,7 +43,7 @@ class ThingsSettings(SkillSettings):
     favoured_styles: tuple[str, ...] = texts()
     """Styles whose pictures vary more than those of others, such as clip art."""
     favoured: float = number(0.0, 1.0, 0.0)
-    """Share of the things drawn in one of these styles, where there is a picture of it in one."""
+    """Share of the things drawn in these styles alone, where they have one; the rest in all styles."""
     names: tuple[str, ...] = texts()
     """Only these things; all where empty."""
     num_names: int = number(1, 10_000, 10_000)
@@ -84,6 +84,8 @@ class ThingsSettings(SkillSettings):
                 f"Setting 'min_thing' is {self.min_thing}; it must be at most {self.canvas[0] - 4}, "
                 "the smallest canvas side less 4."
             )
+        if self.favoured and not self.favoured_styles:
+            raise ConfigError("Setting 'favoured' is set, but 'favoured_styles' names no style.")
         check_described(self.described, self.questions)
 
 

@@ -23,7 +23,7 @@ class SyntheticSection:
     """Sample i depends on this and on i alone. Give every recipe of a chain a seed of its own, from 0 to
     9,999,999: those above are for tests."""
     marks: bool = True
-    """False: no skill teaches visual tokens what they see, so that answers alone are learned."""
+    """False: no skill teaches visual tokens what they see, whatever its own `marks` says."""
     weight: float | None = None
     """Share of the samples beside those of `data.sources`; needed where there are any. 0 draws none."""
 

@@ -172,6 +172,7 @@ def test_some_styles_may_be_drawn_more_often(picture_store):
     ("settings", "message"),
     [
         ({"styles": ["notto"]}, "'styles' names 'notto'; did you mean 'noto'"),
+        ({"favoured": 0.5}, "'favoured' is set, but 'favoured_styles' names no style"),
         ({"favoured_styles": ["notto"]}, "'favoured_styles' names 'notto'; did you mean 'noto'"),
         ({"names": ["catt"]}, "'names' names 'catt'; did you mean 'cat'"),
         ({"names": ["house"]}, "has no 'train' picture of these styles and names"),
