@@ -32,6 +32,7 @@ TEST_EVERY = 10
 
 _KINDS_TRIED, _ROOMS_TRIED = 20, 60
 _COUNTS = {"count", "count_across"}
+_POINTS_ON, _POINTS_BESIDE = 6, 4  # of a view that say a thing's name, and that there is nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,9 @@ class RoomsSettings(SkillSettings):
     """Things that bear numbers, at most."""
     mark_size: int = number(MIN_SIZE, 200, MIN_SIZE)
     """Diameter of a number's dot in pixels."""
+    recolored: float = number(0.0, 1.0, 0.0)
+    """Share of the samples whose views have red, green and blue exchanged, all alike, before numbers are
+    drawn: colors tell little about what a thing is."""
     turns: tuple[int, int] = whole_range(1, 16, (1, 3))
     """Questions per sample; fewer where the room does not give as many."""
     questions: tuple[str, ...] = some_of((*KINDS, *MARK_KINDS))
@@ -164,6 +168,11 @@ class Rooms:
         pictures = [self.store.view(room, view) for view in views]
         if s.height:
             pictures = [picture.resize((s.width, s.height), Image.Resampling.BICUBIC) for picture in pictures]
+        if s.recolored and rng.random() < s.recolored:
+            order = rng.sample("RGB", 3)
+            pictures = [
+                Image.merge("RGB", [picture.getchannel(name) for name in order]) for picture in pictures
+            ]
         if numbers:
             centers: dict[int, Mapping[int, Point]] = {
                 thing.id: {
@@ -223,16 +232,17 @@ class Rooms:
 def _view_marks(
     rng: random.Random, index: int, ids: np.ndarray, things: Sequence[Thing], numbers: dict[int, int]
 ) -> list[Mark]:
-    """In one view: a thing's name or number at its middle, its name elsewhere on it, "." beside it."""
-    marks = []
+    """In a view's corner: which view it is. On a thing: its name, at its middle its number. Beside: "."."""
+    marks = [Mark(index, 0.0, 0.0, str(index + 1))]
     for thing in things:
         if not thing.is_clear(index):
             continue
         sight = thing.sights[index]
-        middle = f" {numbers[thing.id]}" if thing.id in numbers else f" {thing.label}"
+        # As answers begin: a space before a digit may be a token of its own, and be all that is learned.
+        middle = str(numbers[thing.id]) if thing.id in numbers else f" {thing.label}"
         marks.append(Mark(index, sight.y, sight.x, middle))
-        marks += _points(rng, index, ids == thing.id, 2, f" {thing.label}")
-    return marks + _points(rng, index, ids == 0, 2, ".")
+        marks += _points(rng, index, ids == thing.id, _POINTS_ON, f" {thing.label}")
+    return marks + _points(rng, index, ids == 0, _POINTS_BESIDE, ".")
 
 
 def _points(rng: random.Random, index: int, mask: np.ndarray, count: int, text: str) -> list[Mark]:

@@ -1,6 +1,7 @@
 """The skill `rooms`: what it shows and asks follows from what is seen."""
 
 import collections
+import itertools
 import pickle
 import random
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from made_rooms import HEIGHT, WIDTH, make_room, random_room, write_rooms
 
+from oryx.data.builders.correspondence.drawing import MarkStyle
 from oryx.data.rooms.store import RoomStore
 from oryx.data.synthetic import make_source
 from oryx.data.synthetic.room_questions import KINDS, MARK_KINDS, WORDINGS
@@ -68,15 +70,53 @@ def test_marks_lie_on_what_they_name(folder):
     labels = {entry["id"]: entry["label"] for entry in skill.store[3]["objects"]}
     _, marks = skill.show(random.Random(0), 3, [5, 2], drawn=False)
     assert {mark.view for mark in marks} == {0, 1}
-    for mark in marks:
+    for mark in (mark for mark in marks if (mark.y, mark.x) != (0.0, 0.0)):
         there = skill.store.ids(3, [5, 2][mark.view])[int(mark.y * HEIGHT), int(mark.x * WIDTH)]
         assert mark.text == (f" {labels[there]}" if there else ".")
 
 
-def test_the_middle_of_a_numbered_thing_is_taught_its_number(folder):
+def test_the_corner_of_each_view_is_taught_which_view_it_is(folder):
     skill = Rooms(RoomsSettings(folder=str(folder)))
-    _, marks = skill.show(random.Random(0), 3, [5, 2], drawn=True)
-    assert {mark.text for mark in marks if mark.text.strip().isdigit()} >= {" 1", " 2"}
+    _, marks = skill.show(random.Random(0), 3, [5, 2, 7], drawn=True)
+    corners = [mark for mark in marks if (mark.y, mark.x) == (0.0, 0.0)]
+    assert [(mark.view, mark.text) for mark in corners] == [(0, "1"), (1, "2"), (2, "3")]
+    firsts = {view: next(mark for mark in marks if mark.view == view) for view in range(3)}
+    assert list(firsts.values()) == corners  # a token keeps its first mark
+
+
+def test_the_middle_of_a_numbered_thing_is_taught_the_digit_with_which_answers_begin(folder):
+    skill = Rooms(RoomsSettings(folder=str(folder)))
+    room, views = 3, [5, 2]
+    _, marks = skill.show(random.Random(0), room, views, drawn=True)
+    things = skill.things(room, views)
+    numbers = skill._numbers(room, things)
+    assert len(numbers) >= 2
+    texts = {(mark.view, mark.y, mark.x): mark.text for mark in marks}
+    for thing in things:
+        for view in thing.clear_views if thing.id in numbers else ():
+            assert texts[view, thing.sights[view].y, thing.sights[view].x] == str(numbers[thing.id])
+
+
+def test_colors_are_exchanged_alike_in_all_views_and_not_those_of_the_numbers(folder):
+    plain = Rooms(RoomsSettings(folder=str(folder)))
+    changed = Rooms(RoomsSettings(folder=str(folder), recolored=1.0))
+    before, _ = plain.show(random.Random(0), 3, [5, 2], drawn=False)
+    orders = set()
+    for seed in range(30):
+        after, _ = changed.show(random.Random(seed), 3, [5, 2], drawn=False)
+        fits = [
+            order
+            for order in itertools.permutations(range(3))
+            if all(np.array_equal(np.asarray(old)[:, :, order], new) for old, new in zip(before, after))
+        ]
+        assert len(fits) == 1
+        orders.add(fits[0])
+    assert len(orders) == 6
+    dotted, _ = changed.show(random.Random(1), 3, [5, 2], drawn=True)
+    also, _ = plain.show(random.Random(1), 3, [5, 2], drawn=True)
+    red = [(np.asarray(views[0]) == MarkStyle().fill).all(-1) for views in (dotted, also)]
+    assert red[1].any()
+    assert np.array_equal(*red)
 
 
 def test_train_and_test_rooms_are_apart(folder):
