@@ -32,7 +32,7 @@ TEST_EVERY = 10
 
 _KINDS_TRIED, _ROOMS_TRIED = 20, 60
 _COUNTS = {"count", "count_across"}
-_POINTS_ON, _POINTS_BESIDE = 6, 4  # of a view that say a thing's name, and that there is nothing
+_POINTS_ON, _POINTS_BESIDE = 6, 4  # marks on each thing of a view, and where there is none
 
 
 @dataclass(frozen=True, kw_only=True)
