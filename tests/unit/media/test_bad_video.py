@@ -19,10 +19,11 @@ LIVE = "a live stream has no end, so it needs a limit: record a part of it to a 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left():
-    gc.collect()
+    gc.freeze()  # what other tests left stays, and is not looked through again: that takes a second
     files, threads = set(os.listdir("/proc/self/fd")), set(threading.enumerate())
     yield
     gc.collect()
+    gc.unfreeze()
     assert len(os.listdir("/proc/self/fd")) == len(files)
     assert set(threading.enumerate()) <= threads
 

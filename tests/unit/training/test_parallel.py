@@ -216,7 +216,8 @@ def test_one_process_goes_on_with_what_two_began(recipe_file, tmp_path, changes)
     assert len(curve(tmp_path / "parts")) == 6
 
 
-@pytest.mark.parametrize("changes", [[], pytest.param(["lora.rank=4"], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [[], ["lora.rank=4"]])
 def test_two_processes_go_on_after_one_went_on_alone(recipe_file, tmp_path, changes):
     """One process writes the optimiser's state whole, and two take their shares of it."""
     changes = [*changes, strategy("fsdp2"), "optim.optimizer=muon"]

@@ -173,7 +173,7 @@ def test_an_arm_goes_on_from_another_and_its_tower_stays(store):
     assert result.measures["letter"].visual_tokens < store.read("base", 0).measures["letter"].visual_tokens
 
 
-@pytest.mark.parametrize("name", ["connector_convmlp", "lm_tiled"])
+@pytest.mark.parametrize("name", [pytest.param("connector_convmlp", marks=pytest.mark.slow), "lm_tiled"])
 def test_a_training_that_was_cut_goes_on(store, tmp_path, monkeypatch, name):
     whole = run_arm(dataclasses.replace(store, folder=copy_of(store, tmp_path / "whole")), name, 0)
     step = OryxTrainer.training_step

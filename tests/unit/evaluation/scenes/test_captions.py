@@ -16,6 +16,7 @@ load data or name folders, and in LEO's answers a space for the line break, whic
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,9 @@ import pytest
 from made_answers import made_answers
 
 from oryx.errors import ConfigError
-from oryx.evaluation.scenes import captions, java
+from oryx.evaluation.scenes import captions, evaluate, java
 from oryx.evaluation.scenes.captions import CAPTION_METRICS, open_meteor, score_captions, what_lacks
-from oryx.evaluation.scenes.evaluate import PROTOCOLS, caption_scores
+from oryx.evaluation.scenes.evaluate import PROTOCOLS
 
 pytest.importorskip("pycocoevalcap")
 
@@ -40,10 +41,19 @@ def _scores(answers, references, clusters, tokens="spaces"):
 
 
 @pytest.fixture(scope="module")
-def scores():
+def meteor():
+    """It takes many seconds to start."""
+    with open_meteor() as meteor:
+        yield meteor
+
+
+@pytest.fixture(scope="module")
+def scores(meteor):
     """By protocol, of the made answers."""
     answers, references = [made.answer for made in MADE], [made.references for made in MADE]
-    return caption_scores(answers, references, [made.scene for made in MADE])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "open_meteor", lambda: nullcontext(meteor))
+        return evaluate.caption_scores(answers, references, [made.scene for made in MADE])
 
 
 @pytest.mark.parametrize("metric", CAPTION_METRICS)
@@ -117,12 +127,11 @@ def test_without_the_extra_all_need_it(monkeypatch):
 
 
 @needs_java
-def test_line_breaks_of_any_kind_do_not_shift_the_texts():
+def test_line_breaks_of_any_kind_do_not_shift_the_texts(meteor):
     texts = ["a\u2028b", "c\rd", "", "e\x85f", "two\nlines", "The Café, (it's)!", ""]
     assert java.tokenize(texts) == ["a b", "c d", "", "e f", "two lines", "the café -lrb- it 's -rrb-", ""]
-    with java.Meteor() as meteor:
-        assert meteor.score(meteor.counts("a\rb ||| c", ["a b c"])) == pytest.approx(1)
-        assert meteor.score(meteor.counts("x", ["a ||| b"])) == 0
+    assert meteor.score(meteor.counts("a\rb ||| c", ["a b c"])) == pytest.approx(1)
+    assert meteor.score(meteor.counts("x", ["a ||| b"])) == 0
 
 
 @needs_java
