@@ -77,12 +77,12 @@ def reckon(settings: dict[str, Any]) -> dict[str, float]:
     # step, and with these their gradient.
     gathered = 2 * 2 * layer + 2 * 2 * (head + small)
     figures: dict[str, float] = {
-        f"FSDP2, {gpus} GPUs" if gpus > 1 else "one GPU, or DDP": whole / gpus + (gathered if gpus > 1 else 0)
+        f"FSDP2, {gpus} GPUs" if gpus > 1 else "one GPU": whole / gpus + (gathered if gpus > 1 else 0)
         for gpus in GPUS
     }
     for kind, size in (("LoRA", 2.0), ("QLoRA int8", 1.0), ("QLoRA nf4", NF4)):
         frozen = 4 * (tower + embedding) + 2 * head + size * linear
-        figures[f"{kind}, one GPU or DDP"] = frozen + TRAINED * (adapters + small)
+        figures[f"{kind}, one GPU"] = frozen + TRAINED * (adapters + small)
     return figures
 
 

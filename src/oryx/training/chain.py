@@ -18,11 +18,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from oryx.errors import CheckpointError, ConfigError
 from oryx.fields import build
-from oryx.training.curves import draw_curves, read_curve
 from oryx.training.distributed import World, join_world
 from oryx.training.folder import RunFolder
 from oryx.training.looking import look_at_data
@@ -30,9 +28,8 @@ from oryx.training.planning import ModelPlan, ModelPlanner
 from oryx.training.progress import say
 from oryx.training.recipe import CHAIN_KEY, Recipe, read_settings
 from oryx.training.running import train
+from oryx.training.summary import sum_up
 
-PICTURE = "all_parts.png"
-"""The loss over all parts, in the chain's folder."""
 _WAYS = ("from", "new", "assemble")
 _FIXED = {"output": "give --output DIR", CHAIN_KEY: "edit the chain's file"}
 
@@ -69,7 +66,7 @@ class Chain:
 
     path: Path
     folder: Path
-    """Where the picture goes."""
+    """Where the page and the picture over all parts go."""
     parts: tuple[Part, ...]
 
 
@@ -149,7 +146,7 @@ def train_chain(
             break
         done = number
     if world.is_main:
-        _sum_up(chain, console)
+        sum_up(chain, console)
     return chain.parts[min(done, len(chain.parts) - 1)].folder
 
 
@@ -195,33 +192,6 @@ def check_ahead(chain: Chain, done: int) -> None:
     if missing:
         named = "; ".join(f"for part {part}, {what}" for what, part in missing.items())
         raise ConfigError(f"data is missing: {named}.")
-
-
-def _sum_up(chain: Chain, console: Console) -> None:
-    console.print(summarise(chain))
-    curves = [read_curve(part.folder / "log.jsonl", part.name) for part in chain.parts]
-    try:
-        drawn = draw_curves(curves, chain.folder / PICTURE, f"loss of {chain.folder.name}")
-    except OSError as error:  # the models are worth more than their picture
-        drawn = None
-        say(console, f"{chain.folder / PICTURE} could not be written ({error})")
-    if drawn is not None:
-        say(console, f"The loss over all parts is drawn in {drawn}.")
-
-
-def summarise(chain: Chain) -> Table:
-    """Steps, minutes and losses of every part."""
-    table = Table("part", title=escape(f"Parts of {chain.path}"))
-    for heading in ("steps", "minutes", "first loss", "last loss"):
-        table.add_column(heading, justify="right")
-    for part in chain.parts:
-        curve = read_curve(part.folder / "log.jsonl")
-        if not curve.steps:
-            table.add_row(escape(part.name), "-", "-", "-", "-")
-            continue
-        numbers = (f"{curve.minutes:.1f}", f"{curve.losses[0]:.4f}", f"{curve.losses[-1]:.4f}")
-        table.add_row(escape(part.name), f"{curve.steps[-1]:,}", *numbers)
-    return table
 
 
 def _check_override(override: str) -> None:

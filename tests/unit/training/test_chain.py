@@ -13,7 +13,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from oryx.errors import ConfigError, OryxError
-from oryx.training import chain as module
+from oryx.training import summary
 from oryx.training.chain import count_finished, is_chain, load_chain, train_chain
 from oryx.training.data import SyntheticBatches
 from oryx.training.recipe import load_recipe
@@ -83,6 +83,9 @@ def test_it_says_which_part_runs_and_sums_up(write_chain, tmp_path, silent):
         f"{losses[-1]['loss']:.4f}",
     ]
     assert Image.open(tmp_path / "all" / "all_parts.png").size == (960, 480)
+    page = (tmp_path / "all" / "all_parts.md").read_text()
+    assert f"| two | {' | '.join(numbers)} |" in page
+    assert "![Loss over all parts](all_parts.png)" in page
     for name in ("one", "two", "three"):
         assert Image.open(tmp_path / "all" / name / "loss.png").size == (960, 480)
 
@@ -354,10 +357,10 @@ def test_a_picture_that_cannot_be_written_loses_nothing(write_chain, tmp_path, s
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "draw_curves", refuse)
+    monkeypatch.setattr(summary, "draw_curves", refuse)
     chain = write_chain(parts=["one.yaml"])
     assert train_chain(chain, overrides=["optim.steps=1"], console=silent) == tmp_path / "all" / "one"
-    assert "all_parts.png could not be written" in said(silent)
+    assert "all_parts.md and all_parts.png could not be written" in said(silent)
 
 
 def test_a_chain_is_told_from_a_recipe(write_chain, tmp_path):

@@ -161,7 +161,7 @@ def credits_text(readers: Mapping[str, StyleReader], pictures: Sequence[Picture]
     """CREDITS.md: who drew what, under which licence, and what was changed."""
     counts = Counter(picture.style for picture in pictures)
     lines = [
-        "# Credits",
+        "# Credits of the pictures",
         "",
         f"Pictures of `{FILE_NAME}`, each cut to what it shows and scaled to at most {SIDE} pixels a side. "
         "The index inside names the source file of every picture.",

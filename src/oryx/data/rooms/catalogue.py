@@ -204,7 +204,12 @@ def _table() -> dict[str, Any]:
 
 def credits_text(furniture: Iterable[Furniture]) -> str:
     """Markdown that credits every model by name, author and licence, catalogue by catalogue."""
-    lines = ["# Credits", "", "The furniture shown in these rooms comes from these catalogues.", ""]
+    lines = [
+        "# Credits of the furniture",
+        "",
+        "The furniture shown in these rooms comes from these catalogues.",
+        "",
+    ]
     by_catalogue: dict[str, list[Furniture]] = {}
     for piece in furniture:
         by_catalogue.setdefault(piece.catalogue, []).append(piece)

@@ -48,7 +48,7 @@ def check_card(path: Path, model: str, dials: Iterable[Dial], pages: Sequence[Pa
     sections that the new one would not have, or a page cannot be read.
     """
     _check_default(dials)
-    _check_file(_card_file(path), "\n".join([_template(is_nano(model)), *map(_read_page, pages)]))
+    _check_file(_card_file(path), _template(is_nano(model)) + _read_pages(pages))
 
 
 def write_card(report: SkillReport, path: Path, pages: Sequence[Path] = ()) -> Path:
@@ -98,7 +98,7 @@ def make_card(report: SkillReport, pages: Sequence[Path] = ()) -> str:
         places=", ".join(PLACES),
         directions=", ".join(DIRECTIONS),
         things=", ".join(load_names()),
-        sections="".join(f"\n{_read_page(page)}" for page in pages),
+        sections=_read_pages(pages),
         questions=" ".join(f'"{_ask(kind)}"' for kind in WORDINGS),
     )
 
@@ -120,6 +120,16 @@ def _template(of_nano: bool) -> str:
     """The card with or without the lines between the comments, which say what only nano is."""
     text = resources.files(__package__).joinpath("card_template.md").read_text(encoding="utf-8")
     return re.sub(r"<!-- nano -->\n(.*?)<!-- end -->\n", r"\1" if of_nano else "", text, flags=re.DOTALL)
+
+
+def _read_pages(paths: Sequence[Path]) -> str:
+    """A section of each page; pages of one title, such as credits of several folders, are one section."""
+    sections: dict[str, str] = {}
+    for path in paths:
+        title, _, body = _read_page(path).partition("\n")
+        there = sections.get(title)
+        sections[title] = body if there is None else f"{there.rstrip()}\n\n{body.lstrip()}"
+    return "".join(f"\n{title}\n{body}" for title, body in sections.items())
 
 
 def _read_page(path: Path) -> str:

@@ -132,6 +132,10 @@ def test_pages_of_other_evaluations_end_the_card(tmp_path, make_report):
         (tmp_path / name).write_text(text)
     card = make_card(make_report([RESULT]), [tmp_path / "needle.md", tmp_path / "CREDITS.md"])
     assert card.endswith("\n## Needles\n\n### nano\n\n97% of $5\n\n## Credits\n")
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.md").write_text(f"# Furniture\n\n## {name}\n\nAn Author\n")
+    card = make_card(make_report([RESULT]), [tmp_path / "train.md", tmp_path / "test.md"])
+    assert card.endswith("\n## Furniture\n\n### train\n\nAn Author\n\n### test\n\nAn Author\n")
     (tmp_path / "bytes.md").write_bytes(b"\xff")
     for name, reason in (("none.md", "No such file"), ("bytes.md", "it is no UTF-8 text")):
         with pytest.raises(ConfigError, match=f"{name} cannot be read as a page of the card .{reason}"):
