@@ -51,7 +51,7 @@ def make_page(curves: list[Curve]) -> str:
     return f"""\
 # How long it took
 
-Minutes of training, without steps that were lost to a cut. The last part ended on {_machine()}.
+Minutes of training, without steps that were lost to a cut. This page was written on {_machine()}.
 
 {table}
 
