@@ -56,9 +56,6 @@ class RoomsSettings(SkillSettings):
     """Things that bear numbers, at most."""
     mark_size: int = number(MIN_SIZE, 200, MIN_SIZE)
     """Diameter of a number's dot in pixels."""
-    recolored: float = number(0.0, 1.0, 0.0)
-    """Share of the samples whose views have red, green and blue exchanged, all alike, before numbers are
-    drawn: colors tell little about what a thing is."""
     turns: tuple[int, int] = whole_range(1, 16, (1, 3))
     """Questions per sample; fewer where the room does not give as many."""
     questions: tuple[str, ...] = some_of((*KINDS, *MARK_KINDS))
@@ -168,11 +165,6 @@ class Rooms:
         pictures = [self.store.view(room, view) for view in views]
         if s.height:
             pictures = [picture.resize((s.width, s.height), Image.Resampling.BICUBIC) for picture in pictures]
-        if s.recolored and rng.random() < s.recolored:
-            order = rng.sample("RGB", 3)
-            pictures = [
-                Image.merge("RGB", [picture.getchannel(name) for name in order]) for picture in pictures
-            ]
         if numbers:
             centers: dict[int, Mapping[int, Point]] = {
                 thing.id: {

@@ -121,8 +121,6 @@ class ObjectSettings(DrawingSettings):
     """Kinds of questions that may be asked."""
     detail: tuple[str, ...] = some_of(("high", "low"), ("high",))
     """Detail of the image, each sample draws one."""
-    alike: int = number(1, 8, 1)
-    """How many times as often it is asked where an object is that shares its colour or shape with another."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -336,9 +334,7 @@ def _candidates(
         if place and alone:
             add("where", "where", place)
         if place and names.count(thing.name) == 1:
-            has_alike = colors.count(thing.color) > 1 or shapes.count(thing.shape) > 1
-            for _ in range(s.alike if has_alike else 1):
-                add("where", "where_is", place, color=thing.color, shape=thing.shape)
+            add("where", "where_is", place, color=thing.color, shape=thing.shape)
         if place and colors.count(thing.color) == 1:
             add("where_color", "where_color", place, color=thing.color)
         if place and shapes.count(thing.shape) == 1:

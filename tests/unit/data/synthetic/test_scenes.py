@@ -1,8 +1,6 @@
 """The skills `object` and `scene`: every answer is checked against the pixels that were drawn."""
 
-import random
 import re
-from collections import Counter
 from itertools import combinations
 
 import numpy as np
@@ -168,25 +166,6 @@ def test_questions_can_be_restricted(kind):
         asked = turns(only[index])
         assert asked
         assert all(question.startswith(words) for question, _ in asked)
-
-
-def test_objects_like_others_may_be_asked_for_more_often():
-    things = [
-        scenes.Thing(shape, color, y, x, 10, 0, (0, 0, 0))
-        for shape, color, y, x in (
-            ("circle", "red", 20, 20),
-            ("star", "red", 20, 80),
-            ("cross", "blue", 80, 20),
-        )
-    ]
-    for alike in (1, 3):
-        settings = scenes.SceneSettings(questions=("where",), alike=alike)
-        asked = scenes._candidates(random.Random(0), things, 100, 100, settings)["where"]
-        assert Counter(words["shape"] for _, words, _ in asked) == {
-            "circle": alike,
-            "star": alike,
-            "cross": 1,
-        }
 
 
 def test_turns_are_never_repeated_and_hold_one_visual():
