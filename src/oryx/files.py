@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from oryx.errors import ConfigError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
@@ -37,25 +43,93 @@ def staged(path: Path, at: Path | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_folder(path: Path) -> Iterator[Path]:
+def staged_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     """The same for a folder with all that it holds; `path` is new, or an empty folder.
+
+    What processes that were killed left beside it is removed; others that write there now are let be.
+
+    Args:
+        replace: `path` may hold something, whose place is taken.
 
     Raises:
         OSError: the disk refuses.
     """
     path = path.resolve()  # "." has no name that another could stand beside
-    staging = path.with_name(f".{path.name}.part")
-    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
+    # Nothing is renamed from one disk to another: a mount point is filled from within.
+    beside = path if os.path.ismount(path) else path.parent
+    for left in beside.glob(_left_by_others(path)):
+        with locked(left) as is_ours:
+            if is_ours:
+                shutil.rmtree(left, ignore_errors=True)
+    place = beside / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
+    staging, old = place / "new", place / "old"
+    unlocked = place.with_suffix(".empty")  # no others take it for left behind before it is ours
     try:
-        staging.mkdir(parents=True)
-        yield staging
-        if path.exists():  # filled and not replaced: a shell may stand in it
-            for part in staging.iterdir():
-                part.rename(path / part.name)
-        else:
-            os.replace(staging, path)
+        unlocked.mkdir(parents=True)
+        with locked(unlocked):
+            unlocked.rename(place)
+            staging.mkdir()
+            yield staging
+            if not path.exists():
+                os.replace(staging, path)
+            elif replace:
+                os.replace(path, old)
+                try:
+                    os.replace(staging, path)
+                except BaseException:
+                    os.replace(old, path)
+                    raise
+            else:  # filled and not replaced: a shell may stand in it
+                for part in staging.iterdir():
+                    part.rename(path / part.name)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def is_free(path: Path) -> bool:
+    """Whether `staged_folder` may write there: nothing, or a folder that holds nothing."""
+    path = path.resolve()
+    if not path.is_dir():
+        return not os.path.lexists(path)
+    left = set(path.glob(_left_by_others(path)))
+    return all(part in left for part in path.iterdir())
+
+
+def _left_by_others(path: Path) -> str:
+    return f".{glob.escape(path.name)}.*.part"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool | None]:
+    """Whether the folder is ours until the block ends, or the process; False where another has locked it.
+
+    None where this cannot be told: the system or the disk has no such locks, or the folder is gone.
+    """
+    with ExitStack() as stack:
+        is_ours: bool | None = None
+        with suppress(OSError):
+            file = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, file)
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    is_ours = True
+                except BlockingIOError:
+                    is_ours = False
+        yield is_ours
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Keep other runs from writing to a folder that is there.
+
+    Raises:
+        ConfigError: one does so already.
+    """
+    with locked(folder) as is_ours:
+        if is_ours is False:
+            raise ConfigError(f"another run is writing to {folder}; wait for it, or stop it.")
+        yield
 
 
 def flush(folder: Path) -> None:

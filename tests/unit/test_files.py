@@ -8,7 +8,17 @@ import pytest
 
 from oryx import files
 from oryx.errors import ConfigError
-from oryx.files import check_folder, check_writable, make_folder, staged, staged_folder, write_whole
+from oryx.files import (
+    check_folder,
+    check_writable,
+    is_free,
+    locked,
+    make_folder,
+    reserved,
+    staged,
+    staged_folder,
+    write_whole,
+)
 
 
 def names_in(folder):
@@ -70,7 +80,7 @@ def test_many_may_write_the_same_file(tmp_path):
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "empty"])
 def test_a_folder_appears_with_all_that_it_holds(tmp_path, monkeypatch, is_there):
     folder = tmp_path / "folder"
-    (tmp_path / ".folder.part" / "left").mkdir(parents=True)
+    (tmp_path / ".folder.0123abcd.part" / "new").mkdir(parents=True)  # of a process that was killed
     if is_there:
         folder.mkdir()
         monkeypatch.chdir(folder)
@@ -94,6 +104,91 @@ def test_of_a_folder_that_ends_badly_nothing_is_left(tmp_path, error):
     with pytest.raises(error):
         write_half()
     assert names_in(tmp_path) == []
+
+
+def test_what_a_folder_held_is_replaced_only_where_that_is_asked_for(tmp_path):
+    folder = tmp_path / "folder"
+    for content, replace in (("old", False), ("new", True)):
+        with staged_folder(folder, replace) as staging:
+            (staging / content).write_text(content)
+    assert names_in(folder) == ["new"]
+    assert names_in(tmp_path) == ["folder"]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    folder = write_whole(tmp_path / "folder" / "old", b"old").parent
+    replace_one = files.os.replace
+
+    def fail(source, destination):
+        if source.name == "new":
+            raise OSError(28, "No space left on device")
+        replace_one(source, destination)
+
+    def write():
+        with staged_folder(folder, replace=True) as staging:
+            (staging / "new").write_text("new")
+
+    monkeypatch.setattr(files.os, "replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        write()
+    assert (names_in(tmp_path), names_in(folder)) == (["folder"], ["old"])
+
+
+def test_many_may_write_the_same_folder(tmp_path):
+    """Each is whole, and none takes away what another is writing."""
+
+    def write(number):
+        for _ in range(5):
+            with staged_folder(tmp_path / "folder", replace=True) as staging:
+                for name in "abc":
+                    (staging / f"{name}{number}").write_text("x")
+
+    failed = []
+    threads = [threading.Thread(target=trying, args=(write, number, failed)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names_in(tmp_path) == ["folder"]
+    assert len(names_in(tmp_path / "folder")) == 3
+    assert all(error.filename2 for error in failed)  # two replaced it at once, and one was late
+
+
+def trying(work, argument, failed):
+    try:
+        work(argument)
+    except OSError as error:
+        failed.append(error)
+
+
+def test_a_mount_point_is_filled_from_within(tmp_path, monkeypatch):
+    folder = tmp_path / "mount"
+    (folder / ".mount.0123abcd.part" / "new").mkdir(parents=True)  # of a process that was killed
+    monkeypatch.setattr(files.os.path, "ismount", lambda path: path == folder)
+    assert is_free(folder)
+    with staged_folder(folder) as staging:
+        assert staging.is_relative_to(folder)
+        (staging / "file").write_text("x")
+    assert names_in(folder) == ["file"]
+    assert not is_free(folder)
+
+
+def test_what_is_free(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "file" / "nothing")
+    assert [is_free(tmp_path / name) for name in ("new", "empty", "file")] == [True, True, False]
+    assert not is_free(tmp_path)
+
+
+def test_one_at_a_time_reserves_a_folder(tmp_path):
+    problem = pytest.raises(ConfigError, match=r"another run is writing to .*; wait for it")
+    with reserved(tmp_path), problem, reserved(tmp_path):
+        raise AssertionError
+    with locked(tmp_path) as is_ours:
+        assert is_ours
+    with locked(tmp_path / "nothing") as is_ours:
+        assert is_ours is None
 
 
 def test_a_place_that_cannot_be_written_is_refused_without_writing(tmp_path):

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ import numpy as np
 
 from oryx.data.rooms.store import SETTINGS, RoomStore, check_same
 from oryx.errors import ConfigError
-from oryx.files import make_folder, write_whole
+from oryx.files import make_folder, staged_folder, write_whole
 
 
 def export_scannet(
@@ -47,10 +45,11 @@ def export_scannet(
     for index in range(len(store)):
         scene = folder / f"room{store[index]['room']:06d}"
         if not scene.exists():
-            staged = folder / f".{scene.name}.part"
-            shutil.rmtree(staged, ignore_errors=True)
-            _write_scene(store, index, staged)
-            os.replace(staged, scene)
+            try:
+                with staged_folder(scene, replace=True) as staging:
+                    _write_scene(store, index, staging)
+            except OSError as error:
+                raise ConfigError(f"{scene} cannot be written ({error.strerror or error}).") from None
         written.append(scene)
         if progress is not None:
             progress(index + 1, len(store))

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from oryx.data.sources.base import Source
 from oryx.data.sources.contents import Row, Stored, read_media
 from oryx.errors import ConfigError, OryxError
-from oryx.files import staged_folder
+from oryx.files import is_free, staged_folder
 
 RECORDS = "records.jsonl"
 PACK_FORMATS = ("patches", "webdataset")
@@ -52,7 +52,7 @@ def pack_source(
     """
     if format_ not in PACK_FORMATS:
         raise ConfigError(f"the format {format_!r} is not written; allowed: {', '.join(PACK_FORMATS)}.")
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+    if not is_free(destination):
         raise ConfigError(f"{destination} exists already; choose another folder.")
     report = PackReport()
     try:

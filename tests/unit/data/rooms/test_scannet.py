@@ -54,7 +54,9 @@ def test_rooms_that_are_there_stay_and_cut_ones_are_written_again(store, tmp_pat
     out = tmp_path / "out"
     (first, second) = export_scannet(store, out)
     (first / "labels.json").write_text("mine")
-    second.rename(out / ".room000008.part")
+    left = out / ".room000008.0123abcd.part"
+    left.mkdir()
+    second.rename(left / "new")
     export_scannet(store, out)
     assert (first / "labels.json").read_text() == "mine"
     assert (second / "color" / "0.jpg").exists()

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from oryx.data.builders.correspondence.marking import OutputError, check_place, load_sam2, mark_scene
 from oryx.data.builders.correspondence.marks import read_marks
+from oryx.data.builders.correspondence.scenes import open_scene
 from oryx.data.builders.correspondence.settings import MarkSettings
 from oryx.data.processes import run_in_processes
 from oryx.errors import ConfigError, MediaError
+from oryx.files import reserved
 
 Report = Callable[[int, int, str], None]
 """(scenes done, scenes in all, name of the last)."""
@@ -23,7 +25,7 @@ class BatchResult:
     marked: list[str] = field(default_factory=list)
     """Written now."""
     kept: list[str] = field(default_factory=list)
-    """Written before, with the same settings."""
+    """Written before, from the same scene with the same settings."""
     broken: dict[str, str] = field(default_factory=dict)
     """Skipped -> why."""
 
@@ -38,7 +40,7 @@ def mark_scenes(
     overwrite: bool = False,
     report: Report | None = None,
 ) -> BatchResult:
-    """`mark_scene` of many folders. What was marked with the same settings before is kept.
+    """`mark_scene` of many folders. What was marked from the same scenes with the same settings is kept.
 
     Args:
         scenes: folders, as `find_scenes` gives them.
@@ -47,28 +49,45 @@ def mark_scenes(
         workers: processes. A script that asks for more than 1 must keep its own work behind
             `if __name__ == "__main__"`. SAM 2 runs in this process alone.
         max_broken: scenes that may be broken; one more ends the run. What is written by then stays.
-        overwrite: mark again what was marked with other settings.
+        overwrite: mark again what was marked with other settings, or from what is another scene now.
         report: told after each scene.
 
     Raises:
-        ConfigError: too many scenes are broken, `workers` or `max_broken` is out of range, or a scene was
-            marked with other settings.
+        ConfigError: too many scenes are broken, `workers` or `max_broken` is out of range, a scene was
+            marked otherwise and is not to be overwritten, or another run writes to the output.
         OutputError: the output cannot be written.
     """
     if max_broken < 0:
         raise ConfigError(f"max_broken is {max_broken}; 0 or more is needed.")
     if workers < 1:
         raise ConfigError(f"workers is {workers}; at least 1 is needed.")
-    settings = settings or MarkSettings()
+    settings, output = settings or MarkSettings(), Path(output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"'{output}' cannot be written ({error}).") from None
+    with reserved(output):
+        return _mark_all(list(map(Path, scenes)), output, settings, workers, max_broken, overwrite, report)
+
+
+def _mark_all(
+    scenes: Sequence[Path],
+    output: Path,
+    settings: MarkSettings,
+    workers: int,
+    max_broken: int,
+    overwrite: bool,
+    report: Report | None,
+) -> BatchResult:
     result = BatchResult()
     todo = []
-    for scene in map(Path, scenes):
+    for scene in scenes:
         name = scene.resolve().name
-        if _is_done(Path(output) / name, settings, overwrite):
+        if _is_done(scene, output / name, settings, overwrite):
             result.kept.append(name)
         else:
             todo.append(scene)
-    for done, (name, problem) in enumerate(_outcomes(todo, Path(output), settings, workers), start=1):
+    for done, (name, problem) in enumerate(_outcomes(todo, output, settings, workers), start=1):
         if problem is None:
             result.marked.append(name)
         else:
@@ -83,20 +102,31 @@ def mark_scenes(
     return result
 
 
-def _is_done(folder: Path, settings: MarkSettings, overwrite: bool) -> bool:
+def _is_done(scene: Path, folder: Path, settings: MarkSettings, overwrite: bool) -> bool:
     check_place(folder)
     if not folder.exists():
         return False
-    before, now = dict(read_marks(folder).settings), settings.to_dict()
-    if before == now:
-        return True
-    if not overwrite:
+    hint = "overwrite it (--overwrite) or use another folder."
+    try:
+        marked = read_marks(folder)
+    except ConfigError as error:
+        if overwrite:
+            return False
+        raise ConfigError(f"{str(error).removesuffix('.')}; {hint}") from None
+    before, now = dict(marked.settings), settings.to_dict()
+    if before != now:
         differing = [key for key in now if before.get(key) != now[key]]
         told = ", ".join(f"{key} {before.get(key)!r}" for key in differing) or "settings that are no more"
-        raise ConfigError(
-            f"'{folder}' was marked with other settings ({told}); overwrite it (--overwrite) or use another "
-            "folder."
-        )
+        problem = f"with other settings ({told})"
+    else:
+        try:
+            if open_scene(scene).fingerprint() == marked.fingerprint:
+                return True
+        except (MediaError, ConfigError):  # told when it is marked
+            return False
+        problem = f"from another scene, or '{scene}' has changed since"
+    if not overwrite:
+        raise ConfigError(f"'{folder}' was marked {problem}; {hint}")
     return False
 
 

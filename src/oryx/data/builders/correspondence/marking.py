@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from oryx.data.builders.correspondence.sources.boxes import BoxSource, has_boxes
 from oryx.data.builders.correspondence.sources.features import FeatureSource
 from oryx.data.builders.correspondence.sources.masks import MaskSource
 from oryx.errors import ConfigError, MediaError
+from oryx.files import staged_folder
 from oryx.media.image import image_size, open_image
 from oryx.media.sampling import spread
 
@@ -91,7 +90,9 @@ def mark_scene(
         )
         for place, (view, picture) in enumerate(zip(views, small))
     )
-    marked = MarkedScene(scene.name, folder, name, written, objects, size, settings.to_dict())
+    marked = MarkedScene(
+        scene.name, folder, name, written, objects, size, settings.to_dict(), scene.fingerprint()
+    )
     _write(marked, _draw(marked, small, size))
     return marked
 
@@ -187,20 +188,13 @@ def _draw(scene: MarkedScene, pictures: Sequence[Image.Image], size: int) -> lis
 
 
 def _write(scene: MarkedScene, views: Sequence[Image.Image]) -> None:
-    staging, old = (scene.folder.with_name(f".{scene.name}.{state}") for state in ("partial", "old"))
     try:
-        for left in (staging, old):  # by a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        (staging / "views").mkdir(parents=True)
-        for view, picture in zip(scene.views, views):
-            # Full colour resolution: halved, a red dot bleeds into its white digit.
-            picture.save(staging / view.file, quality=95, subsampling=0)
-        contact_sheet(views).save(staging / SHEET, quality=90, subsampling=0)
-        write_marks(scene, staging)
-        if scene.folder.exists():
-            os.replace(scene.folder, old)
-        os.replace(staging, scene.folder)
-        shutil.rmtree(old, ignore_errors=True)
+        with staged_folder(scene.folder, replace=True) as staging:
+            (staging / "views").mkdir()
+            for view, picture in zip(scene.views, views):
+                # Full colour resolution: halved, a red dot bleeds into its white digit.
+                picture.save(staging / view.file, quality=95, subsampling=0)
+            contact_sheet(views).save(staging / SHEET, quality=90, subsampling=0)
+            write_marks(scene, staging)
     except OSError as error:
-        shutil.rmtree(staging, ignore_errors=True)
         raise OutputError(f"'{scene.folder}' cannot be written ({error}).") from error

@@ -13,6 +13,7 @@ Files of one moment share their name, whatever the ending.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from oryx.media.views import IMAGE_SUFFIXES, list_views, natural_key
 VIEW_FOLDERS = ("color", "views")
 MASK_FOLDERS = ("instance-filt", "instance", "masks")
 """The first two are ScanNet's: filtered and raw projections. There a pixel holds objectId + 1."""
+
+CAMERA_FOLDERS = ("depth", "pose", "intrinsic")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,28 @@ class Scene:
     def scannet_ids(self) -> bool:
         """Whether masks hold objectId + 1."""
         return self.masks is not None and self.masks.name != "masks"
+
+    def fingerprint(self) -> str:
+        """A hash by which this scene is told from another of its name, and from itself after a change.
+
+        It is of the names and sizes of its files, and of how the first of each folder begins.
+
+        Raises:
+            MediaError: a file that cannot be read.
+        """
+        digest = hashlib.sha256()
+        try:
+            for name in ("", *VIEW_FOLDERS, *MASK_FOLDERS, *CAMERA_FOLDERS):
+                files = [file for file in (self.folder / name).glob("[!.]*") if file.is_file()]
+                for place, file in enumerate(sorted(files)):
+                    told = f"{name}/{file.name}\0{file.stat().st_size}\0"
+                    digest.update(told.encode(errors="surrogateescape"))
+                    if not place:
+                        with file.open("rb") as begin:
+                            digest.update(begin.read(2**20))
+        except OSError as error:
+            raise MediaError(f"scene '{self.folder}' cannot be read ({error}).") from None
+        return digest.hexdigest()
 
     def beside(self, folder: str, view: int, suffix: str) -> Path:
         """The file of the same moment in another folder."""

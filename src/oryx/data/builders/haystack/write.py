@@ -15,7 +15,7 @@ from oryx.data.builders.frame_store import make_store
 from oryx.data.builders.haystack.needles import Needles, needle_index
 from oryx.data.builders.haystack.sources import DrawnHaystack, Haystack
 from oryx.errors import ConfigError, OryxError
-from oryx.files import staged_folder
+from oryx.files import is_free, staged_folder
 
 RECORDS = "haystacks.jsonl"
 _QUALITY = 95
@@ -45,7 +45,7 @@ def write_haystacks(
     is_png = isinstance(haystack, DrawnHaystack)
     if trials < 1:
         raise ConfigError(f"trials is {trials}; at least 1 is needed.")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if not is_free(output):
         raise ConfigError(f"the output {output} is there already; choose another one.")
     haystack.check(max(lengths) - 1)
     try:

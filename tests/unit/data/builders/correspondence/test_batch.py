@@ -1,5 +1,6 @@
 """Many scenes: resumed, and broken ones named and skipped up to a limit."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from oryx.data.builders.correspondence.scenes import find_scenes
 from oryx.data.builders.correspondence.settings import MarkSettings
 from oryx.data.builders.correspondence.sights import Sight, Sightings
 from oryx.errors import ConfigError
+from oryx.files import reserved
 
 
 @pytest.fixture
@@ -61,6 +63,43 @@ def test_other_settings_are_refused_before_anything_is_done(scenes: list[Path], 
     assert result.marked == ["a", "c"]
 
 
+def test_another_scene_of_the_same_name_is_refused(made: MadeScene, tmp_path: Path) -> None:
+    one, other, copy = (tmp_path / name / "kitchen" for name in ("one", "other", "copy"))
+    out = tmp_path / "out"
+    write_plain(made, one)
+    write_plain(dataclasses.replace(made, shots=made.shots[::-1]), other)
+    shutil.copytree(one, copy)
+    mark_scenes([one], out)
+    with pytest.raises(ConfigError, match=r"kitchen' was marked from another scene, or .* has changed since"):
+        mark_scenes([other], out)
+    assert mark_scenes([other], out, overwrite=True).marked == ["kitchen"]
+    assert mark_scenes([one], out, overwrite=True).marked == ["kitchen"]
+    assert mark_scenes([copy], out).kept == ["kitchen"]
+
+
+def test_a_scene_that_changed_is_not_kept(scenes: list[Path], tmp_path: Path) -> None:
+    mark_scenes(scenes[:1], tmp_path / "out")
+    shutil.rmtree(scenes[0] / "masks")
+    with pytest.raises(ConfigError, match="has changed since; overwrite it"):
+        mark_scenes(scenes, tmp_path / "out")
+
+
+def test_broken_marks_are_refused_unless_they_are_overwritten(scenes: list[Path], tmp_path: Path) -> None:
+    mark_scenes(scenes[:1], tmp_path / "out")
+    (tmp_path / "out" / "a" / "marks.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"not a file of marks .*; overwrite it \(--overwrite\)"):
+        mark_scenes(scenes[:1], tmp_path / "out")
+    assert mark_scenes(scenes[:1], tmp_path / "out", overwrite=True).marked == ["a"]
+    assert read_marks(tmp_path / "out" / "a").views
+
+
+def test_one_run_at_a_time_writes_to_an_output(scenes: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with reserved(tmp_path / "out"), pytest.raises(ConfigError, match="another run is writing to"):
+        mark_scenes(scenes, tmp_path / "out")
+    assert mark_scenes(scenes, tmp_path / "out").marked == ["a", "c"]
+
+
 def test_what_is_no_marked_scene_is_not_touched(scenes: list[Path], tmp_path: Path) -> None:
     (tmp_path / "out" / "a").mkdir(parents=True)
     (tmp_path / "out" / "a" / "thesis.txt").write_text("mine")
@@ -77,7 +116,7 @@ def test_too_many_broken_scenes_end_the_run(scenes: list[Path], tmp_path: Path, 
         mark_scenes(scenes, tmp_path / "out", max_broken=1, workers=workers)
     assert "a: " in str(caught.value)
     assert "b: " in str(caught.value)
-    assert not list((tmp_path / "out").glob(".*")) if (tmp_path / "out").exists() else True
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_output_that_cannot_be_written_is_no_scenes_fault(scenes: list[Path], tmp_path: Path) -> None:
