@@ -8,15 +8,13 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from oryx.errors import ConfigError
+from oryx.locks import take_lock
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+_LOCK = "lock"
 
 
 @contextmanager
@@ -58,32 +56,34 @@ def staged_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     # Nothing is renamed from one disk to another: a mount point is filled from within.
     beside = path if os.path.ismount(path) else path.parent
     for left in beside.glob(_left_by_others(path)):
-        with locked(left) as is_ours:
-            if is_ours:
-                shutil.rmtree(left, ignore_errors=True)
+        if _is_left_over(left):
+            shutil.rmtree(left, ignore_errors=True)
     place = beside / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
     staging, old = place / "new", place / "old"
-    unlocked = place.with_suffix(".empty")  # no others take it for left behind before it is ours
+    unlocked = place.with_suffix(".empty")  # no others take it for left over before it is ours
+    lock = None
     try:
         unlocked.mkdir(parents=True)
-        with locked(unlocked):
-            unlocked.rename(place)
-            staging.mkdir()
-            yield staging
-            if not path.exists():
+        lock = take_lock(unlocked / _LOCK, "")
+        unlocked.rename(place)
+        staging.mkdir()
+        yield staging
+        if not path.exists():
+            os.replace(staging, path)
+        elif replace:
+            os.replace(path, old)
+            try:
                 os.replace(staging, path)
-            elif replace:
-                os.replace(path, old)
-                try:
-                    os.replace(staging, path)
-                except BaseException:
-                    os.replace(old, path)
-                    raise
-            else:  # filled and not replaced: a shell may stand in it
-                for part in staging.iterdir():
-                    part.rename(path / part.name)
+            except BaseException:
+                os.replace(old, path)
+                raise
+        else:  # filled and not replaced: a shell may stand in it
+            for part in staging.iterdir():
+                part.rename(path / part.name)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+        if lock is not None:
+            lock.release()
 
 
 def is_free(path: Path) -> bool:
@@ -99,37 +99,15 @@ def _left_by_others(path: Path) -> str:
     return f".{glob.escape(path.name)}.*.part"
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[bool | None]:
-    """Whether the folder is ours until the block ends, or the process; False where another has locked it.
-
-    None where this cannot be told: the system or the disk has no such locks, or the folder is gone.
-    """
-    with ExitStack() as stack:
-        is_ours: bool | None = None
-        with suppress(OSError):
-            file = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, file)
-            if fcntl is not None:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    is_ours = True
-                except BlockingIOError:
-                    is_ours = False
-        yield is_ours
-
-
-@contextmanager
-def reserved(folder: Path) -> Iterator[None]:
-    """Keep other runs from writing to a folder that is there.
-
-    Raises:
-        ConfigError: one does so already.
-    """
-    with locked(folder) as is_ours:
-        if is_ours is False:
-            raise ConfigError(f"another run is writing to {folder}; wait for it, or stop it.")
-        yield
+def _is_left_over(place: Path) -> bool:
+    """Whether no process writes there any more; False where the system cannot tell."""
+    try:
+        lock = take_lock(place / _LOCK, "", 0)
+    except ConfigError:
+        return False
+    if lock is not None:
+        lock.release()
+    return lock is not None
 
 
 def flush(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Files appear whole or not at all; what cannot be written is refused before any work."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -12,9 +14,7 @@ from oryx.files import (
     check_folder,
     check_writable,
     is_free,
-    locked,
     make_folder,
-    reserved,
     staged,
     staged_folder,
     write_whole,
@@ -173,22 +173,35 @@ def test_a_mount_point_is_filled_from_within(tmp_path, monkeypatch):
     assert not is_free(folder)
 
 
+def test_what_another_process_is_writing_stays(tmp_path):
+    code = """
+import sys
+from pathlib import Path
+from oryx.files import staged_folder
+with staged_folder(Path(sys.argv[1])) as staging:
+    (staging / "theirs").write_text("x")
+    print("there", flush=True)
+    sys.stdin.readline()
+"""
+    folder = tmp_path / "folder"
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "there\n"
+    with staged_folder(folder, replace=True) as staging:
+        (staging / "ours").write_text("x")
+    other.communicate("\n")
+    assert other.returncode == 0
+    assert names_in(folder) == ["ours", "theirs"]
+    assert names_in(tmp_path) == ["folder"]
+
+
 def test_what_is_free(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "dangling").symlink_to(tmp_path / "file" / "nothing")
     assert [is_free(tmp_path / name) for name in ("new", "empty", "file")] == [True, True, False]
     assert not is_free(tmp_path)
-
-
-def test_one_at_a_time_reserves_a_folder(tmp_path):
-    problem = pytest.raises(ConfigError, match=r"another run is writing to .*; wait for it")
-    with reserved(tmp_path), problem, reserved(tmp_path):
-        raise AssertionError
-    with locked(tmp_path) as is_ours:
-        assert is_ours
-    with locked(tmp_path / "nothing") as is_ours:
-        assert is_ours is None
 
 
 def test_a_place_that_cannot_be_written_is_refused_without_writing(tmp_path):

@@ -107,7 +107,7 @@ def eval_needle_command(
         command_line,
         device_name,
         hash_files,
-        hash_weights,
+        hash_model,
         identity_of,
     )
     from oryx.loading import resolve_folder
@@ -132,7 +132,8 @@ def eval_needle_command(
         towers = _towers(folders, vision_tower)
         for name, folder, tower in zip(names, folders, towers, strict=True):
             _check_room(name, folder, tower, stack, chosen, test)
-        identities = [hash_weights(folder, tower) for folder, tower in zip(folders, towers, strict=True)]
+        hashes = [hash_model(folder, tower) for folder, tower in zip(folders, towers, strict=True)]
+        identities = [identity_of(own) for own in hashes]
     else:
         local = {**weights, "--device": device, "--compare": compare}
         remote = address.connect(local, {"--max-pixels": max_pixels, "--compression": compression})
@@ -172,9 +173,9 @@ def eval_needle_command(
         if url is not None:
             measured.append(show(_measure_remote(remote, stack, chosen, test, journal)))
         else:
-            for name, folder, tower, sha256 in zip(names, folders, towers, identities, strict=True):
+            for name, folder, tower, own in zip(names, folders, towers, hashes, strict=True):
                 how = {"dtype": dtype, "device": device, "vision_tower": tower, "quantize": quantize}
-                measured.append(show(_measure(name, folder, sha256, how, stack, chosen, test, journal)))
+                measured.append(show(_measure(name, folder, own, how, stack, chosen, test, journal)))
     shown = "drawn" if needles is None else str(needles)
     page = NeedlePage(
         test,
@@ -245,7 +246,7 @@ def _measure_remote(
 def _measure(
     name: str,
     folder: Path,
-    sha256: str,
+    hashes: dict[str, Any],
     how: dict[str, Any],
     haystack: Haystack,
     needles: Needles,
@@ -256,10 +257,10 @@ def _measure(
     from oryx.cli.display import progress_bar
     from oryx.evaluation.needle.evaluate import NeedleResult, evaluate_needle
     from oryx.evaluation.needle.report import NeedleModel
-    from oryx.evaluation.output import model_facts
+    from oryx.evaluation.output import identity_of, model_facts
     from oryx.loading import load
 
-    before = journal.before(sha256)
+    before = journal.before(identity_of(hashes))
     done = [] if before is None else _parts(before[1])
     if done:
         lengths = " and ".join(str(part.cost.frames) for part in done)
@@ -267,7 +268,7 @@ def _measure(
     if before is not None and {part.cost.frames for part in done} >= set(test.frames):
         return NeedleModel(**{**before[0], "model": name}, result=NeedleResult.of(test, done))
     loaded, processor = load(folder, **how)
-    facts = model_facts(name, sha256, loaded)
+    facts = model_facts(name, hashes, loaded)
     kept = journal.of(facts)
 
     def keep(part: NeedlePart) -> None:

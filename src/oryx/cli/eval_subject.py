@@ -138,19 +138,19 @@ def find_subject(
         return Subject(address.options, identity, None, address.requests, remote.is_oryx, lambda: opened)
     address.check_unused()
     from oryx.evaluation.answers import ModelAnswerer
-    from oryx.evaluation.output import device_name, hash_weights, model_facts
+    from oryx.evaluation.output import device_name, hash_model, identity_of, model_facts
     from oryx.loading import load, resolve_folder
 
     folder = resolve_folder(model)
-    sha256 = hash_weights(folder, vision_tower)
+    hashes = hash_model(folder, vision_tower)
 
     def open_model() -> Opened:
         loaded, processor = load(
             folder, dtype=dtype, device=device, vision_tower=vision_tower, quantize=quantize
         )
-        return Opened(ModelAnswerer(loaded, processor), model_facts(model, sha256, loaded), loaded, processor)
+        return Opened(ModelAnswerer(loaded, processor), model_facts(model, hashes, loaded), loaded, processor)
 
-    return Subject(weights, sha256, device_name(device), None, True, open_model)
+    return Subject(weights, identity_of(hashes), device_name(device), None, True, open_model)
 
 
 @contextmanager

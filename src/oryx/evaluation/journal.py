@@ -99,7 +99,7 @@ class Journal:
         """The parts of a model as it is loaded; `facts` are those of `model_facts`.
 
         Raises:
-            ConfigError: another run writes to the same folder.
+            ConfigError: another run writes to the same folder, or wrote to it otherwise since.
         """
         self._take_lock()
         key = _model_key(facts)
@@ -113,6 +113,7 @@ class Journal:
         Raises:
             ConfigError: as `of`.
         """
+        self._take_lock()
         for (name, _), (facts, parts) in self._models.items():
             if name == identity and parts:
                 return facts, self.of(facts)
@@ -121,7 +122,8 @@ class Journal:
     def close(self) -> None:
         """Let another run go on from here; the end of the process does so too."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk is told of already, and what it did not take is tried again
+                self._file.close()
             self._file = None
             self._is_broken = True
         if self._lock is not None:
@@ -177,6 +179,10 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         complaint = f"another run writes to {self.path.parent}; let it end, or choose another --output."
         self._lock = take_lock(self._lock_file(self.path), complaint, _PATIENCE_S)
+        # Another run may have written there since, while this one loaded its model.
+        self._models, self._size = {}, 0
+        if os.path.lexists(self.path):
+            self._read(self.path)
 
     @staticmethod
     def _lock_file(path: Path) -> Path:

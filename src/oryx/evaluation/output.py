@@ -9,6 +9,7 @@ import os
 import platform
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ from oryx.json_file import read_json
 from oryx.loading import resolve_device, resolve_tower
 
 _PACKAGES = ("torch", "transformers", "pillow", "av", "numpy")
+_CONFIG_FILES = (
+    "*config.json",
+    "chat_template.*",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+)
 _END = 1 << 20
 OF_WEIGHTS = ("--model", "--compare", "--vision-tower", "--url", "--url-model", "--api-key-env")
 """Options that may be spelled in many ways; `identity_of` says what they name."""
@@ -54,6 +64,31 @@ def hash_weights(folder: Path, vision_tower: str | Path | None = None) -> str:
     return digest.hexdigest()
 
 
+def hash_config(folder: Path) -> str:
+    """SHA-256 of what decides a model's answers beside its weights: its configuration, processor, tokenizer.
+
+    Which version of `transformers` wrote them is left out.
+    """
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in _CONFIG_FILES for path in folder.glob(pattern)}):
+        data = path.read_bytes()
+        with suppress(ValueError, AttributeError):
+            content = json.loads(data)
+            content.pop("transformers_version", None)
+            data = json.dumps(content, sort_keys=True).encode()
+        digest.update(f"{path.name}\n{len(data)}\n".encode() + data)
+    return digest.hexdigest()
+
+
+def hash_model(folder: Path, vision_tower: str | Path | None = None) -> dict[str, Any]:
+    """The facts of a model that its files tell: `hash_weights` and `hash_config`.
+
+    Raises:
+        CheckpointError: there are no weights, or no tower.
+    """
+    return {"model_sha256": hash_weights(folder, vision_tower), "config_sha256": hash_config(folder)}
+
+
 def hash_files(files: Iterable[Path]) -> str | None:
     """SHA-256 of files by their names, sizes, and first and last MiB; None if there are none.
 
@@ -72,11 +107,11 @@ def hash_files(files: Iterable[Path]) -> str | None:
     return None if path is None else digest.hexdigest()
 
 
-def model_facts(name: str, sha256: str, model: Any) -> dict[str, Any]:
-    """What every report says of a loaded model; `sha256` is that of `hash_weights`."""
+def model_facts(name: str, hashes: Mapping[str, Any], model: Any) -> dict[str, Any]:
+    """What every report says of a loaded model; `hashes` are those of `hash_model`."""
     return {
         "model": name,
-        "model_sha256": sha256,
+        **hashes,
         "num_parameters": count_parameters(model)["total"],
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(model.device),
@@ -91,13 +126,16 @@ def device_name(device: str) -> str:
 
 def endpoint_facts(name: str, url: str) -> dict[str, Any]:
     """The same of a model behind an address, of which little is known; `name` is what its server calls it."""
-    unknown = dict.fromkeys(("model_sha256", "num_parameters", "dtype", "device"))
+    unknown = dict.fromkeys(("model_sha256", "config_sha256", "num_parameters", "dtype", "device"))
     return {"model": name, **unknown, "endpoint": url}
 
 
 def identity_of(facts: Mapping[str, Any]) -> str:
-    """Which model these facts are of: the SHA-256 of its weights, or its name and address."""
-    return str(facts["model_sha256"] or f"{facts['model']} at {facts['endpoint']}")
+    """Which model these facts are of: the hashes of `hash_model`, or its name and address."""
+    if facts["model_sha256"] is None:
+        return f"{facts['model']} at {facts['endpoint']}"
+    # Results of earlier versions know the weights alone.
+    return "+".join(filter(None, (facts["model_sha256"], facts.get("config_sha256"))))
 
 
 def describe_model(facts: Mapping[str, Any]) -> str:
@@ -227,7 +265,13 @@ def check_output(
         changed = [name for name, value in (conditions or {}).items() if said.get(name, value) != value]
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise ConfigError(f"{path} cannot be read as results; choose another --output.") from None
-    if models != list(identities):
+    if [model.split("+")[0] for model in models] == [model.split("+")[0] for model in identities]:
+        if any("+" in one and "+" in two and one != two for one, two in zip(models, identities)):
+            raise ConfigError(
+                f"{path} holds results of these weights with another configuration, processor or tokenizer; "
+                "choose another --output."
+            )
+    elif models != list(identities):
         told = ", ".join(model if " at " in model else model[:12] for model in models)
         told = told if " at " in told else f"SHA-256 {told}"
         raise ConfigError(f"{path} holds results of another model ({told}); choose another --output.")

@@ -1,13 +1,14 @@
 """What is done is kept as it comes, and goes on only where it was done in the same way."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from oryx.errors import ConfigError
 from oryx.evaluation import journal as journals
 from oryx.evaluation.journal import Journal
-from oryx.evaluation.output import endpoint_facts
+from oryx.evaluation.output import endpoint_facts, identity_of
 
 COMMAND = "oryx eval skills --model a --samples 9"
 HERE = {"device": "cpu", "fonts": ["Lato"]}
@@ -168,13 +169,55 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path, monkeypatch):
     second.remove()
 
 
+def test_what_another_run_did_while_this_one_loaded_its_model_stays(tmp_path):
+    write(tmp_path, (1,))
+    late, later = begin(tmp_path), begin(tmp_path)
+    write(tmp_path, (2,))
+    kept = late.of(facts())
+    assert list(kept) == [(1,), (2,)]
+    kept.add((3,), {})
+    late.close()
+    assert later.before("ab")[1].keys() == {(1,), (2,), (3,)}
+    last = begin(tmp_path)
+    later.remove()
+    last.of(facts()).add((4,), {})
+    last.close()
+    assert there(tmp_path) == [(4,)]
+
+
+def test_what_another_run_began_otherwise_meanwhile_is_refused_and_kept(tmp_path):
+    late = begin(tmp_path, COMMAND.replace("9", "16"))
+    write(tmp_path, (1,))
+    with pytest.raises(ConfigError, match="begun with other settings"):
+        late.of(facts())
+    late.close()
+    assert there(tmp_path) == [(1,)]
+
+
+def test_another_configuration_is_another_model(tmp_path):
+    one, other = ({**facts(), "config_sha256": config} for config in ("1", "2"))
+    journal = begin(tmp_path)
+    journal.of(one).add((1,), {"answer": "red"})
+    assert len(journal.of(other)) == 0
+    assert journal.before(identity_of(other)) is None
+    assert journal.before(identity_of(one)) is not None
+
+
 def test_a_full_disk_is_told_once_and_takes_nothing_of_the_work(tmp_path):
-    (tmp_path / "out").mkdir()
+    """The file takes the first part, and from then on nothing."""
     said = []
-    kept = begin(tmp_path / "out", warn=said.append).of(facts())
-    (tmp_path / "out" / FILE).symlink_to("/dev/full")
+    journal = begin(tmp_path, warn=said.append)
+    kept = journal.of(facts())
     kept.add((1,), {"answer": "red"})
+    full = Path("/dev/full").open("a", encoding="utf-8")  # noqa: SIM115, the journal closes it
+    journal._file.close()
+    journal._file = full
     kept.add((2,), {"answer": "red"})
-    assert len(kept) == 2
-    assert len(said) == 1
-    assert "cannot be written" in said[0]
+    kept.add((3,), {"answer": "red"})
+    assert len(kept) == 3
+    assert said == [
+        f"{tmp_path / FILE} cannot be written (No space left on device); the run goes on without it."
+    ]
+    journal.close()  # what the buffer still holds fits no better
+    assert full.closed
+    assert there(tmp_path) == [(1,)]

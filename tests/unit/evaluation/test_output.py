@@ -13,6 +13,7 @@ from oryx.errors import CheckpointError, ConfigError
 from oryx.evaluation.output import (
     check_output,
     command_line,
+    hash_config,
     hash_weights,
     model_facts,
     other_settings,
@@ -50,11 +51,28 @@ def test_hash_covers_a_tower_that_lies_apart(tmp_path):
     assert len({plain, *hashes}) == 3
 
 
+def test_a_configuration_is_told_apart_by_all_that_answers_depend_on(tmp_path):
+    names = ("config.json", "processor_config.json", "chat_template.jinja", "tokenizer.json", "merges.txt")
+    for name in names:
+        (tmp_path / name).write_text('{"one": 1, "transformers_version": "5.0"}')
+    plain = hash_config(tmp_path)
+    (tmp_path / "config.json").write_text('{\n "transformers_version": "99",\n "one": 1}')
+    (tmp_path / "README.md").write_text("A card.")
+    assert hash_config(tmp_path) == plain
+    for name in names:
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text('{"one": 2}')
+        assert hash_config(tmp_path) != plain, name
+        (tmp_path / name).write_text(text)
+    assert hash_config(tmp_path) == plain
+
+
 def test_facts_count_weights_that_are_quantized(tmp_path):
     model, _ = oryx.load(TINY, dtype="float32", device="cpu")
     packed, _ = oryx.load(TINY, dtype="float32", device="cpu", quantize="int8")
-    facts = model_facts("tiny", "ab", packed)
-    assert facts == {**model_facts("tiny", "ab", model), "num_parameters": model.num_parameters()}
+    hashes = {"model_sha256": "ab", "config_sha256": "ef"}
+    facts = model_facts("tiny", hashes, packed)
+    assert facts == {**model_facts("tiny", hashes, model), "num_parameters": model.num_parameters()}
 
 
 def test_a_command_line_repeats_every_choice():
@@ -90,6 +108,12 @@ def test_results_that_may_not_be_lost(tmp_path):
     check_output(tmp_path, names, command, "ab", "cd")
     with pytest.raises(ConfigError, match=r"results of another model \(SHA-256 ab, cd\)"):
         check_output(tmp_path, names, command, "ab")
+    check_output(tmp_path, names, command, "ab+1", "cd+2")  # an earlier version knew the weights alone
+    models = [{"model_sha256": "ab", "config_sha256": "1"}, {"model_sha256": "cd", "config_sha256": "2"}]
+    path.write_text(json.dumps({"command": command, "models": models}))
+    check_output(tmp_path, names, command, "ab+1", "cd+2")
+    with pytest.raises(ConfigError, match="results of these weights with another configuration"):
+        check_output(tmp_path, names, command, "ab+1", "cd+3")
     with pytest.raises(ConfigError, match=r"results of other settings \(--seed 0, not 1\)"):
         check_output(tmp_path, names, "oryx eval needle --seed 1", "ab", "cd")
     content = json.loads(path.read_text())

@@ -206,12 +206,14 @@ def _run(
         for option, values in options_of(command).items()
         if option and option not in OF_WEIGHTS
     }
+    if facts.get("config_sha256"):
+        settings["configuration"] = str(facts["config_sha256"])[:12]
     machine = {name: str(facts[name]) for name in ("device", "dtype") if facts[name] is not None}
     return Run(
         task=task,
         folder=folder,
         model=str(facts["model"]),
-        identity=identity_of(facts),
+        identity=identity_of({**facts, "config_sha256": None}),
         settings=settings,
         machine={**machine, **{name: str(number) for name, number in content["versions"].items()}},
         facts=describe_model(facts),

@@ -84,7 +84,7 @@ class Run:
     folder: Path
     model: str
     identity: str
-    """See `identity_of`; for another harness what it says of the model."""
+    """Of the weights; see `identity_of`. For another harness what it says of the model."""
     settings: Mapping[str, str]
     """Options that it was run with -> their values."""
     machine: Mapping[str, str]

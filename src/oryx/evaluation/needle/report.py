@@ -45,6 +45,8 @@ class NeedleModel:
     result: NeedleResult
     endpoint: str | None = None
     """The address."""
+    config_sha256: str | None = None
+    """See `hash_config`."""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ class RoomReport:
     result: RoomResult
     endpoint: str | None = None
     """The address."""
+    config_sha256: str | None = None
+    """See `hash_config`."""
     rooms_sha256: str | None = None
     """See `RoomStore.hash_rooms`."""
     has_dials: bool = True

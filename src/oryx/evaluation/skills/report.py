@@ -56,6 +56,8 @@ class SkillReport:
     results: list[SkillResult]
     endpoint: str | None = None
     """The address."""
+    config_sha256: str | None = None
+    """See `hash_config`."""
     fonts_sha256: str | None = None
     """See `hash_fonts`."""
     pictures_sha256: str | None = None

@@ -22,6 +22,7 @@ from oryx.evaluation.rooms.report import FILES, make_report, numbers_table, save
 
 from ..conftest import TINY, ScriptedModel
 
+HASHES = {"model_sha256": "ab" * 32, "config_sha256": "ef" * 32}
 TEST = RoomTest(rooms=4, views=(2, 3), height=16, width=16, mark_size=9, compression=16)
 
 
@@ -141,7 +142,7 @@ def test_reports_are_written_whole_and_guarded(result, processor, folder, tmp_pa
     import oryx
 
     model, _ = oryx.load(TINY, dtype="float32", device="cpu")
-    report = make_report(model_facts("tiny", "ab" * 32, model), folder, "oryx eval rooms", TEST, result)
+    report = make_report(model_facts("tiny", HASHES, model), folder, "oryx eval rooms", TEST, result)
     paths = save_report(report, tmp_path)
     assert [path.name for path in paths] == [*FILES]
     page = paths[1].read_text()

@@ -15,6 +15,7 @@ from oryx.evaluation.skills.evaluate import SkillResult, WrongAnswer
 
 from ..conftest import TINY
 
+HASHES = {"model_sha256": "ab" * 32, "config_sha256": "ef" * 32}
 RESULT = SkillResult(
     test="color",
     accuracy=0.954,
@@ -49,7 +50,7 @@ def test_table_names_the_dial():
 
 def test_report_of_a_real_model():
     model, _ = oryx.load(TINY, dtype="float32", device="cpu")
-    report = reports.make_report(model_facts("tiny", "ab" * 32, model), model, [RESULT], "oryx eval skills")
+    report = reports.make_report(model_facts("tiny", HASHES, model), model, [RESULT], "oryx eval skills")
     assert report.model_sha256 == "ab" * 32
     assert report.num_parameters == model.num_parameters() == sum(report.parameters.values())
     assert list(report.parameters) == [part for part, _ in model.named_children()]

@@ -12,7 +12,9 @@ from oryx.data.builders.correspondence.scenes import open_scene
 from oryx.data.builders.correspondence.settings import MarkSettings
 from oryx.data.processes import run_in_processes
 from oryx.errors import ConfigError, MediaError
-from oryx.files import reserved
+from oryx.locks import take_lock
+
+_LOCK = ".lock"
 
 Report = Callable[[int, int, str], None]
 """(scenes done, scenes in all, name of the last)."""
@@ -66,8 +68,13 @@ def mark_scenes(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"'{output}' cannot be written ({error}).") from None
-    with reserved(output):
+    lock = take_lock(output / _LOCK, f"another run is writing to {output}; wait for it, or stop it.", 1.0)
+    try:
         return _mark_all(list(map(Path, scenes)), output, settings, workers, max_broken, overwrite, report)
+    finally:
+        if lock is not None:
+            (output / _LOCK).unlink(missing_ok=True)
+            lock.release()
 
 
 def _mark_all(

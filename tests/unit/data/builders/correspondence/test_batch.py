@@ -15,7 +15,7 @@ from oryx.data.builders.correspondence.scenes import find_scenes
 from oryx.data.builders.correspondence.settings import MarkSettings
 from oryx.data.builders.correspondence.sights import Sight, Sightings
 from oryx.errors import ConfigError
-from oryx.files import reserved
+from oryx.locks import take_lock
 
 
 @pytest.fixture
@@ -95,8 +95,11 @@ def test_broken_marks_are_refused_unless_they_are_overwritten(scenes: list[Path]
 
 def test_one_run_at_a_time_writes_to_an_output(scenes: list[Path], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with reserved(tmp_path / "out"), pytest.raises(ConfigError, match="another run is writing to"):
+    lock = take_lock(tmp_path / "out" / ".lock", "")
+    assert lock is not None
+    with pytest.raises(ConfigError, match="another run is writing to"):
         mark_scenes(scenes, tmp_path / "out")
+    lock.release()
     assert mark_scenes(scenes, tmp_path / "out").marked == ["a", "c"]
 
 
