@@ -58,7 +58,7 @@ class ChatEndpoint:
     key: str | None = field(default=None, repr=False)
     """Sent as a bearer token; None for servers that want none."""
     timeout: float = 120.0
-    """Seconds for one answer, from the connection to its last byte."""
+    """Seconds for one answer; a server that drips may take as long again for each line of its head."""
     _limit_name: str = field(default="max_tokens", init=False)
 
     def __post_init__(self) -> None:
@@ -159,7 +159,7 @@ class ChatEndpoint:
                 answer = _read(response, deadline)
         except urllib.error.HTTPError as error:
             with error:
-                raise self._refused(error) from None
+                raise self._refused(error, deadline) from None
         except TimeoutError:
             raise EndpointError(f"{self.base_url} did not answer in {self.timeout:g} s", True) from None
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
@@ -172,9 +172,9 @@ class ChatEndpoint:
         except (ValueError, RecursionError):
             raise EndpointError(f"{self.base_url} answered with something that is no JSON", False) from None
 
-    def _refused(self, error: urllib.error.HTTPError) -> OryxError:
+    def _refused(self, error: urllib.error.HTTPError, deadline: float) -> OryxError:
         try:
-            said = error.read(_BLOCK).decode("utf-8", "replace")
+            said = _read(error, deadline, _BLOCK).decode("utf-8", "replace")
         except (OSError, http.client.HTTPException):
             said = ""
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
@@ -196,7 +196,7 @@ def media_part(kind: str, mime: str, data: bytes) -> dict[str, Any]:
     return {"type": f"{kind}_url", f"{kind}_url": {"url": url}}
 
 
-def _read(response: Any, deadline: float) -> bytes:
+def _read(response: Any, deadline: float, most: int = MAX_ANSWER_BYTES) -> bytes:
     """The body, unless it is endless or drips: a socket's own timeout starts anew with every byte."""
     blocks: list[bytes] = []
     size = 0
@@ -205,7 +205,7 @@ def _read(response: Any, deadline: float) -> bytes:
         blocks.append(block)
         if time.monotonic() > deadline:
             raise TimeoutError
-        if size > MAX_ANSWER_BYTES:
+        if size > most:
             raise http.client.HTTPException("an answer without end")
     return b"".join(blocks)
 

@@ -24,6 +24,22 @@ class CheckpointError(OryxError):
     """A checkpoint with unknown, missing, misshapen or unsafe contents."""
 
 
+class CaptionError(OryxError):
+    """No caption came for one record: the captioner is out of reach (`is_outage`), or talks nonsense.
+
+    `kind` is what it is counted as: "outage", "cut off", or "no answer" for anything else.
+    """
+
+    def __init__(
+        self, message: str, is_outage: bool, wait: float | None = None, kind: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.is_outage = is_outage
+        self.kind = kind or ("outage" if is_outage else "no answer")
+        self.wait = wait
+        """Seconds that the server asks to wait."""
+
+
 def raise_mismatch(where: object, unknown: list[str], missing: list[str], misshapen: list[str]) -> None:
     """Raise one sentence that lists the keys of `where`, if there are any.
 

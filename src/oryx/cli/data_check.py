@@ -125,8 +125,13 @@ def _open(
     from oryx.loading import load_processor
 
     if Path(name).suffix.lower() not in (".yaml", ".yml"):
+        if overrides:
+            raise ConfigError(f"--set is for recipes, and {name} is a file of records.")
         sources = [open_source(make_settings(name, format_, media_root))]
         return _Mixture(name, sources, load_processor(model_folder(model or "nano")), [None])
+    if format_ is not None or media_root is not None:
+        option = "--format" if format_ is not None else "--media-root"
+        raise ConfigError(f"{option} is for files of records, and {name} is a recipe; its sources say that.")
     from oryx.training.building import build_processor
     from oryx.training.recipe import load_recipe
 
@@ -149,16 +154,18 @@ def _open(
 
 def _print_table(mixture: _Mixture) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=mixture.name, title_justify="left")
+    table = Table(title=escape(mixture.name), title_justify="left")
     table.add_column("source", overflow="fold")
     for heading in ("records", "broken", "tokens", "of samples", "of tokens"):
         table.add_column(heading, justify="right")
     table.add_column("licence", overflow="fold")
     for report, (of_samples, of_tokens) in zip(mixture.reports, mixture.shares()):
         counts = (f"{report.num_records:,}", f"{len(report.broken):,}", f"{report.num_tokens:,}")
-        table.add_row(report.title, *counts, f"{of_samples:.1f}%", f"{of_tokens:.1f}%", report.licence)
+        shares = (f"{of_samples:.1f}%", f"{of_tokens:.1f}%")
+        table.add_row(escape(report.title), *counts, *shares, escape(report.licence))
     if mixture.synthetic_weight:
         rest = 100 - sum(of_samples for of_samples, _ in mixture.shares())
         table.add_row("synthetic", "", "", "", f"{rest:.1f}%", "", "")

@@ -43,7 +43,7 @@ def needle_command(
     count: Annotated[int, typer.Option(min=1, help="Records in all; a larger number makes more.")] = 100,
     frames: Annotated[str, typer.Option(metavar="LOW-HIGH", help="Frames of a clip.")] = "192-256",
     per_clip: Annotated[int, typer.Option(min=1, help="Records on the frames of one clip.")] = 4,
-    min_step: Annotated[float, typer.Option(help="Least seconds between the frames of a clip.")] = 0.5,
+    min_step: Annotated[float, typer.Option(help="Least seconds of a clip for each of its frames.")] = 0.5,
     layout: Annotated[
         str, typer.Option(metavar="patch|folder", help="Published patch files, or a folder of JPEGs a clip.")
     ] = "patch",
@@ -162,7 +162,7 @@ def _print(report: NeedleReport, output: Path) -> None:
         ]
     )
     for skip in report.skipped[:_SHOWN]:
-        again = "; the same command tries again" if skip["again"] else ""
+        again = "; a larger --count tries it again" if skip["again"] else ""
         complain(f"no record for frame {skip['idx']} of {skip['video']}: {skip['reason']}{again}")
     for name, reason in list(report.unusable.items())[:_SHOWN]:
         complain(f"no clip of '{name}': {reason}")

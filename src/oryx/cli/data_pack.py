@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from oryx.cli.byte_sizes import parse_bytes
 from oryx.cli.options import Json
-from oryx.errors import ConfigError
-
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def pack_command(
@@ -28,6 +25,10 @@ def pack_command(
     media_root: Annotated[
         str | None, typer.Option(metavar="DIR", help="Folder that the media paths of SRC start from.")
     ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="Question to captions that come without one; it is packed with them.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Of `datasets`: which split; train.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first records.")] = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out what cannot be read, and say so.")
@@ -40,8 +41,9 @@ def pack_command(
     from oryx.data.sources.settings import make_settings
     from oryx.data.sources.writing import pack_source
 
-    size = parse_bytes(shard_size)
-    opened = open_source(make_settings(source, source_format, media_root, limit))
+    size = parse_bytes(shard_size, "--shard-size")
+    more = {name: value for name, value in (("prompt", prompt), ("split", split)) if value is not None}
+    opened = open_source(make_settings(source, source_format, media_root, limit, **more))
     with progress_bar("packing") as bar:
         done = 0
 
@@ -60,16 +62,3 @@ def pack_command(
     typer.echo(
         f"Wrote {report.num_records:,} records with {report.num_bytes:,} bytes of media to {destination}."
     )
-
-
-def parse_bytes(text: str) -> int:
-    """Bytes of a text like 500MB.
-
-    Raises:
-        ConfigError: it is nothing like that, or 0.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Z]*)", text.strip().upper())
-    size = int(float(match[1]) * _UNITS[match[2]]) if match and match[2] in _UNITS else 0
-    if size < 1:
-        raise ConfigError(f"--shard-size {text} is no size; allowed: a number with kB, MB, GB or TB.")
-    return size

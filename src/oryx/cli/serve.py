@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oryx.cli import options as opt
+from oryx.cli.byte_sizes import parse_bytes
 from oryx.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from oryx.serving.http.wiring import Choice
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "h11")
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # A blue square, small enough for a line.
 _PICTURE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAADAAAAAwAQMAAABtzGvEAAAABlBMVEX///8AAP94wDzzAA"
@@ -232,14 +231,6 @@ def read_keys(file: Path) -> list[str]:
     if not keys:
         raise ConfigError(f"--api-key-file {file} holds no key; write one on a line.")
     return keys
-
-
-def parse_bytes(text: str, option: str) -> int:
-    """ "64MiB", "1.5GB" or a number of bytes. Raises ConfigError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
-    if match is None or match[2].upper() not in _UNITS:
-        raise ConfigError(f"{option} is {text!r}; it must be a size such as 64MiB or 500MB.")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
 def base_url(host: str, port: int) -> str:

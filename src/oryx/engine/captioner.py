@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from oryx.engine.session import Session
+from oryx.errors import CaptionError
 
 if TYPE_CHECKING:
     from oryx.model.modeling import OryxForConditionalGeneration
@@ -47,9 +48,8 @@ class ModelCaptioner:
     def describe(self, pictures: Sequence[bytes], prompt: str) -> str:
         """The answer to `prompt` about pictures (the bytes of their files), which stand in front of it.
 
-        Returns: "" for an answer that `max_new_tokens` cut off: half a sentence is no caption.
-
         Raises:
+            CaptionError: `max_new_tokens` cut the answer off: half a sentence is no caption.
             ConfigError: pictures and answer are longer than the model reads.
         """
         session = Session(self.model, self.processor)
@@ -57,4 +57,9 @@ class ModelCaptioner:
             with Image.open(io.BytesIO(picture)) as image:
                 session.add({"type": "image", "image": image.convert("RGB"), "compression": self.compression})
         answer = session.ask(prompt, max_new_tokens=self.max_new_tokens)
-        return "" if answer.is_cut_off else answer.text
+        if answer.is_cut_off:
+            problem = (
+                f"{self.name} did not come to an end: its answer was cut off at {self.max_new_tokens} tokens"
+            )
+            raise CaptionError(f"{problem} (--max-tokens)", False, kind="cut off")
+        return answer.text

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oryx.cli import serve
-from oryx.cli.serve import base_url, example, parse_bytes, read_keys
+from oryx.cli.serve import base_url, example, read_keys
 from oryx.errors import ConfigError
 from oryx.serving.http.server import bind
 
@@ -93,19 +93,6 @@ def test_keys_of_a_file(tmp_path):
     file.write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="no UTF-8"):
         read_keys(file)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("64MiB", 64 * 2**20), ("1.5 GB", 15 * 10**8), ("100", 100), ("2kb", 2000)]
-)
-def test_sizes(text, expected):
-    assert parse_bytes(text, "--max-body") == expected
-
-
-@pytest.mark.parametrize("text", ["", "MB", "-1MB", "1XB", "1e3"])
-def test_sizes_that_are_none(text):
-    with pytest.raises(ConfigError, match="such as 64MiB"):
-        parse_bytes(text, "--max-body")
 
 
 def test_addresses_for_clients():

@@ -7,6 +7,7 @@ from factories import make_picture
 
 from oryx.engine.captioner import ModelCaptioner
 from oryx.engine.session import Session
+from oryx.errors import CaptionError
 
 PICTURES = [make_picture(24, 40, seed) for seed in (1, 2)]
 
@@ -56,4 +57,6 @@ def test_an_answer_that_is_cut_off_is_none(model, processor, files, end):
     captioner = ModelCaptioner(model, processor, "tiny", max_new_tokens=end, compression=4)
     assert captioner.describe(files, "What?")  # it ends with the last token that it may have
     captioner.max_new_tokens = end - 1
-    assert captioner.describe(files, "What?") == ""
+    with pytest.raises(CaptionError, match=f"cut off at {end - 1} tokens") as caught:
+        captioner.describe(files, "What?")
+    assert (caught.value.kind, caught.value.is_outage) == ("cut off", False)

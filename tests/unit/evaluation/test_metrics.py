@@ -9,7 +9,9 @@ from oryx.evaluation.metrics import (
     clustered_interval,
     events_named,
     exact_score,
+    is_contained,
     is_exact,
+    is_match,
     paired_interval,
     share_interval,
     token_f1,
@@ -154,3 +156,33 @@ def test_a_gain_is_the_mean_of_paired_differences():
     assert low <= 0 < high  # three that agree prove nothing
     with pytest.raises(ValueError, match="zip"):
         Gain.of(one, other[:3], [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "right"),
+    [
+        ("It is a red, round circle.", "red round", True),
+        ("It is reddish.", "red", False),
+        ("A man, I think.", "a man", True),
+        ("\N{DOG FACE}", "\N{DOG FACE}", True),
+        ("A \N{DOG FACE} sits.", "\N{DOG FACE}", True),
+        ("It costs 5 \N{EURO SIGN}.", "\N{EURO SIGN}", True),
+        ("C", "C++", False),
+        ("In C++.", "c++", True),
+        ("\u8fd9\u662f\u7ea2\u8272\u7684", "\u7ea2\u8272", True),
+        ("\u8fd9\u662f\u7ea2\u8272\u7684", "\u84dd\u8272", False),
+        ("5.5", "5", False),
+        ("It is 5.", "5", True),
+        ("About 1,600 frames", "1,600", True),
+        ("anything", ".", False),
+        ("anything", "", False),
+    ],
+)
+def test_what_stands_in_an_answer(answer, expected, right):
+    assert is_contained(answer, expected) is right
+
+
+@pytest.mark.parametrize("answer", ["a red circle .", "A  red\ncircle.", " a red circle"])
+def test_case_space_and_a_full_stop_are_forgiven(answer):
+    assert is_match(answer, "A red circle.")
+    assert not is_match(answer, "A red circle!")

@@ -71,12 +71,16 @@ class SourceSettings:
 
 
 def make_settings(
-    path: str, format_: str | None = None, media_root: str | None = None, limit: int | None = None
+    path: str,
+    format_: str | None = None,
+    media_root: str | None = None,
+    limit: int | None = None,
+    **more: Any,
 ) -> SourceSettings:
-    """Settings as a command line gives them. Raises ConfigError for an unknown format."""
+    """Settings as a command line gives them; `more` are further fields. Raises ConfigError as they do."""
     if format_ is not None and format_ not in FORMATS:
         raise ConfigError(f"the format {format_!r} is unknown; allowed: {', '.join(FORMATS)}.")
-    return SourceSettings(path=path, format=format_, media_root=media_root, limit=limit)  # type: ignore[arg-type]
+    return SourceSettings(path=path, format=format_, media_root=media_root, limit=limit, **more)  # type: ignore[arg-type]
 
 
 def _check_dials(dials: dict[str, Any]) -> None:

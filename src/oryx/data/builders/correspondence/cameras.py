@@ -102,7 +102,7 @@ def read_boxes(scene: Scene, name: str | None = None) -> list[Box]:
 
     JSON: a list, or {"boxes": list, "aligned": true} where the boxes stand in ScanNet's aligned axes. Each is
     {"id", "label"?} with {"min", "max"} or {"center", "size"} and then {"yaw"} (radians around z) or
-    {"rotation"} (3 x 3, the box's axes as columns). NumPy: (N, 8), as VoteNet and ScanQA prepare ScanNet:
+    {"rotation"} (3 x 3, the box's axes as columns). NumPy: (N, 8), as ScanQA prepares ScanNet:
     center, size, class, objectId, in aligned axes. `axisAlignment` is read from `<scene>.txt`.
 
     Args:

@@ -9,10 +9,11 @@ MAX_WORDS = 300
 
 # The beginnings of sentences with which assistants refuse, without regard to case.
 _REFUSAL = re.compile(
-    r"^\W*(i('| a)?m (very |so )?(sorry|unable|not able)|sorry|i apologi[sz]e|unfortunately, i"
+    r"^\W*(i('| a)?m (very |so )?(sorry|unable|not able)|sorry(?![\w-])|i apologi[sz]e|unfortunately, i"
     r"|i (can ?not|can'?t|could not|couldn't|do not|don'?t) (see|view|assist|help|provide|describe|process"
     r"|access|identify|have)|as an ai|as a (large )?language model"
-    r"|(please|could you|can you)( please)? (provide|upload|share|send)|no image)",
+    r"|(please|could you|can you)( please)? (provide|upload|share|send)"
+    r"|no images?\W*($|(was |were |is |are |has been )?(provided|attached|given|available|uploaded|found)))",
     re.IGNORECASE,
 )
 # What the reader of the records would take for a place to fill in, or the chat for the end of a turn.

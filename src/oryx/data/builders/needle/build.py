@@ -27,6 +27,8 @@ from oryx.errors import ConfigError, MediaError, OryxError
 
 MAX_ROUNDS = 3
 """Times that every video of the folder may fail to give a clip, one after the other."""
+MIN_MISSES = 20
+"""Stretches of a small folder that may be unsuitable, one after the other: a film has black parts."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +119,18 @@ def _fill(
     """Make records until there are as many as wanted."""
     jobs, count = run.jobs(), run.settings.count
     failed: list[int] = []  # jobs in a row
+    end: MediaError | None = None
     while len(run.records) < count:
         if progress:
             progress(len(run.records), count)
         # One more than there are threads: its clip is read while they wait for their answers.
-        while workers.num_pending < min(captioner.workers + 1, count - len(run.records)):
-            workers.give(next(jobs))
+        while end is None and workers.num_pending < min(captioner.workers + 1, count - len(run.records)):
+            try:
+                workers.give(next(jobs))
+            except MediaError as error:  # told when what was asked about is answered
+                end = error
+        if end is not None and not workers.num_pending:
+            raise end
         result = workers.take()
         assert result is not None
         attempt = run.finish(*result, captioner.name)
@@ -260,10 +268,12 @@ class _Run:
     def _check_misses(self, misses: int) -> None:
         source = self.source
         is_hopeless = len(source.unusable) == len(source.names)
-        if not is_hopeless and misses < MAX_ROUNDS * len(source.names):
+        if not is_hopeless and misses < max(MAX_ROUNDS * len(source.names), MIN_MISSES):
             return
         event = self.log.of("unsuitable")[-1]
         number = f"the {len(source.names)} files" if len(source.names) > 1 else "the one file"
+        clips = len(self.log.of("clip"))
+        more = f" after {clips} clips: the last {misses} stretches tried were unsuitable" if clips else ""
         raise MediaError(
-            f"none of {number} in '{source.path}' gives a clip; '{event['video']}': {event['reason']}."
+            f"none of {number} in '{source.path}' gives a clip{more}; '{event['video']}': {event['reason']}."
         )

@@ -9,20 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from oryx.data.builders.needle.answers import find_fault
-from oryx.errors import OryxError
+from oryx.errors import CaptionError
 
 MAX_WAIT = 60.0
 """Seconds: however long a server asks to wait."""
-
-
-class CaptionError(OryxError):
-    """No caption came for one record: the captioner is out of reach (`is_outage`), or talks nonsense."""
-
-    def __init__(self, message: str, is_outage: bool, wait: float | None = None) -> None:
-        super().__init__(message)
-        self.is_outage = is_outage
-        self.wait = wait
-        """Seconds that the server asks to wait."""
 
 
 class Captioner(Protocol):
@@ -87,7 +77,7 @@ def caption(
             error = CaptionError(f"{captioner.name} gave no caption ({fault}: {_shown(text)})", False)
             wait = 0.0  # it is there; it only has to try again
         except CaptionError as caught:
-            error, fault = caught, "outage" if caught.is_outage else "refused"
+            error, fault = caught, caught.kind
             wait = wait if caught.wait is None else min(caught.wait, MAX_WAIT)
         faults[fault] += 1
         if turn > retries or (captioner.is_deterministic and not error.is_outage) or stop.wait(wait):

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from oryx.data.builders.needle.captioners import CaptionError
 from oryx.endpoint import ChatEndpoint, EndpointError, media_part
-from oryx.errors import ConfigError
+from oryx.errors import CaptionError, ConfigError
 
 
 @dataclass
@@ -39,5 +38,6 @@ class OpenAICaptioner(ChatEndpoint):
         except EndpointError as error:
             raise CaptionError(str(error), error.is_outage, error.wait) from None
         if reply.is_cut_off:
-            raise CaptionError(f"{self.base_url} did not come to an end: its answer was cut off", False)
+            problem = f"{self.base_url} did not come to an end: its answer was cut off"
+            raise CaptionError(f"{problem} at {self.max_tokens} tokens (--max-tokens)", False, kind="cut off")
         return reply.text

@@ -5,7 +5,7 @@ clip        `clip` (its number), `video`, `times` (seconds of each frame), `plac
             and its `jobs`: [number, task, target frames] of each
 unsuitable  `clip`, `video`, `reason`, `unusable` (whether the whole video is, and not this stretch alone)
 record      `job`, `clip`, `record`, `captioner`, `tries`, `faults` (of thrown away answers), `seconds`
-skipped     `job`, `clip`, `video`, `idx`, `reason`, `again` (whether the next run tries), `tries`, ...
+skipped     `job`, `clip`, `video`, `idx`, `reason`, `again` (whether a run with a larger count tries), `tries`, ...
 ended       `again`: jobs skipped in a row until the run gave up, which the next one tries, whatever they say
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +35,7 @@ class RunLog:
         self.events: list[dict[str, Any]] = []
         """What happened so far, this run and those before."""
         self._file: Any = None
+        self._is_broken = False
 
     def __enter__(self) -> RunLog:
         self._file = self.path.open("ab", buffering=0)  # no buffer that would be written when all is over
@@ -63,11 +65,18 @@ class RunLog:
         assert self._file is not None
         entry = {"event": event, **values}
         line = json.dumps(entry).encode() + b"\n"
+        if self._is_broken:
+            raise disk_error(self.path, OSError("an earlier line is not whole"))
+        size = os.fstat(self._file.fileno()).st_size
         try:
             while line:
                 line = line[self._file.write(line) :]
             os.fsync(self._file.fileno())
         except OSError as error:
+            self._is_broken = True  # nothing may follow half a line
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), size)
+                self._is_broken = False
             raise disk_error(self.path, error) from None
         self.events.append(entry)
 

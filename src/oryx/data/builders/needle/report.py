@@ -31,7 +31,7 @@ class NeedleReport:
     faults: dict[str, int]
     """Reason -> answers thrown away for it, those included that a later try made good."""
     skipped: list[dict[str, Any]]
-    """Records that got no caption: job, video, idx, reason, and whether the same command tries again."""
+    """Records that got no caption: job, video, idx, reason, and whether a run that makes more tries again."""
     unusable: dict[str, str]
     """Files that gave no clip, with the reason."""
     unsuitable: int

@@ -23,7 +23,7 @@ class NeedleSettings:
     per_clip: int = 4
     """Records about one clip, captions and differences in turns. They share the clip's frames on disk."""
     min_step: float = 0.5
-    """Least seconds from one frame of a clip to the next: nearer ones show the same."""
+    """Least seconds of a clip for each of its frames: nearer ones show the same."""
     layout: str = "patch"
     """"patch": all frames in published patch files; "folder": a folder of JPEG files for each clip."""
     max_pixels: int = 480**2

@@ -15,6 +15,8 @@ from oryx.data.builders.needle.answers import MAX_WORDS, find_fault
         ("I cannot see any image.", "refusal"),
         ("As an AI language model, I do not have eyes.", "refusal"),
         ("Please provide the picture.", "refusal"),
+        ("No image.", "refusal"),
+        ("No image was provided, so I cannot tell.", "refusal"),
         ("word " * 40, "loop"),
         ("the cat sat on the mat and " * 5, "loop"),
         ("a dog " * 3 + "dog dog dog dog dog dog", "loop"),
@@ -40,6 +42,8 @@ def test_too_long():
     "answer",
     [
         "red circle",
+        "Sorry-looking dog sits in the rain beside a fence.",
+        "No image of a person is on the wall, which is bare.",
         "A sign says: I am sorry, we are closed.",
         "The scoreboard reads 24:17, and players in red celebrate.",
         "In the first frame a dog lies on the floor; in the second frame the dog has got up.",

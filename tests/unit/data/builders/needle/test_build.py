@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from oryx.data.builders.needle import NeedleSettings, OpenAICaptioner, build_needles
-from oryx.data.builders.needle.captioners import CaptionError
+from oryx.data.builders.needle.build import _Run
 from oryx.data.builders.needle.questions import PROMPTS
 from oryx.data.builders.needle.workers import Workers
 from oryx.data.sources.opening import open_source
 from oryx.data.sources.settings import SourceSettings
-from oryx.errors import ConfigError, MediaError, OryxError
+from oryx.errors import CaptionError, ConfigError, MediaError, OryxError
 from oryx.media.image import open_image
 
 SMALL = {"frames": (12, 20), "min_step": 0.25}
@@ -318,6 +318,28 @@ def test_black_videos_and_other_files_are_passed_over_and_named(film, out, sayer
     assert json.loads((out / "summary.json").read_text())["unusable"] == report.unusable
     film("short.mp4", (60, 60))
     assert set(build(folder, out, sayer(), {"count": 40}).unusable) == {"notes.txt"}
+
+
+def test_what_was_asked_is_kept_when_no_further_clip_is_found(film, out, sayer, monkeypatch):
+    """The film's end is black: after one clip all stretches are unsuitable."""
+    film("a.mp4", (60, 60))
+    folder = out.parent / "videos"
+    make_clip, made = _Run._make_clip, []
+
+    def one_clip(run, number):
+        if not made:
+            made.append(number)
+            return make_clip(run, number)
+        run.log.append(
+            "unsuitable", clip=number, video="a.mp4", reason="its frames are empty", unusable=False
+        )
+        return None
+
+    monkeypatch.setattr(_Run, "_make_clip", one_clip)
+    sentence = r"gives a clip after 1 clips: the last 20 stretches tried were unsuitable; 'a.mp4': its frames"
+    with pytest.raises(MediaError, match=sentence):
+        build(folder, out, sayer(workers=8), {"count": 12})
+    assert len(records_of(out)) == len(events_of(out, "clip")[0]["jobs"]) > 0
 
 
 @pytest.mark.parametrize("kind", ["black", "text"])

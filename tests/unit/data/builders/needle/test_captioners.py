@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from oryx.data.builders.needle.captioners import MAX_WAIT, CaptionError, caption
-from oryx.errors import ConfigError
+from oryx.data.builders.needle.captioners import MAX_WAIT, caption
+from oryx.errors import CaptionError, ConfigError
 
 
 class Waits:

@@ -1,14 +1,17 @@
 """The OpenAI protocol, against a server that answers, refuses, dawdles and babbles."""
 
 import base64
+import contextlib
 import json
+import socket
+import threading
+import time
 
 import pytest
 
-from oryx.data.builders.needle.captioners import CaptionError
 from oryx.data.builders.needle.endpoint import OpenAICaptioner
 from oryx.endpoint import MAX_ANSWER_BYTES
-from oryx.errors import ConfigError
+from oryx.errors import CaptionError, ConfigError
 
 
 def ask(server, **settings):
@@ -133,7 +136,11 @@ def test_what_will_never_work_is_a_config_error(server, code):
         pytest.param((400, {}, b"[" * 200_000), False, "refuses .400", id="deep refusal"),
         ({"choices": []}, False, "without choices"),
         ({"error": "odd"}, False, "without choices"),
-        ({"choices": [{"message": {"content": "A"}, "finish_reason": "length"}]}, False, "cut off"),
+        (
+            {"choices": [{"message": {"content": "A"}, "finish_reason": "length"}]},
+            False,
+            "cut off at 400 tokens",
+        ),
         ({"choices": [{"message": {}, "finish_reason": "stop"}]}, False, "without choices"),
         ({"choices": [{"message": {"content": ""}, "finish_reason": "content_filter"}]}, False, "withheld"),
         ((200, {}, b" " * (MAX_ANSWER_BYTES + 1)), True, "without end"),
@@ -194,3 +201,29 @@ def test_no_server_at_all():
 def test_settings_that_cannot_be(url, settings):
     with pytest.raises(ConfigError):
         OpenAICaptioner(url, "seer", **settings)
+
+
+@pytest.mark.parametrize("head", ["200 OK", "503 Busy"])
+def test_a_body_that_drips_is_left(head):
+    """Whether it is an answer or an error's explanation: the socket's own timeout begins anew at every byte."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(f"HTTP/1.1 {head}\r\nContent-Length: 1000\r\n\r\n".encode())
+                while not done.wait(0.05):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        captioner = OpenAICaptioner(f"http://127.0.0.1:{listener.getsockname()[1]}", "seer", timeout=0.3)
+        began = time.monotonic()
+        with pytest.raises(CaptionError, match=r"did not answer in 0\.3 s|refuses .503 Busy") as caught:
+            captioner.describe([], "What?")
+        took = time.monotonic() - began
+        done.set()
+        thread.join()
+    assert caught.value.is_outage
+    assert took < 20  # 1,000 bytes take 50 s

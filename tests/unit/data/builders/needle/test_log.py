@@ -60,6 +60,57 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_lost(tmp_path, monkeypatch):
         assert log.events[0] == {"event": "clip"}
 
 
+class Filling:
+    """A file on a disk that takes a part of one line, and has space again after `refusals` more tries."""
+
+    def __init__(self, file, refusals):
+        self.file = file
+        self.refusals = refusals
+
+    def write(self, data):
+        if self.refusals:
+            self.refusals -= 1
+            if self.refusals:
+                return self.file.write(data[:10])
+            raise OSError(28, "No space left on device")
+        return self.file.write(data)
+
+    def fileno(self):
+        return self.file.fileno()
+
+    def close(self):
+        self.file.close()
+
+
+def test_half_a_line_is_taken_back_before_another_follows(tmp_path):
+    path = tmp_path / "log.jsonl"
+    with RunLog(path) as log:
+        log.append("clip", clip=0)
+        log._file = Filling(log._file, refusals=2)
+        with pytest.raises(OryxError, match="No space left"):
+            log.append("record", job=0)
+        log.append("record", job=1)
+    with RunLog(path) as log:
+        assert log.events == [{"event": "clip", "clip": 0}, {"event": "record", "job": 1}]
+
+
+def test_nothing_follows_half_a_line_that_stays(tmp_path, monkeypatch):
+    path = tmp_path / "log.jsonl"
+
+    def refuse(*_):
+        raise OSError(5, "Input/output error")
+
+    with RunLog(path) as log:
+        log.append("clip", clip=0)
+        log._file = Filling(log._file, refusals=2)
+        monkeypatch.setattr(os, "ftruncate", refuse)
+        for _ in range(2):
+            with pytest.raises(OryxError, match="the same command goes on"):
+                log.append("record", job=0)
+    with RunLog(path) as log:  # as after a kill
+        assert log.events == [{"event": "clip", "clip": 0}]
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_disk_that_is_really_full():
     from pathlib import Path
