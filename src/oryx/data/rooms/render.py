@@ -19,6 +19,7 @@ from oryx.errors import ConfigError
 NEAR, FAR = 0.1, 40.0
 """Metres; nothing nearer or farther is drawn."""
 _FINER = 2  # pictures are drawn so many times larger and then reduced, for smooth edges
+_KEPT = _FINER // 2  # which of the finer pixels gives the id and the depth, which cannot be mixed
 
 _AMBIENT, _DIFFUSE = 0.5, 0.7  # what a surface sends back of the light all around, and of the lamps'
 
@@ -166,12 +167,14 @@ class Renderer:
             view.SetViewUp(0, 0, 1)
             view.SetViewAngle(camera.fov)
             view.SetClippingRange(NEAR, FAR)
+            # In units of half the window: what lies in the middle of a pixel moves to where it is read.
+            off = 2 * ((_KEPT + 0.5) / _FINER - 0.5) if shown else 0.0
+            view.SetWindowCenter(-off / self.width, off / self.height)
             self._window.Render()
             pictures.append(self._read_pixels())
         image = Image.fromarray(pictures[0]).reduce(_FINER)
-        fine = _FINER // 2
-        ids = np.ascontiguousarray(pictures[1][fine::_FINER, fine::_FINER, 0])
-        depth = np.ascontiguousarray(self._read_depth()[fine::_FINER, fine::_FINER])
+        ids = np.ascontiguousarray(pictures[1][_KEPT::_FINER, _KEPT::_FINER, 0])
+        depth = np.ascontiguousarray(self._read_depth()[_KEPT::_FINER, _KEPT::_FINER])
         return Render(image, ids, depth)
 
     def _read_pixels(self) -> np.ndarray:

@@ -58,6 +58,29 @@ def test_ids_and_depth_of_squares_are_exact(renderer):
     assert blue[2] > 5 * blue[0]
 
 
+def test_depth_and_edges_are_those_of_the_middles_of_pixels(renderer):
+    camera = Camera((0, 0, 1.5), (1, 0, 1.5), 45.0)
+    intrinsics = camera.intrinsics(HEIGHT, WIDTH)
+    ys, xs = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    right = (xs - intrinsics[0, 2]) / intrinsics[0, 0]
+    down = (ys - intrinsics[1, 2]) / intrinsics[1, 1]
+    # Walls x = 3.5 + y / 2 and x = 3.5 + z / 2: y points left, z up.
+    for axis, along in ((1, -right), (2, -down)):
+        wall = square(0.0, 9.0, 7, (200, 200, 200))
+        wall.points[..., 0] = 3.5 + (wall.points[..., axis] - (1.5 if axis == 2 else 0.0)) / 2
+        (view,) = renderer.draw(wall, [Light((0, 0, 2), (1, 1, 1))], [camera])
+        assert (view.ids == 7).all()
+        assert np.abs((view.depth - 3.5 / (1 - along / 2)).mean()) < 2e-4
+    edges = []
+    for shift in np.linspace(-0.04, 0.04, 33):
+        box = square(2.0, 0.4, 3, (200, 0, 0))
+        box.points[..., 1:] += shift
+        (view,) = renderer.draw(box, [Light((0, 0, 2), (1, 1, 1))], [camera])
+        low = camera.project(box.points.reshape(-1, 3), HEIGHT, WIDTH)[:, :2].min(0)
+        edges.append([found.min() - place for found, place in zip(np.nonzero(view.ids), low)])
+    assert np.abs(np.mean(edges, 0)).max() < 0.1  # a pixel whose middle is inside: half the time half outside
+
+
 @pytest.fixture(scope="module")
 def scenes(furniture, renderer):
     return [draw_room(index, SETTINGS, group_by_label(furniture), renderer) for index in range(3)]

@@ -5,7 +5,7 @@ clip        `clip` (its number), `video`, `times` (seconds of each frame), `plac
             and its `jobs`: [number, task, target frames] of each
 unsuitable  `clip`, `video`, `reason`, `unusable` (whether the whole video is, and not this stretch alone)
 record      `job`, `clip`, `record`, `captioner`, `tries`, `faults` (of thrown away answers), `seconds`
-skipped     `job`, `clip`, `video`, `idx`, `reason`, `again` (whether a run with a larger count tries), `tries`, ...
+skipped     `job`, `clip`, `video`, `idx`, `reason`, `again` (if a run that makes more tries it), `tries`, ...
 ended       `again`: jobs skipped in a row until the run gave up, which the next one tries, whatever they say
 """
 

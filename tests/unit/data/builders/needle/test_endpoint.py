@@ -205,7 +205,7 @@ def test_settings_that_cannot_be(url, settings):
 
 @pytest.mark.parametrize("head", ["200 OK", "503 Busy"])
 def test_a_body_that_drips_is_left(head):
-    """Whether it is an answer or an error's explanation: the socket's own timeout begins anew at every byte."""
+    """An answer or an error's text: the socket's own timeout begins anew at every byte."""
     done = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
