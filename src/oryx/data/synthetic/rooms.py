@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from oryx.data.builders.correspondence.drawing import MIN_SIZE, Point, draw_marks
+from oryx.data.builders.correspondence.drawing import MIN_SIZE, Point, draw_marks, least_size
 from oryx.data.builders.correspondence.selection import NUM_OBJECTS, select_objects
 from oryx.data.marks import Mark
 from oryx.data.rooms.catalogue import labels
@@ -65,6 +65,11 @@ class RoomsSettings(SkillSettings):
         super().__post_init__()
         if bool(self.height) != bool(self.width):
             raise ConfigError("Settings 'height' and 'width' belong together; give both or neither.")
+        least = least_size(self.num_marks)
+        if self.mark_size < least:
+            raise ConfigError(
+                f"mark_size is {self.mark_size}; with num_marks {self.num_marks} at least {least} is needed."
+            )
 
 
 class Rooms:

@@ -16,6 +16,8 @@ Point = tuple[float, float]
 
 MIN_SIZE = 9
 """Pixels: a digit in a smaller dot cannot be told from another."""
+MIN_SIZE_OF_TWO = 13
+"""The same where a number has two digits."""
 SIZE_SHARE = 1 / 16
 """Diameter of a dot unless told otherwise, of the shorter side of the smallest view."""
 SMALLEST_DEFAULT = 15
@@ -40,6 +42,11 @@ def default_size(views: Sequence[Image.Image]) -> int:
     return max(SMALLEST_DEFAULT, round(shorter * SIZE_SHARE))
 
 
+def least_size(largest: int) -> int:
+    """Diameter in pixels from which numbers up to `largest` can be read."""
+    return MIN_SIZE if largest <= 9 else MIN_SIZE_OF_TWO
+
+
 def draw_marks(
     views: Sequence[Image.Image],
     centers: Mapping[K, Mapping[int, Point]],
@@ -56,7 +63,7 @@ def draw_marks(
         views: pictures of one scene.
         centers: object id -> index of a view -> (y, x) in pixels there. Those without a number stay unmarked.
         numbers: object id -> 0 to 99.
-        size: diameter in pixels, at least 9; `default_size` if None.
+        size: diameter in pixels, at least 9, or 13 with a number above 9; `default_size` if None.
         style: colours.
 
     Raises:
@@ -65,8 +72,9 @@ def draw_marks(
     if not views:
         return []
     diameter = default_size(views) if size is None else size
-    if isinstance(diameter, bool) or not isinstance(diameter, int) or diameter < MIN_SIZE:
-        raise ConfigError(f"the marks' size is {size!r}; at least {MIN_SIZE} pixels are needed.")
+    least = least_size(max(numbers.values(), default=0))
+    if isinstance(diameter, bool) or not isinstance(diameter, int) or diameter < least:
+        raise ConfigError(f"the marks' size is {size!r}; at least {least} pixels are needed.")
     drawn = [view.convert("RGB") if view.mode != "RGB" else view.copy() for view in views]
     for name, number in sorted(numbers.items(), key=lambda item: -item[1]):
         dot = _dot(_checked_number(name, number), diameter, style)

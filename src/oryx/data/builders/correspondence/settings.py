@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from oryx.data.builders.correspondence.drawing import MIN_SIZE
+from oryx.data.builders.correspondence.drawing import MIN_SIZE, least_size
 from oryx.data.builders.correspondence.selection import NUM_OBJECTS, ViewRule
 from oryx.errors import ConfigError
 
@@ -73,6 +73,9 @@ class MarkSettings:
             )
         if self.objects > 99:
             raise ConfigError(f"objects is {self.objects}; at most 99 can be numbered.")
+        least = least_size(self.objects)
+        if self.mark_size is not None and self.mark_size < least:
+            raise ConfigError(f"mark_size is {self.mark_size}; numbers above 9 need at least {least} pixels.")
         if not 0 <= self.min_share < 1:
             raise ConfigError(f"min_share is {self.min_share!r}; a share of 0 up to below 1 is needed.")
         if self.boxes is not None and Path(self.boxes).is_absolute():

@@ -105,6 +105,7 @@ def test_the_default_size_follows_the_smallest_view() -> None:
     ("centers", "numbers", "size", "sentence"),
     [
         ({0: {0: (30, 40)}}, {0: 1}, 8, "at least 9 pixels"),
+        ({0: {0: (30, 40)}}, {0: 1, 1: 10}, 12, "at least 13 pixels"),
         ({0: {0: (30, 40)}}, {0: 100}, None, "0 to 99"),
         ({0: {0: (30, 40)}}, {0: -1}, None, "0 to 99"),
         ({0: {1: (30, 40)}}, {0: 1}, None, "view 1; there are 1"),

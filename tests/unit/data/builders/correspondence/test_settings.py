@@ -22,6 +22,7 @@ from oryx.errors import ConfigError
         ({"views": 1}, "views is 1 and min_views 2; an object cannot be seen in more views than are kept"),
         ({"views": 3, "min_views": 4}, "views is 3 and min_views 4"),
         ({"mark_size": 8}, "at least 9"),
+        ({"mark_size": 12, "objects": 10}, "numbers above 9 need at least 13 pixels"),
         ({"max_side": 8}, "at least 32"),
         ({"min_share": 1.0}, "min_share is 1.0"),
         ({"source": "sam2"}, "needs weights"),
