@@ -40,7 +40,10 @@ class Curve:
 
 
 def read_curve(log_file: Path, name: str = "") -> Curve:
-    """The curve in a `log.jsonl`; lines that are cut off or hold no finite loss are passed over."""
+    """The curve in a `log.jsonl`; lines that are cut off, hold no finite loss or go back are passed over.
+
+    A run that is stopped writes a line of the few steps since the last one. They are counted with the next.
+    """
     steps: list[int] = []
     losses: list[float] = []
     minutes = 0.0
@@ -50,11 +53,27 @@ def read_curve(log_file: Path, name: str = "") -> Curve:
             step, loss = int(entry["step"]), float(entry["loss"])
         except (ValueError, KeyError, TypeError):
             continue
-        if math.isfinite(loss):
+        if math.isfinite(loss) and step > (steps[-1] if steps else 0):
             steps.append(step)
             losses.append(loss)
             minutes = float(entry.get("minutes", minutes))
+    steps, losses = _with_stops_joined(steps, losses)
     return Curve(name, tuple(steps), tuple(losses), minutes)
+
+
+def _with_stops_joined(steps: list[int], losses: list[float]) -> tuple[list[int], list[float]]:
+    spans = [step - before for before, step in pairwise([0, *steps])]
+    usual = max(set(spans), key=spans.count, default=0)
+    kept_steps: list[int] = []
+    kept_losses: list[float] = []
+    total = count = 0.0
+    for place, (step, loss, span) in enumerate(zip(steps, losses, spans)):
+        total, count = total + loss * span, count + span
+        if count >= usual or place == len(steps) - 1:
+            kept_steps.append(step)
+            kept_losses.append(total / count)
+            total = count = 0.0
+    return kept_steps, kept_losses
 
 
 def draw_curves(curves: Sequence[Curve], file: Path, title: str = "") -> Path | None:

@@ -98,6 +98,13 @@ def test_a_log_is_read_and_what_is_broken_passed_over(tmp_path):
     assert read_curve(tmp_path / "none.jsonl") == Curve("", (), ())
 
 
+def test_the_few_steps_before_a_stop_are_counted_with_the_next(tmp_path):
+    log = tmp_path / "log.jsonl"
+    lines = [(10, 3.0), (20, 2.0), (21, 9.0), (22, 7.0), (30, 1.5), (40, 1.0), (44, 0.5)]
+    log.write_text("".join(json.dumps({"step": step, "loss": loss}) + "\n" for step, loss in lines))
+    assert read_curve(log) == Curve("", (10, 20, 30, 40, 44), (3.0, 2.0, pytest.approx(2.8), 1.0, 0.5))
+
+
 def test_smoothing_keeps_the_level_from_the_first_point_on():
     assert smooth([2.0] * 500) == pytest.approx([2.0] * 500)
     rough = smooth([1.0, 3.0] * 250)
