@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def mark_scenes(
     if workers < 1:
         raise ConfigError(f"workers is {workers}; at least 1 is needed.")
     settings, output = settings or MarkSettings(), Path(output)
+    is_new = not output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -75,6 +77,9 @@ def mark_scenes(
         if lock is not None:
             (output / _LOCK).unlink(missing_ok=True)
             lock.release()
+        if is_new:
+            with suppress(OSError):  # it holds something by now, unless all was refused
+                output.rmdir()
 
 
 def _mark_all(
