@@ -40,7 +40,7 @@ from oryx.training.recipe import Recipe, load_recipe
 from oryx.training.running import train
 
 RECIPES = ROOT / "recipes/nano"
-MIXTURES = ("vit/09_all_skills", "joint_sft/1_videos", "joint_sft/2_long")
+MIXTURES = ("vit/09_all_skills", "joint_sft/1_videos", "joint_sft/2_long", "joint_sft/3_all_skills")
 FILES_RECIPE = "vit/07_search"  # whose samples are small, and need no materials
 FILES_ROWS = ("batch.row_length=1024", "batch.rows=3")  # records keep all their questions, so some are longer
 NUM_WORKERS = 2

@@ -78,4 +78,5 @@ def test_one_exception_tree():
         "MediaError",
         "AlignmentError",
         "CheckpointError",
+        "CaptionError",
     }

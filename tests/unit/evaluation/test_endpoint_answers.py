@@ -229,7 +229,7 @@ def test_oryx_is_known_by_its_list_of_models(server):
     assert answerer.facts == {
         "model": "nano",
         "endpoint": server.url,
-        **dict.fromkeys(("model_sha256", "num_parameters", "dtype", "device")),
+        **dict.fromkeys(("model_sha256", "config_sha256", "num_parameters", "dtype", "device")),
     }
     with pytest.raises(ConfigError, match="at least 1"):
         EndpointAnswerer(ChatEndpoint(server.url), requests=0)

@@ -132,7 +132,7 @@ def _is_done(scene: Path, folder: Path, settings: MarkSettings, overwrite: bool)
         problem = f"with other settings ({told})"
     else:
         try:
-            if open_scene(scene).fingerprint() == marked.fingerprint:
+            if marked.fingerprint in ("", open_scene(scene).fingerprint()):
                 return True
         except (MediaError, ConfigError):  # told when it is marked
             return False

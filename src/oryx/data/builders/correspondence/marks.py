@@ -55,8 +55,8 @@ class MarkedScene:
     mark_size: int
     """Pixels of a dot's diameter."""
     settings: Mapping[str, Any]
-    fingerprint: str
-    """Of the scene that it was made from, as `Scene.fingerprint` gives it."""
+    fingerprint: str = ""
+    """Of the scene that it was made from, as `Scene.fingerprint` gives it; empty where nobody noted it."""
 
     @property
     def marked(self) -> tuple[MarkedObject, ...]:
@@ -122,7 +122,7 @@ def read_marks(folder: str | Path) -> MarkedScene:
             objects,
             content["mark_size"],
             content["settings"],
-            content["fingerprint"],
+            content.get("fingerprint", ""),
         )
     except (KeyError, TypeError) as error:
         raise ConfigError(f"'{folder / FILE}' is not a file of marks ({error!r}).") from None
