@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,7 +174,7 @@ class ChatEndpoint:
 
     def _refused(self, error: urllib.error.HTTPError, deadline: float) -> OryxError:
         try:
-            said = _read(error, deadline, _BLOCK).decode("utf-8", "replace")
+            said = b"".join(_blocks(error, deadline, _BLOCK)).decode("utf-8", "replace")
         except (OSError, http.client.HTTPException):
             said = ""
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
@@ -196,18 +196,22 @@ def media_part(kind: str, mime: str, data: bytes) -> dict[str, Any]:
     return {"type": f"{kind}_url", f"{kind}_url": {"url": url}}
 
 
-def _read(response: Any, deadline: float, most: int = MAX_ANSWER_BYTES) -> bytes:
-    """The body, unless it is endless or drips: a socket's own timeout starts anew with every byte."""
-    blocks: list[bytes] = []
+def _read(response: Any, deadline: float) -> bytes:
+    """The body, unless it is endless or drips."""
+    body = b"".join(_blocks(response, deadline, MAX_ANSWER_BYTES + 1))
+    if time.monotonic() > deadline:
+        raise TimeoutError
+    if len(body) > MAX_ANSWER_BYTES:
+        raise http.client.HTTPException("an answer without end")
+    return body
+
+
+def _blocks(response: Any, deadline: float, most: int) -> Iterator[bytes]:
+    """What comes until then, or about so many bytes: a socket's own timeout starts anew with every byte."""
     size = 0
-    while block := response.read1(_BLOCK):
+    while size < most and time.monotonic() <= deadline and (block := response.read1(_BLOCK)):
         size += len(block)
-        blocks.append(block)
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        if size > most:
-            raise http.client.HTTPException("an answer without end")
-    return b"".join(blocks)
+        yield block
 
 
 def _reply_of(answer: Any, where: str) -> ChatReply:

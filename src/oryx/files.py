@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock
+
 from oryx.errors import ConfigError
 from oryx.locks import take_lock
-
-_LOCK = "lock"
 
 
 @contextmanager
@@ -55,18 +55,15 @@ def staged_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     path = path.resolve()  # "." has no name that another could stand beside
     # Nothing is renamed from one disk to another: a mount point is filled from within.
     beside = path if os.path.ismount(path) else path.parent
-    for left in beside.glob(_left_by_others(path)):
-        if _is_left_over(left):
-            shutil.rmtree(left, ignore_errors=True)
-    place = beside / f".{path.name}.{uuid.uuid4().hex[:8]}.part"
+    beside.mkdir(parents=True, exist_ok=True)
+    for left in beside.glob(_hidden(path, "*", "lock")):
+        _remove_left_over(left)
+    name = uuid.uuid4().hex[:8]
+    place, lock_file = (beside / _hidden(path, name, suffix) for suffix in ("part", "lock"))
     staging, old = place / "new", place / "old"
-    unlocked = place.with_suffix(".empty")  # no others take it for left over before it is ours
-    lock = None
+    lock = take_lock(lock_file, f"{lock_file} is taken.")
     try:
-        unlocked.mkdir(parents=True)
-        lock = take_lock(unlocked / _LOCK, "")
-        unlocked.rename(place)
-        staging.mkdir()
+        staging.mkdir(parents=True)
         yield staging
         if not path.exists():
             os.replace(staging, path)
@@ -77,13 +74,14 @@ def staged_folder(path: Path, replace: bool = False) -> Iterator[Path]:
             except BaseException:
                 os.replace(old, path)
                 raise
-        else:  # filled and not replaced: a shell may stand in it
+        elif is_free(path):  # filled and not replaced: a shell may stand in it
             for part in staging.iterdir():
                 part.rename(path / part.name)
+        else:
+            raise OSError(errno.ENOTEMPTY, "another run has written there meanwhile", str(path))
     finally:
         shutil.rmtree(place, ignore_errors=True)
-        if lock is not None:
-            lock.release()
+        _release(lock, lock_file)
 
 
 def is_free(path: Path) -> bool:
@@ -91,23 +89,34 @@ def is_free(path: Path) -> bool:
     path = path.resolve()
     if not path.is_dir():
         return not os.path.lexists(path)
-    left = set(path.glob(_left_by_others(path)))
-    return all(part in left for part in path.iterdir())
+    hidden = {part for suffix in ("part", "lock") for part in path.glob(_hidden(path, "*", suffix))}
+    return all(part in hidden for part in path.iterdir())
 
 
-def _left_by_others(path: Path) -> str:
-    return f".{glob.escape(path.name)}.*.part"
+def _hidden(path: Path, name: str, suffix: str) -> str:
+    """The name of what is written for `path` before it is there; a pattern, if `name` is one."""
+    own = glob.escape(path.name) if name == "*" else path.name
+    return f".{own}.{name}.{suffix}"
 
 
-def _is_left_over(place: Path) -> bool:
-    """Whether no process writes there any more; False where the system cannot tell."""
+def _remove_left_over(lock_file: Path) -> None:
+    """Take away what a process wrote that is no more; nothing where that cannot be told."""
     try:
-        lock = take_lock(place / _LOCK, "", 0)
+        lock = take_lock(lock_file, "", 0)
     except ConfigError:
-        return False
+        return
+    if lock is not None:
+        shutil.rmtree(lock_file.with_suffix(".part"), ignore_errors=True)
+        _release(lock, lock_file)
+
+
+def _release(lock: FileLock | None, file: Path) -> None:
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
     if lock is not None:
         lock.release()
-    return lock is not None
+    with suppress(OSError):  # some systems do not remove a file that is open
+        file.unlink(missing_ok=True)
 
 
 def flush(folder: Path) -> None:

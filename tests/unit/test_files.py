@@ -21,6 +21,12 @@ from oryx.files import (
 )
 
 
+def leave(folder, beside):
+    """What a process that was killed leaves."""
+    (beside / f".{folder.name}.0123abcd.part" / "new").mkdir(parents=True)
+    (beside / f".{folder.name}.0123abcd.lock").touch()
+
+
 def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -80,7 +86,7 @@ def test_many_may_write_the_same_file(tmp_path):
 @pytest.mark.parametrize("is_there", [False, True], ids=["new", "empty"])
 def test_a_folder_appears_with_all_that_it_holds(tmp_path, monkeypatch, is_there):
     folder = tmp_path / "folder"
-    (tmp_path / ".folder.0123abcd.part" / "new").mkdir(parents=True)  # of a process that was killed
+    leave(folder, tmp_path)
     if is_there:
         folder.mkdir()
         monkeypatch.chdir(folder)
@@ -163,7 +169,7 @@ def trying(work, argument, failed):
 
 def test_a_mount_point_is_filled_from_within(tmp_path, monkeypatch):
     folder = tmp_path / "mount"
-    (folder / ".mount.0123abcd.part" / "new").mkdir(parents=True)  # of a process that was killed
+    leave(folder, folder)
     monkeypatch.setattr(files.os.path, "ismount", lambda path: path == folder)
     assert is_free(folder)
     with staged_folder(folder) as staging:
@@ -185,14 +191,19 @@ with staged_folder(Path(sys.argv[1])) as staging:
 """
     folder = tmp_path / "folder"
     other = subprocess.Popen(
-        [sys.executable, "-c", code, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert other.stdout.readline() == "there\n"
     with staged_folder(folder, replace=True) as staging:
         (staging / "ours").write_text("x")
-    other.communicate("\n")
-    assert other.returncode == 0
-    assert names_in(folder) == ["ours", "theirs"]
+    _, told = other.communicate("\n")
+    assert other.returncode == 1
+    assert "another run has written there meanwhile" in told
+    assert names_in(folder) == ["ours"]
     assert names_in(tmp_path) == ["folder"]
 
 

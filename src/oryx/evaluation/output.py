@@ -70,11 +70,14 @@ def hash_config(folder: Path) -> str:
     Which version of `transformers` wrote them is left out.
     """
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in _CONFIG_FILES for path in folder.glob(pattern)}):
+    for path in sorted(
+        {path for pattern in _CONFIG_FILES for path in folder.glob(pattern) if path.is_file()}
+    ):
         data = path.read_bytes()
-        with suppress(ValueError, AttributeError):
+        with suppress(ValueError):
             content = json.loads(data)
-            content.pop("transformers_version", None)
+            if isinstance(content, dict):
+                content.pop("transformers_version", None)
             data = json.dumps(content, sort_keys=True).encode()
         digest.update(f"{path.name}\n{len(data)}\n".encode() + data)
     return digest.hexdigest()
@@ -136,6 +139,11 @@ def identity_of(facts: Mapping[str, Any]) -> str:
         return f"{facts['model']} at {facts['endpoint']}"
     # Results of earlier versions know the weights alone.
     return "+".join(filter(None, (facts["model_sha256"], facts.get("config_sha256"))))
+
+
+def _weights_of(identity: str) -> str:
+    """The part of an identity that is of the weights; all of a model behind an address."""
+    return identity if " at " in identity else identity.split("+")[0]
 
 
 def describe_model(facts: Mapping[str, Any]) -> str:
@@ -265,7 +273,7 @@ def check_output(
         changed = [name for name, value in (conditions or {}).items() if said.get(name, value) != value]
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise ConfigError(f"{path} cannot be read as results; choose another --output.") from None
-    if [model.split("+")[0] for model in models] == [model.split("+")[0] for model in identities]:
+    if list(map(_weights_of, models)) == list(map(_weights_of, identities)):
         if any("+" in one and "+" in two and one != two for one, two in zip(models, identities)):
             raise ConfigError(
                 f"{path} holds results of these weights with another configuration, processor or tokenizer; "

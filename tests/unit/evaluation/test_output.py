@@ -53,11 +53,13 @@ def test_hash_covers_a_tower_that_lies_apart(tmp_path):
 
 def test_a_configuration_is_told_apart_by_all_that_answers_depend_on(tmp_path):
     names = ("config.json", "processor_config.json", "chat_template.jinja", "tokenizer.json", "merges.txt")
+    (tmp_path / "vocab.json").write_text("[1, 2]")
     for name in names:
         (tmp_path / name).write_text('{"one": 1, "transformers_version": "5.0"}')
     plain = hash_config(tmp_path)
     (tmp_path / "config.json").write_text('{\n "transformers_version": "99",\n "one": 1}')
     (tmp_path / "README.md").write_text("A card.")
+    (tmp_path / "tokenizer").mkdir()
     assert hash_config(tmp_path) == plain
     for name in names:
         text = (tmp_path / name).read_text()

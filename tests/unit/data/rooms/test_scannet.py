@@ -57,6 +57,7 @@ def test_rooms_that_are_there_stay_and_cut_ones_are_written_again(store, tmp_pat
     left = out / ".room000008.0123abcd.part"
     left.mkdir()
     second.rename(left / "new")
+    left.with_suffix(".lock").touch()
     export_scannet(store, out)
     assert (first / "labels.json").read_text() == "mine"
     assert (second / "color" / "0.jpg").exists()

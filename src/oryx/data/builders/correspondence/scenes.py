@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,23 +55,22 @@ class Scene:
     def fingerprint(self) -> str:
         """A hash by which this scene is told from another of its name, and from itself after a change.
 
-        It is of the names and sizes of its files, and of how the first of each folder begins.
-
-        Raises:
-            MediaError: a file that cannot be read.
+        It is of the names and sizes of its files, of how the first picture of each folder begins, and of what
+        all others hold, up to 1 MiB each.
         """
         digest = hashlib.sha256()
-        try:
-            for name in ("", *VIEW_FOLDERS, *MASK_FOLDERS, *CAMERA_FOLDERS):
-                files = [file for file in (self.folder / name).glob("[!.]*") if file.is_file()]
-                for place, file in enumerate(sorted(files)):
-                    told = f"{name}/{file.name}\0{file.stat().st_size}\0"
-                    digest.update(told.encode(errors="surrogateescape"))
-                    if not place:
-                        with file.open("rb") as begin:
-                            digest.update(begin.read(2**20))
-        except OSError as error:
-            raise MediaError(f"scene '{self.folder}' cannot be read ({error}).") from None
+        for name in ("", *VIEW_FOLDERS, *MASK_FOLDERS, *CAMERA_FOLDERS):
+            has_picture = False
+            for file in sorted((self.folder / name).glob("[!.]*")):
+                if not file.is_file():
+                    continue
+                told = f"{name}/{file.name}\0{file.stat().st_size}\0"
+                digest.update(told.encode(errors="surrogateescape"))
+                is_picture = file.suffix.lower() in IMAGE_SUFFIXES
+                if not (is_picture and has_picture):
+                    with suppress(OSError), file.open("rb") as begin:  # told when it is used
+                        digest.update(begin.read(2**20))
+                has_picture |= is_picture
         return digest.hexdigest()
 
     def beside(self, folder: str, view: int, suffix: str) -> Path:

@@ -13,7 +13,7 @@ _REFUSAL = re.compile(
     r"|i (can ?not|can'?t|could not|couldn't|do not|don'?t) (see|view|assist|help|provide|describe|process"
     r"|access|identify|have)|as an ai|as a (large )?language model"
     r"|(please|could you|can you)( please)? (provide|upload|share|send)"
-    r"|no images?\W*($|(was |were |is |are |has been )?(provided|attached|given|available|uploaded|found)))",
+    r"|no images?\b(?!\s(of|on|in|with|from|at)\b))",
     re.IGNORECASE,
 )
 # What the reader of the records would take for a place to fill in, or the chat for the end of a turn.

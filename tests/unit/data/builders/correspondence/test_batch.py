@@ -77,6 +77,15 @@ def test_another_scene_of_the_same_name_is_refused(made: MadeScene, tmp_path: Pa
     assert mark_scenes([copy], out).kept == ["kitchen"]
 
 
+def test_other_names_of_the_same_length_are_a_change(scenes: list[Path], tmp_path: Path) -> None:
+    (scenes[0] / "boxes.json").write_text("[]")
+    (scenes[0] / "labels.json").write_text('{"1": "chair"}')
+    mark_scenes(scenes[:1], tmp_path / "out", MarkSettings(source="masks"))
+    (scenes[0] / "labels.json").write_text('{"1": "table"}')
+    with pytest.raises(ConfigError, match="has changed since"):
+        mark_scenes(scenes[:1], tmp_path / "out", MarkSettings(source="masks"))
+
+
 def test_a_scene_that_changed_is_not_kept(scenes: list[Path], tmp_path: Path) -> None:
     mark_scenes(scenes[:1], tmp_path / "out")
     shutil.rmtree(scenes[0] / "masks")

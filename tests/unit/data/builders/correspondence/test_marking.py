@@ -166,6 +166,7 @@ def test_features_mark_a_scene_without_anything_else(scannet: Path, tmp_path: Pa
 def test_a_new_result_takes_the_place_of_an_old_one_whole(plain: Path, tmp_path: Path) -> None:
     mark_scene(plain, tmp_path / "out")
     (tmp_path / "out" / ".kitchen.0123abcd.part" / "new").mkdir(parents=True)
+    (tmp_path / "out" / ".kitchen.0123abcd.lock").touch()
     marked = mark_scene(plain, tmp_path / "out", MarkSettings(views=2))
     assert len(list((marked.folder / "views").iterdir())) == 2
     assert os.listdir(tmp_path / "out") == ["kitchen"]

@@ -17,6 +17,8 @@ from oryx.data.builders.needle.answers import MAX_WORDS, find_fault
         ("Please provide the picture.", "refusal"),
         ("No image.", "refusal"),
         ("No image was provided, so I cannot tell.", "refusal"),
+        ("No images have been shared with me.", "refusal"),
+        ("No image data was received.", "refusal"),
         ("word " * 40, "loop"),
         ("the cat sat on the mat and " * 5, "loop"),
         ("a dog " * 3 + "dog dog dog dog dog dog", "loop"),

@@ -203,6 +203,12 @@ def test_settings_that_cannot_be(url, settings):
         OpenAICaptioner(url, "seer", **settings)
 
 
+def test_a_long_explanation_is_shown_from_its_beginning(server):
+    server.script = lambda *_: (400, {}, b"the picture is too large " * 2_000)
+    with pytest.raises(CaptionError, match=r"refuses .400 .*: the picture is too large the picture"):
+        ask(server)
+
+
 @pytest.mark.parametrize("head", ["200 OK", "503 Busy"])
 def test_a_body_that_drips_is_left(head):
     """An answer or an error's text: the socket's own timeout begins anew at every byte."""
