@@ -215,4 +215,6 @@ def _plain(text: str) -> str:
 
 def _words(text: str) -> list[str]:
     found = _WORD.findall(text.casefold())
-    return [word for word in found if word[0].isalnum() or unicodedata.category(word[0])[0] in "SM"]
+    return [
+        word for word in found if not unicodedata.category(word[0]).startswith(("P", "C")) or word[0] == "_"
+    ]

@@ -181,6 +181,7 @@ def test_a_gain_is_the_mean_of_paired_differences():
         ("2 + 2 = 4", "2+2=4", True),
         ("13\u4e2a", "3\u4e2a", False),
         ("1,2,3", "2", True),
+        ("It calls _init first.", "_init", True),
         ("1,2 and 3", "1, 2 and 3", True),
         ("anything", ".", False),
         ("anything", "", False),
