@@ -122,7 +122,7 @@ class Journal:
     def close(self) -> None:
         """Let another run go on from here; the end of the process does so too."""
         if self._file is not None:
-            with suppress(OSError):  # a full disk is told of already, and what it did not take is tried again
+            with suppress(OSError):  # a full disk is told of already; what it did not take is asked again
                 self._file.close()
             self._file = None
             self._is_broken = True
