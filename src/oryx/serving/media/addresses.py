@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 UNICAST = IPv6Network("2000::/3")
 """All that was ever given out for single hosts: nothing else of IPv6 is public."""
 NOT_FOR_HOSTS = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "3fff::/20")))
-"""Protocols' own (RFC 6890), relays and documentation. Parts of these count as global in some versions of Python."""
+"""Protocols' own (RFC 6890), relays and documentation; some versions of Python count parts as global."""
 ISATAP = (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe")
 
 
@@ -20,9 +20,9 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether an address is one of the public network, and of nothing else.
 
     False for private, loopback, link-local, shared (carrier-grade NAT), multicast, reserved and unspecified
-    addresses, for those of protocols and documentation, and for IPv6 addresses that carry another address inside: mapped,
-    compatible, translated, NAT64, 6to4, Teredo and ISATAP. Those reach whatever the gateway on the way lets
-    them reach.
+    addresses, for those of protocols and documentation, and for IPv6 addresses that carry another address
+    inside: mapped, compatible, translated, NAT64, 6to4, Teredo and ISATAP. Those reach whatever the gateway
+    on the way lets them reach.
     """
     if isinstance(address, IPv6Address):
         if address.sixtofour or address.teredo or address.packed[8:12] in ISATAP:
